@@ -1,0 +1,143 @@
+import type { Config } from "./config.ts";
+import type { Mailbox, Sent } from "./mailbox.ts";
+import { type Header, MAX_BODY } from "./message.ts";
+import { lengthOf } from "./names.ts";
+import { clean } from "./pointer.ts";
+import { routeOf } from "./route.ts";
+import { namesOf, type Session } from "./sessions.ts";
+
+/** Claude Code cuts a tool result near 25,000 tokens; this many bytes stay below in any script. */
+const MAX_ANSWER_BYTES = 40_000;
+const MAX_LISTED = 10;
+
+/** Who is online, for Claude and for people. */
+export function whoText(online: readonly Session[], own: string | undefined): string {
+  const sessions = [...online].sort((a, b) => (a.name < b.name ? -1 : 1));
+  const others = sessions.filter(({ name }) => name !== own);
+  const head =
+    others.length === 0
+      ? own
+        ? "Nobody else is online: you are alone."
+        : "Nobody is online."
+      : `${sessions.length} session${sessions.length === 1 ? "" : "s"} online:`;
+  return [head, ...sessions.map((session) => sessionLine(session, session.name === own))].join("\n");
+}
+
+function sessionLine(session: Session, you: boolean): string {
+  const { name, entry } = session;
+  const earlier = namesOf(session).slice(1);
+  const facts = [
+    entry.cwd && `in ${clean(entry.cwd)}`,
+    entry.working_on && `working on: ${clean(entry.working_on)}`,
+    !you && lastCall(session),
+    `mail reaches it: ${routeOf(entry)}`,
+    earlier.length > 0 && `earlier names: ${earlier.join(", ")}`,
+  ].filter(Boolean);
+  return `- ${name}${you ? " (you)" : ""}: ${facts.join("; ")}`;
+}
+
+function lastCall({ entry }: Session): string {
+  if (entry.host === undefined) return `last seen ${clean(String(entry.timestamp))}`;
+  return entry.last_call ? `last tool call ${ago(Date.now() - entry.last_call)}` : "no tool call yet";
+}
+
+/** "12 s ago"; `ms` is an age in milliseconds. */
+export function ago(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  if (seconds < 120) return `${seconds} s ago`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min ago`;
+  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h ago`;
+  return `${Math.round(seconds / 86_400)} days ago`;
+}
+
+/** What is true after a send: stored under which name, and who is there to get it. */
+export function sentText({ header, online }: Sent): string {
+  const stored = `Stored as ${header.file}.`;
+  if (header.to === "all") {
+    const names = online.map((session) => `${session.name} (${routeOf(session.entry)})`);
+    return names.length > 0
+      ? `${stored} Online to get it: ${names.join(", ")}.`
+      : `${stored} Nobody else is online; sessions that were here before find it when they return, within 7 days.`;
+  }
+  const [session] = online;
+  if (!session) return `${stored} ${header.to} is offline: the message waits in the inbox until it returns.`;
+  const now = session.name === header.to ? "" : `, now named ${session.name},`;
+  return `${stored} ${header.to}${now} is online, ${lastCall(session)}; mail reaches it: ${routeOf(session.entry)}. Not read yet.`;
+}
+
+export interface UnreadAnswer {
+  readonly text: string;
+  /** The messages that are in the text, in full. */
+  readonly shown: readonly Header[];
+}
+
+/**
+ * Unread messages with their bodies, as many as fit into one answer, at least one. `whose` is "" for the
+ * owner's own; `archived` names what left the inbox unread.
+ */
+export function unreadText(
+  mailbox: Mailbox,
+  config: Config,
+  unread: readonly Header[],
+  archived: readonly string[],
+  whose: string,
+): UnreadAnswer {
+  const blocks: string[] = [];
+  const shown: Header[] = [];
+  let bytes = 1000; // for the lines around the messages
+  for (const header of unread) {
+    let block: string;
+    try {
+      block = messageText(header, mailbox.inbox.body(header));
+    } catch (error) {
+      config.log(`inbox/${header.file} left out: ${error instanceof Error ? error.message : error}`);
+      continue;
+    }
+    bytes += Buffer.byteLength(block) + 1;
+    if (shown.length > 0 && bytes > MAX_ANSWER_BYTES) break;
+    blocks.push(block);
+    shown.push(header);
+  }
+  const left = unread.length - shown.length;
+  const lines = [
+    shown.length === 0
+      ? `No unread messages${whose && ` for ${whose}`}.`
+      : `${unread.length} unread message${unread.length === 1 ? "" : "s"}${whose && ` for ${whose} (looked at only: they stay unread)`}:`,
+    ...blocks,
+    left > 0 && shown.length > 0 && !whose && `${left} more left: call t9_ipc_unread again.`,
+    left > 0 && shown.length > 0 && whose && `${left} more left.`,
+    archived.length > 0 && archivedLine(archived),
+  ];
+  return { text: lines.filter(Boolean).join("\n"), shown };
+}
+
+function archivedLine(files: readonly string[]): string {
+  const listed = files.slice(0, MAX_LISTED).map((file) => `archive/${file}`);
+  const more = files.length > MAX_LISTED ? ` and ${files.length - MAX_LISTED} more` : "";
+  const count = files.length === 1 ? "1 message was" : `${files.length} messages were`;
+  return `${count} moved to the archive unread, for age: ${listed.join(", ")}${more}.`;
+}
+
+/** One message. Its last line repeats the file name, which no sender can know while writing the body. */
+function messageText(header: Header, body: string): string {
+  const { from, to, type, subject, priority, created, file } = header;
+  const length = lengthOf(body);
+  const cut = length > MAX_BODY;
+  const text = cut ? [...body].slice(0, MAX_BODY).join("") : body;
+  return [
+    "",
+    `from: ${clean(from)}`,
+    `to: ${clean(to)}`,
+    `subject: ${/[\p{Cc}\u2028\u2029]/u.test(subject) ? JSON.stringify(subject) : subject}`,
+    `created: ${clean(created)}`,
+    `priority: ${clean(priority)}`,
+    `type: ${clean(type)}`,
+    `file: ${clean(file)}`,
+    "",
+    text || "(no body)",
+    cut && `[${length - MAX_BODY} more characters: read the file inbox/${clean(file)}]`,
+    `--- end of ${clean(file)} ---`,
+  ]
+    .filter((line) => line !== false)
+    .join("\n");
+}

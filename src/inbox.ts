@@ -1,0 +1,290 @@
+import { randomBytes } from "node:crypto";
+import { existsSync, lstatSync, readdirSync, renameSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Cache, openCache } from "./cache.ts";
+import type { Config } from "./config.ts";
+import { errorCode, makeFolder, readOwn, reasonOf, withLock, writeWhole } from "./files.ts";
+import {
+  type Draft,
+  fileName,
+  formatMessage,
+  type Header,
+  isMessageName,
+  isOurName,
+  MAX_FILE_BYTES,
+  parseHeader,
+} from "./message.ts";
+import { give, isPlausible, lastGiven, localTime, stamp, wallClock, wallOf } from "./stamp.ts";
+
+/** A file with a hand-given name may still be being written while it is younger than this. */
+const YOUNG_MS = 50;
+/** So long a file may be no message yet (an editor saving, a slow copy) before it is called unreadable. */
+const GIVE_UP_MS = 1500;
+/** Work on many files lets other work through after so long. */
+const SLICE_MS = 10;
+interface Queued {
+  readonly draft: Draft;
+  readonly resolve: (header: Header) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** The inbox folder as this process knows it: a header for each message. The files are the truth. */
+export class Inbox {
+  /** Every readable message in the folder, by file name. */
+  readonly headers = new Map<string, Header>();
+  /** Called once for each message that appears, in no particular order. */
+  onMessage: (header: Header) => void = () => {};
+
+  readonly #config: Config;
+  #cache: Cache | undefined;
+  #rows: Map<string, Header> | undefined;
+  #unsaved = new Set<string>();
+  #gone = new Set<string>();
+  /** Unreadable files, with the change time (ms) they were looked at: looked at again when it differs. */
+  readonly #bad = new Map<string, number>();
+  /** Files that may become messages yet, with the time (ms) they were first seen. */
+  readonly #unsettled = new Map<string, number>();
+  #settling: Promise<void> | undefined;
+  #reconciling: Promise<void> | undefined;
+  #newest = "";
+  #queue: Queued[] = [];
+  #writing: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(config: Config) {
+    this.#config = config;
+  }
+
+  /** Is there nothing new to learn about this file? */
+  has(file: string): boolean {
+    return this.headers.has(file) || this.#bad.has(file);
+  }
+
+  /** Looks at one file; does nothing for a file already known. Safe to call for any name at any time. */
+  note(file: string): void {
+    if (!isMessageName(file) || this.#closed) return;
+    const path = join(this.#config.inbox, file);
+    const known = this.headers.get(file);
+    if (known && known.mtime === undefined) return;
+    try {
+      if (this.has(file)) {
+        const stats = lstatSync(path);
+        if (known ? Math.floor(stats.mtimeMs) === known.mtime : stats.ctimeMs === this.#bad.get(file)) return;
+        this.#forget(file);
+      }
+      const { text, stats } = readOwn(path, MAX_FILE_BYTES);
+      const age = Date.now() - stats.mtimeMs;
+      if (!isOurName(file) && age >= 0 && age < YOUNG_MS) this.#later(file);
+      else this.#accept(parseHeader(file, text, stats.ctimeMs, stats.mtimeMs).header);
+    } catch (error) {
+      if (errorCode(error) === "ENOENT") this.#forget(file);
+      else this.#unreadable(file, error);
+    }
+  }
+
+  #accept(header: Header): void {
+    this.#unsettled.delete(header.file);
+    this.headers.set(header.file, header);
+    this.#unsaved.add(header.file);
+    if (header.at > this.#newest && isPlausible(header.at)) this.#newest = header.at;
+    this.onMessage(header);
+  }
+
+  #forget(file: string): void {
+    if (this.headers.delete(file)) this.#gone.add(file);
+    this.#unsaved.delete(file);
+    this.#bad.delete(file);
+    this.#unsettled.delete(file);
+  }
+
+  #unreadable(file: string, error: unknown): void {
+    const firstSeen = this.#unsettled.get(file);
+    if (firstSeen === undefined || Date.now() - firstSeen < GIVE_UP_MS) {
+      this.#later(file);
+      return;
+    }
+    this.#unsettled.delete(file);
+    const stats = lstatSync(join(this.#config.inbox, file), {
+      throwIfNoEntry: false,
+    });
+    if (!stats) return;
+    this.#bad.set(file, stats.ctimeMs);
+    this.#config.log(`inbox/${file} is not a message and stays where it is: ${reasonOf(error)}`);
+  }
+
+  #later(file: string): void {
+    if (!this.#unsettled.has(file)) this.#unsettled.set(file, Date.now());
+    this.#settling ??= this.#settle();
+  }
+
+  async #settle(): Promise<void> {
+    while (this.#unsettled.size > 0 && !this.#closed) {
+      await sleep(YOUNG_MS, undefined, { ref: false });
+      for (const file of [...this.#unsettled.keys()]) this.note(file);
+    }
+    this.#settling = undefined;
+  }
+
+  /** Makes `headers` equal to the folder as it is after the call. */
+  async reconcile(): Promise<void> {
+    await this.#reconciling;
+    this.#reconciling ??= this.#reconcile().finally(() => {
+      this.#reconciling = undefined;
+    });
+    await this.#reconciling;
+    // A hand-written file may be a moment too young; give it that moment.
+    if ([...this.#unsettled.values()].some((since) => Date.now() - since < YOUNG_MS)) {
+      await Promise.race([this.#settling, sleep(2 * YOUNG_MS)]);
+    }
+  }
+
+  async #reconcile(): Promise<void> {
+    const names = this.list();
+    const present = new Set(names);
+    for (const file of this.headers.keys()) if (!present.has(file)) this.#forget(file);
+    for (const file of this.#bad.keys()) if (!present.has(file)) this.#bad.delete(file);
+    const rows = this.#openCache();
+    let sliceEnd = performance.now() + SLICE_MS;
+    for (const file of names) {
+      const row = isOurName(file) && !this.headers.has(file) ? rows?.get(file) : undefined;
+      if (row) {
+        this.#accept(row);
+        this.#unsaved.delete(file);
+      } else this.note(file);
+      if (performance.now() > sliceEnd) {
+        await sleep();
+        sliceEnd = performance.now() + SLICE_MS;
+      }
+    }
+    for (const file of rows?.keys() ?? []) if (!present.has(file)) this.#gone.add(file);
+  }
+
+  /** Message names in the folder, sorted; the folder is made where it is missing. */
+  list(): string[] {
+    try {
+      return readdirSync(this.#config.inbox).filter(isMessageName).sort();
+    } catch (error) {
+      if (errorCode(error) === "ENOENT") makeFolder(this.#config.inbox);
+      else this.#config.log(`inbox cannot be listed: ${reasonOf(error)}`);
+      return [];
+    }
+  }
+
+  /** Opens the cache the first time and after it was deleted; gives its rows the first time. */
+  #openCache(): Map<string, Header> | undefined {
+    const first = this.#rows === undefined;
+    if (!first && (!this.#cache || existsSync(this.#config.db))) return undefined;
+    this.#cache?.close();
+    this.#cache = openCache(this.#config.db, this.#config.log);
+    this.#rows = new Map();
+    if (first) return this.#cache?.load();
+    this.#unsaved = new Set(this.headers.keys());
+    return undefined;
+  }
+
+  /** Writes to the cache what has changed since. Called now and then, never on a tool's path. */
+  saveCache(): void {
+    if (this.#cache && existsSync(this.#config.db) && this.#unsaved.size + this.#gone.size > 0) {
+      const added = [...this.#unsaved].flatMap((file) => this.headers.get(file) ?? []);
+      if (!this.#cache.save(added, [...this.#gone])) return;
+    }
+    this.#unsaved.clear();
+    this.#gone.clear();
+  }
+
+  /** The text of a message. Throws where the file is gone or unreadable by now. */
+  body(header: Header): string {
+    const { text, stats } = readOwn(join(this.#config.inbox, header.file), MAX_FILE_BYTES);
+    return parseHeader(header.file, text, stats.ctimeMs, stats.mtimeMs).body;
+  }
+
+  /** Stores a message and gives its header; in one process, messages sent together share one lock. */
+  deliver(draft: Draft): Promise<Header> {
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ draft, resolve, reject });
+      this.#writing ??= this.#write().finally(() => {
+        this.#writing = undefined;
+      });
+    });
+  }
+
+  async #write(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const { dir, inbox, log } = this.#config;
+      await withLock(inbox, log, () => {
+        const batch = this.#queue.splice(0);
+        // Under the lock nobody else gives stamps. Without it names are unique all the same; only order is weaker.
+        const last = Math.max(wallOf(lastGiven(dir)) ?? 0, wallOf(this.#newest) ?? 0);
+        const first = Math.max(wallClock(), last + 1);
+        give(dir, stamp(first + batch.length - 1));
+        for (const [index, { draft, resolve, reject }] of batch.entries()) {
+          try {
+            resolve(this.#store(draft, stamp(first + index)));
+          } catch (error) {
+            reject(error);
+          }
+        }
+      });
+    }
+  }
+
+  #store(draft: Draft, at: string): Header {
+    const file = fileName(at, randomBytes(4).toString("hex"), draft);
+    const created = localTime();
+    writeWhole(join(this.#config.inbox, file), formatMessage(draft, created));
+    const { from, to, type, subject, priority } = draft;
+    const header: Header = {
+      file,
+      from,
+      to,
+      type,
+      subject,
+      priority,
+      created,
+      at,
+      mtime: undefined,
+    };
+    this.#accept(header);
+    return header;
+  }
+
+  /** Moves a message to the archive; gives its name there, or undefined where another server has moved it. */
+  archive(header: Header): string | undefined {
+    // A hand-given name may be in the archive already.
+    const name = isOurName(header.file) ? header.file : `${header.at}-${header.file}`;
+    try {
+      makeFolder(this.#config.archive);
+      renameSync(join(this.#config.inbox, header.file), join(this.#config.archive, name));
+    } catch (error) {
+      if (errorCode(error) !== "ENOENT") throw error;
+      return undefined;
+    } finally {
+      if (!existsSync(join(this.#config.inbox, header.file))) this.#forget(header.file);
+    }
+    return name;
+  }
+
+  /** Archived messages with `part` in their file name, some of them. Lists the archive: for rare questions only. */
+  inArchive(part: string): Header[] {
+    const found: Header[] = [];
+    const names = existsSync(this.#config.archive) ? readdirSync(this.#config.archive) : [];
+    for (const file of names.filter((name) => isMessageName(name) && name.includes(part)).slice(-20)) {
+      try {
+        const { text, stats } = readOwn(join(this.#config.archive, file), MAX_FILE_BYTES);
+        found.push(parseHeader(file, text, stats.ctimeMs, stats.mtimeMs).header);
+      } catch {
+        // not a message
+      }
+    }
+    return found;
+  }
+
+  /** Finishes what is being written and closes the cache. */
+  async close(): Promise<void> {
+    await this.#writing;
+    this.saveCache();
+    this.#closed = true;
+    this.#cache?.close();
+  }
+}

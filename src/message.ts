@@ -1,0 +1,170 @@
+import matter from "gray-matter";
+import { isForAll, lengthOf, MAX_NAME } from "./names.ts";
+import { localTime, stamp, wallClock } from "./stamp.ts";
+
+/** Limits, in characters (Unicode code points), as in the Python original. */
+export const MAX_SUBJECT = 200;
+export const MAX_BODY = 10_240;
+/** A larger file is no message: read neither whole nor in part. */
+export const MAX_FILE_BYTES = 1 << 20;
+const MAX_FILE_NAME_BYTES = 200;
+const MAX_HEADER_CHARS = 8192;
+
+export const PRIORITIES = ["normal", "high", "critical"] as const;
+export type Priority = (typeof PRIORITIES)[number];
+export type MessageType = "ipc" | "broadcast" | "escalation";
+
+/** A message without its body, as the inbox keeps it. */
+export interface Header {
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+  readonly type: string;
+  readonly subject: string;
+  readonly priority: string;
+  readonly created: string;
+  /** Its place in the order of sending: a stamp (see `stamp`). */
+  readonly at: string;
+  /** Modification time, ms, of a file not named by us: with the name it tells one `note.md` from the next. */
+  readonly mtime: number | undefined;
+}
+
+export interface Draft {
+  readonly from: string;
+  readonly to: string;
+  readonly type: MessageType;
+  readonly subject: string;
+  readonly body: string;
+  readonly priority: Priority;
+}
+
+/** A file in the inbox that cannot be read as a message; `message` says why. */
+export class BadMessage extends Error {}
+
+/** What read marks and notifications know a message by: its file name, and for a hand-given name its time. */
+export const idOf = (header: Header): string =>
+  header.mtime === undefined ? header.file : `${header.file}\t${header.mtime}`;
+
+/** Named by us or by the original, hence renamed into place whole; other names may still be being written. */
+export const isOurName = (file: string): boolean => /^\d{8}T\d{12}-[0-9a-f]{8}-/.test(file);
+
+/** May this name be a message at all? Hides temporaries, editors' leavings and sub-folders' dotfiles. */
+export const isMessageName = (file: string): boolean => file.endsWith(".md") && !file.startsWith(".");
+
+/** File name of a message: sorts by sending order, readable, at most 200 bytes in any script. */
+export function fileName(at: string, id: string, draft: Pick<Draft, "from" | "to" | "subject">): string {
+  const head = `${at}-${id}-${plain(draft.from, 16)}-${plain(draft.to, 16)}-`;
+  const subject = [...plain(draft.subject, 40)];
+  while (Buffer.byteLength(`${head}${subject.join("")}.md`) > MAX_FILE_NAME_BYTES) subject.pop();
+  return `${head}${subject.join("")}.md`;
+}
+
+/** What of a name or subject goes into a file name: letters, digits, `_`, `-`; the rest becomes `_`. */
+export function plain(text: string, length: number): string {
+  return [...text.normalize("NFC").replace(/[^\p{L}\p{N}_-]/gu, "_")].slice(0, length).join("");
+}
+
+/** The whole file: valid YAML, and right for a reader that takes it line by line. */
+export function formatMessage(draft: Draft, created: string): string {
+  const { from, to, type, subject, priority, body } = draft;
+  return `---\nfrom: ${from}\nto: ${to}\ntype: ${type}\nsubject: ${scalar(subject)}\npriority: ${priority}\ncreated: ${created}\n---\n\n${body}\n`;
+}
+
+/** The text as it is where YAML and a line reader take it for itself; double-quoted elsewhere. */
+function scalar(text: string): string {
+  return !/[\p{Cc}\p{Cs}\u2028\u2029\ufeff]/u.test(text) && readsAsItself(text)
+    ? text
+    : JSON.stringify(text).replace(
+        /[\u007f-\u009f\u2028\u2029\ufeff]/g,
+        (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+      );
+}
+
+function readsAsItself(text: string): boolean {
+  // YAML 1.1 booleans, which js-yaml reads as text and other readers do not
+  if (/^(y|n|yes|no|on|off)$/i.test(text)) return false;
+  try {
+    // Options, even empty, keep gray-matter from caching every input for ever.
+    return matter(`---\nsubject: ${text}\n---\n`, {}).data.subject === text;
+  } catch {
+    return false;
+  }
+}
+
+/** Splits a file into its header fields and its body. Throws BadMessage with the reason. */
+export function parseMessage(text: string): {
+  fields: Record<string, string>;
+  body: string;
+} {
+  const open = /^---(?:ya?ml)?[ \t]*\r?\n/.exec(text);
+  if (!open) {
+    throw new BadMessage(text.startsWith("---") ? "its header is not plain YAML (---)" : "it has no header (---)");
+  }
+  const close = /(?:^|\n)---[ \t]*(?:\r?\n|$)/.exec(text.slice(open[0].length, open[0].length + MAX_HEADER_CHARS));
+  if (!close) throw new BadMessage(`its header is not closed (---) within ${MAX_HEADER_CHARS} characters`);
+  const header = text.slice(open[0].length, open[0].length + close.index);
+  const lines = header.split("\n").filter((line) => line.trim() !== "");
+  // Only our engine, only for a header checked above: gray-matter would run `---js` as code.
+  const { data } = matter(`---\n${lines.join("\n")}\n---\n`, {
+    language: "yaml",
+    engines: { yaml: { parse: parseFields } },
+  });
+  const rest = text.slice(open[0].length + close.index + close[0].length);
+  return {
+    fields: data,
+    body: rest.replace(/^\r?\n/, "").replace(/\r?\n$/, ""),
+  };
+}
+
+/** `key: value` lines; every value is text. Nothing is nested, expanded or executed. The first of a key counts. */
+function parseFields(header: string): Record<string, string> {
+  const fields: Record<string, string> = Object.create(null);
+  for (const line of header.split("\n")) {
+    const [, key, value] = /^([A-Za-z_][\w-]*)[ \t]*:(.*)$/s.exec(line) ?? [];
+    if (key !== undefined && value !== undefined) fields[key.toLowerCase()] ??= unquote(value.trim());
+  }
+  return fields;
+}
+
+/** Takes off quotes that enclose the whole value; a subject that merely contains some keeps them. */
+function unquote(value: string): string {
+  if (/^'(?:[^']|'')*'$/.test(value)) return value.slice(1, -1).replaceAll("''", "'");
+  if (!/^".*"$/s.test(value)) return value;
+  try {
+    return String(JSON.parse(value));
+  } catch {
+    return value;
+  }
+}
+
+/**
+ * The header of a message file. `decoded` is its text; `ctime` and `mtime` (ms) place a file with a hand-given
+ * name, which has no stamp. Throws BadMessage with the reason.
+ */
+export function parseHeader(
+  file: string,
+  text: string,
+  ctime: number,
+  mtime: number,
+): { header: Header; body: string } {
+  const { fields, body } = parseMessage(text);
+  const ours = isOurName(file);
+  const from = fields.from?.normalize("NFC") ?? "";
+  const to = fields.to?.normalize("NFC") ?? "";
+  if (!from || !to) throw new BadMessage(`its header has no ${from ? "to" : "from"}`);
+  if (lengthOf(from) > MAX_NAME || lengthOf(to) > MAX_NAME) {
+    throw new BadMessage(`its from or to is longer than ${MAX_NAME} characters`);
+  }
+  const header: Header = {
+    file,
+    from,
+    to,
+    type: fields.type || (isForAll(to) ? "broadcast" : "ipc"),
+    subject: fields.subject ?? "",
+    priority: fields.priority || "normal",
+    created: fields.created || localTime(mtime),
+    at: ours ? file.slice(0, 21) : stamp(wallClock(ctime)),
+    mtime: ours ? undefined : Math.floor(mtime),
+  };
+  return { header, body };
+}

@@ -1,0 +1,34 @@
+#!/usr/bin/env node
+import { setTimeout as sleep } from "node:timers/promises";
+import { readConfig } from "./config.ts";
+import { Presence } from "./presence.ts";
+import { Sessions } from "./sessions.ts";
+
+/** The handshake is not answered before the session is on the list, unless that takes longer than this. */
+const JOIN_MS = 500;
+/** The process ends within a second of its client, whatever hangs. */
+const CLOSE_MS = 900;
+
+// Folders 0700, files 0600, whoever creates them (SQLite, proper-lockfile), whatever the user's umask.
+process.umask(0o077);
+
+const config = readConfig(process.env, process.cwd());
+const sessions = new Sessions(config);
+const presence = new Presence(config, sessions);
+const joined = presence.join();
+const { serve } = await import("./mcp.ts");
+await Promise.race([joined, sleep(JOIN_MS)]);
+const server = await serve(config, sessions, presence);
+let leaving = false;
+
+function leave(): void {
+  if (leaving) return;
+  leaving = true;
+  setTimeout(() => process.exit(0), CLOSE_MS);
+  Promise.all([presence.leave(), server.close()]).finally(() => process.exit(0));
+}
+
+process.stdin.on("end", leave).on("close", leave).on("error", leave);
+process.stdout.on("error", leave);
+process.stderr.on("error", () => {});
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, leave);

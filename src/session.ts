@@ -1,0 +1,137 @@
+import { statSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Config } from "./config.ts";
+import { reasonOf } from "./files.ts";
+import { Mailbox, type Outgoing, Refusal, type Sent } from "./mailbox.ts";
+import { type Header, MAX_SUBJECT } from "./message.ts";
+import { lengthOf, nameProblem } from "./names.ts";
+import { pointer } from "./pointer.ts";
+import type { Presence } from "./presence.ts";
+import { type ChannelMessage, Pusher } from "./push.ts";
+import type { Sessions } from "./sessions.ts";
+import { sweep } from "./sweep.ts";
+import { sendToTelegram } from "./telegram.ts";
+import { Watcher } from "./watcher.ts";
+
+const SWEEP_FIRST_MS = 15_000;
+const SWEEP_EVERY_MS = 3_600_000;
+
+/** A running session: online, receiving, with a mailbox. */
+export class LiveSession {
+  readonly config: Config;
+  readonly presence: Presence;
+  readonly mailbox: Mailbox;
+  readonly pusher: Pusher;
+  /** Resolves when the folder has been read once. */
+  readonly ready: Promise<void>;
+  readonly #watcher: Watcher;
+  readonly #closing = new AbortController();
+
+  /** Starts to receive. `notify` writes a channel notification to the client. */
+  constructor(
+    config: Config,
+    sessions: Sessions,
+    presence: Presence,
+    notify: (message: ChannelMessage) => Promise<void>,
+  ) {
+    warnIfShared(config);
+    this.config = config;
+    this.presence = presence;
+    this.mailbox = new Mailbox(config, sessions, presence, presence.since);
+    this.pusher = new Pusher(config, this.mailbox, presence, notify);
+    this.#watcher = new Watcher(config, this.mailbox.inbox, () => this.#tick());
+    this.ready = this.mailbox.inbox.reconcile().catch((error) => config.log(`inbox: ${reasonOf(error)}`));
+    void this.#sweepNowAndThen();
+  }
+
+  #tick(): void {
+    const { quiet, name } = this.presence;
+    this.presence.check();
+    if (quiet !== this.presence.quiet || name !== this.presence.name) this.pusher.addAll();
+    this.pusher.tick();
+  }
+
+  /** A tool was called: the others see when, once the answer is out. */
+  touch(): void {
+    this.presence.check();
+    this.presence.lastCall = Date.now();
+    setImmediate(() => {
+      this.mailbox.appear();
+      this.presence.beatSoon();
+    });
+  }
+
+  /** Sends a message; an escalation is forwarded to Telegram, which is not waited for. */
+  async send(message: Outgoing): Promise<Sent> {
+    const sent = await this.mailbox.send(message);
+    if (message.escalate) void this.#forward(sent.header, message.body);
+    return sent;
+  }
+
+  async #forward({ from, subject, file }: Header, body: string): Promise<void> {
+    const { telegram, log } = this.config;
+    if (!telegram) return;
+    try {
+      await sendToTelegram(telegram, `[ESCALATION] ${subject}\nfrom ${from}\n\n${body}`.trimEnd());
+    } catch (error) {
+      log(`escalation ${file} did not reach Telegram: ${reasonOf(error)}`);
+      await this.mailbox.inbox
+        .deliver({
+          from: "t9-ipc",
+          to: from,
+          type: "ipc",
+          priority: "high",
+          subject: "escalation did not reach Telegram",
+          body: `${file} is stored in the inbox, but was not forwarded: ${reasonOf(error)}.`,
+        })
+        .catch((again) => log(`that could not be told to ${from}: ${reasonOf(again)}`));
+    }
+  }
+
+  /** Takes a name; resolves to how many unread messages wait for this session then. Throws Refusal. */
+  async setName(name: string, workingOn: string | undefined): Promise<number> {
+    const wanted = name.normalize("NFC");
+    const length = lengthOf(workingOn ?? "");
+    const problem =
+      nameProblem(wanted) ??
+      (length > MAX_SUBJECT && `working_on has ${length} characters, the limit is ${MAX_SUBJECT}. Shorten it.`);
+    const refusal = problem || (await this.presence.rename(wanted, workingOn));
+    if (refusal) throw new Refusal(`Not renamed, this session is still ${this.presence.name}. ${refusal}`);
+    const unread = await this.mailbox.unread();
+    this.pusher.addAll();
+    return unread.length;
+  }
+
+  /** A line for the next tool result, where there is unread mail that no push is known to have shown; else "". */
+  notice(): string {
+    const headers = this.pusher.unshown();
+    return headers.length > 0 ? `\n\n${pointer(headers, this.config.toolPrefix)}` : "";
+  }
+
+  async #sweepNowAndThen(): Promise<void> {
+    const { signal } = this.#closing;
+    try {
+      for (let wait = SWEEP_FIRST_MS; ; wait = SWEEP_EVERY_MS) {
+        await sleep(wait, undefined, { ref: false, signal });
+        if (!this.presence.quiet) sweep(this.config, this.mailbox.inbox, this.mailbox.sessions.online());
+      }
+    } catch (error) {
+      if (!signal.aborted) this.config.log(`sweep: ${reasonOf(error)}`);
+    }
+  }
+
+  /** Stops receiving. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.pusher.close();
+    await Promise.all([this.#watcher.close(), this.mailbox.close()]);
+  }
+}
+
+/** Mail in a folder that others can write to may come from them, whoever it says it is from. */
+function warnIfShared({ dir, log }: Config): void {
+  const stats = statSync(dir, { throwIfNoEntry: false });
+  if (stats && process.platform !== "win32" && (stats.mode & 0o022) !== 0) {
+    log(`others can write to ${dir}: mail in it may be forged; chmod 700 it`);
+  }
+}

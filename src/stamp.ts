@@ -1,0 +1,76 @@
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+/**
+ * Local wall-clock time in microseconds. Not an instant: stamps are local time in the original's format, so
+ * order is kept by never giving a stamp below the last one, whatever the clock does.
+ */
+export function wallClock(ms = Date.now()): number {
+  return (ms - new Date(ms).getTimezoneOffset() * 60_000) * 1000;
+}
+
+/** `YYYYMMDDTHHMMSSffffff` of a wall-clock time in microseconds. Stamps sort as text. */
+export function stamp(wall: number): string {
+  const ms = Math.floor(wall / 1000);
+  const micros = String(Math.floor(wall - ms * 1000)).padStart(3, "0");
+  return new Date(ms).toISOString().replace(/[-:.Z]/g, "") + micros;
+}
+
+/** The wall-clock time a stamp, or a file name that starts with one, stands for; undefined: it is none. */
+export function wallOf(text: string): number | undefined {
+  const part = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(\d{3})(\d{3})(?!\d)/.exec(text);
+  if (!part) return undefined;
+  const [year, month, day, hour, minute, second, ms, micros] = part.slice(1).map(Number) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number, // biome-ignore format: one line
+  ];
+  return Date.UTC(year, month - 1, day, hour, minute, second, ms) * 1000 + micros;
+}
+
+/** `YYYY-MM-DD HH:MM:SS`, local: the `created` of a message and the `timestamp` of a heartbeat. */
+export function localTime(ms = Date.now()): string {
+  return new Date(wallClock(ms) / 1000).toISOString().slice(0, 19).replace("T", " ");
+}
+
+/** A stamp further ahead than this is somebody's file name and no clock: order does not follow it. */
+const DAY_WALL = 24 * 3600 * 1e6;
+
+/** Is this a stamp, and one that order may follow? */
+export function isPlausible(at: string): boolean {
+  const wall = wallOf(at);
+  return wall !== undefined && wall < wallClock() + DAY_WALL;
+}
+
+/** The last stamp given in this data folder; "" where nobody knows. */
+export function lastGiven(dir: string): string {
+  try {
+    const at = readFileSync(join(dir, ".order"), "utf8");
+    return isPlausible(at) ? at : "";
+  } catch {
+    return "";
+  }
+}
+
+/** Records a stamp as given. A failure is let pass: what is written next will meet the same, and say so. */
+export function give(dir: string, at: string): void {
+  try {
+    writeFileSync(join(dir, ".order"), at, { mode: 0o600 });
+  } catch {
+    // order is weaker by that
+  }
+}
+
+/** A place in the order of sending for something that happens now: what is sent later has a higher stamp. */
+export function takeStamp(dir: string): string {
+  const now = stamp(wallClock());
+  const last = lastGiven(dir);
+  if (now <= last) return last;
+  give(dir, now);
+  return now;
+}

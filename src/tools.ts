@@ -1,0 +1,165 @@
+import { z } from "zod";
+import { sentText, unreadText, whoText } from "./answers.ts";
+import type { LiveSession } from "./session.ts";
+
+/** The limits are the mailbox's (mailbox.ts, message.ts), where they are checked; here they are only told. */
+const to = z.string().describe('Exact name of a session, as t9_ipc_who lists it, or "all".');
+const subject = z
+  .string()
+  .describe("What it is about, in a few words: shown to the recipient first. At most 200 characters.");
+const body = z.string().default("").describe("The message. At most 10240 characters.");
+const priority = z.enum(["normal", "high", "critical"]).default("normal").describe("critical and high are read first.");
+const ESCALATION = "escalation: a human should look; forwarded to Telegram where the user has set that up.";
+
+export interface Tool {
+  readonly name: string;
+  readonly title: string;
+  readonly description: string;
+  readonly annotations: Record<string, boolean>;
+  readonly schema: z.ZodObject;
+  /** Its answer speaks of unread mail itself. */
+  readonly tellsUnread?: true;
+  /** Answers in plain text for Claude; throws Refusal. */
+  run(session: LiveSession, args: never): Promise<string>;
+}
+
+function tool<S extends z.ZodObject>(
+  about: Omit<Tool, "schema" | "run"> & {
+    schema: S;
+    run(session: LiveSession, args: z.output<S>): Promise<string>;
+  },
+): Tool {
+  return about;
+}
+
+const WRITES = {
+  readOnlyHint: false,
+  destructiveHint: false,
+  idempotentHint: false,
+  openWorldHint: false,
+};
+
+export const TOOLS: readonly Tool[] = [
+  tool({
+    name: "t9_ipc_who",
+    title: "Who is online",
+    description:
+      "Lists every Claude Code session that is online on this mailbox: name, folder, what it works on, when it last did something, how mail reaches it. Use it when the user asks who else is there, and before sending, for the exact name.",
+    annotations: { readOnlyHint: true, openWorldHint: false },
+    schema: z.strictObject({}),
+    async run({ mailbox }) {
+      return whoText(mailbox.sessions.online(), mailbox.owner.name);
+    },
+  }),
+  tool({
+    name: "t9_ipc_send",
+    title: "Send a message to a session",
+    description:
+      "Sends a message to another session: to ask, to answer, to hand over, to warn. It is stored as a file; an offline session finds it when it returns. Do not acknowledge an acknowledgement.",
+    annotations: WRITES,
+    schema: z.strictObject({
+      to,
+      subject,
+      body,
+      priority,
+      type: z.enum(["ipc", "escalation"]).default("ipc").describe(ESCALATION),
+      allow_unknown: z
+        .boolean()
+        .default(false)
+        .describe("true: store it for a name nobody has used yet. Otherwise that is refused, as a typing error."),
+    }),
+    async run(session, args) {
+      const escalate = args.type === "escalation";
+      const sent = await session.send({
+        ...args,
+        escalate,
+        allowUnknown: args.allow_unknown,
+      });
+      return sentText(sent) + (escalate ? escalationText(session) : "");
+    },
+  }),
+  tool({
+    name: "t9_ipc_broadcast",
+    title: "Send a message to every session",
+    description:
+      "Sends one message to every session: for what all of them must know. For one session use t9_ipc_send, which disturbs nobody else.",
+    annotations: WRITES,
+    schema: z.strictObject({
+      subject,
+      body,
+      priority,
+      type: z.enum(["broadcast", "escalation"]).default("broadcast").describe(ESCALATION),
+    }),
+    async run(session, args) {
+      const escalate = args.type === "escalation";
+      const sent = await session.send({
+        ...args,
+        to: "all",
+        escalate,
+        allowUnknown: false,
+      });
+      return sentText(sent) + (escalate ? escalationText(session) : "");
+    },
+  }),
+  tool({
+    name: "t9_ipc_unread",
+    tellsUnread: true,
+    title: "Read unread messages",
+    description:
+      "Returns this session's unread messages with their bodies and marks exactly those as read. Use it when told of new messages, when starting or resuming work, and again while it says more are left.",
+    annotations: {
+      readOnlyHint: false,
+      destructiveHint: false,
+      idempotentHint: false,
+      openWorldHint: false,
+    },
+    schema: z.strictObject({
+      session_id: z
+        .string()
+        .optional()
+        .describe("Another session's name: only looks, marks nothing. Default: this session."),
+    }),
+    async run({ mailbox, config }, { session_id }) {
+      if (session_id === undefined || mailbox.owner.names.includes(session_id)) {
+        const archived = mailbox.archivedUnread();
+        const { text, shown } = unreadText(mailbox, config, await mailbox.unread(), archived, "");
+        mailbox.markRead(shown, archived);
+        return text;
+      }
+      return unreadText(mailbox, config, await mailbox.unreadOf(session_id), [], session_id).text;
+    },
+  }),
+  tool({
+    name: "t9_ipc_set_name",
+    tellsUnread: true,
+    title: "Name this session",
+    description:
+      "Gives this session a name the others can address, and says what it works on. Use it at the start of work, when the work changes, and after resuming a conversation that had a name. Mail to the earlier name still arrives.",
+    annotations: {
+      readOnlyHint: false,
+      destructiveHint: false,
+      idempotentHint: true,
+      openWorldHint: false,
+    },
+    schema: z.strictObject({
+      name: z
+        .string()
+        .describe('What this session does, for example "api-tests". 3 to 64 letters, digits, "_" or "-".'),
+      working_on: z.string().optional().describe("What it works on, in a few words: shown by t9_ipc_who."),
+    }),
+    async run(session, args) {
+      const unread = await session.setName(args.name, args.working_on);
+      const waiting =
+        unread === 0
+          ? "No unread messages are waiting."
+          : `${unread} unread message${unread === 1 ? " is" : "s are"} waiting: call t9_ipc_unread.`;
+      return `This session is now ${session.presence.name}. ${waiting}`;
+    },
+  }),
+];
+
+function escalationText({ config }: LiveSession): string {
+  return config.telegram
+    ? " It is being forwarded to Telegram; a failure will come as a message."
+    : " Not forwarded to a phone: Telegram is not set up (the user sets IPC_TG_TOKEN and IPC_TG_CHAT for this server).";
+}
