@@ -3,17 +3,16 @@ import { createRequire } from "node:module";
 import { dirname } from "node:path";
 import type Database from "better-sqlite3";
 import type { Log } from "./config.ts";
-import { makeFolder, reasonOf } from "./files.ts";
+import { errorCode, makeFolder, reasonOf } from "./files.ts";
 import type { Header } from "./message.ts";
 
 /** How long a statement waits for another server's write; it blocks the whole process, so: briefly. */
 const BUSY_MS = 100;
+/** Named for what it holds: other tables in the same file are not ours. The number changes with the columns. */
 const TABLE = "t9_headers_1";
+const COLUMNS = ["file", "from", "to", "type", "subject", "priority", "created", "at", "mtime"] as const;
 
-/**
- * Parsed headers on disk, so that a start need not parse every file. Never trusted over the files: rows are
- * looked up by the names that the folder lists. In the file system's place it has nothing to say.
- */
+/** Parsed headers on disk, so that a start need not parse every file. Never trusted over the files, never needed. */
 export interface Cache {
   /** All rows, by file name. */
   load(): Map<string, Header>;
@@ -22,8 +21,10 @@ export interface Cache {
   close(): void;
 }
 
-/** Opens or creates the cache. Undefined, with one line on the log, where SQLite cannot serve: it is not needed. */
+/** Opens or creates the cache. Undefined, with one line on the log, where SQLite cannot serve. */
 export function openCache(path: string, log: Log): Cache | undefined {
+  const fail = (error: unknown): void =>
+    log(`cache ${path} not used (${reasonOf(error)}): reading the files instead; if this stays, delete it`);
   let db: Database.Database | undefined;
   try {
     const Sqlite = createRequire(import.meta.url)("better-sqlite3") as typeof Database;
@@ -31,54 +32,42 @@ export function openCache(path: string, log: Log): Cache | undefined {
     closeSync(openSync(path, "a", 0o600));
     db = new Sqlite(path, { timeout: BUSY_MS });
     db.pragma("journal_mode = WAL");
-    // What a power cut takes away is parsed again.
-    db.pragma("synchronous = OFF");
-    db.exec(
-      `CREATE TABLE IF NOT EXISTS ${TABLE} (file TEXT PRIMARY KEY, "from" TEXT, "to" TEXT, type TEXT, subject TEXT, priority TEXT, created TEXT, at TEXT, mtime INTEGER) WITHOUT ROWID`,
-    );
-    return withStatements(db, log);
+    db.pragma("synchronous = OFF"); // what a power cut takes away is parsed again
+    const names = COLUMNS.map((column) => `"${column}"`).join(", ");
+    db.exec(`CREATE TABLE IF NOT EXISTS ${TABLE} (${names}, PRIMARY KEY (file)) WITHOUT ROWID`);
+    const select = db.prepare(`SELECT ${names} FROM ${TABLE}`);
+    const insert = db.prepare(`INSERT OR REPLACE INTO ${TABLE} VALUES (${COLUMNS.map(() => "?").join(", ")})`);
+    const remove = db.prepare(`DELETE FROM ${TABLE} WHERE file = ?`);
+    const write = db.transaction((added: readonly Header[], gone: readonly string[]) => {
+      for (const file of gone) remove.run(file);
+      for (const header of added) insert.run(COLUMNS.map((column) => header[column] ?? null));
+    });
+    const close = db.close.bind(db);
+    return {
+      load() {
+        const rows = new Map<string, Header>();
+        try {
+          for (const row of select.iterate() as Iterable<Header>) rows.set(row.file, row);
+        } catch (error) {
+          fail(error);
+          rows.clear();
+        }
+        return rows;
+      },
+      save(added, gone) {
+        try {
+          write.immediate(added, gone);
+        } catch (error) {
+          if (errorCode(error)?.startsWith("SQLITE_BUSY")) return false;
+          fail(error);
+        }
+        return true;
+      },
+      close,
+    };
   } catch (error) {
     db?.close();
-    log(`cache ${path} not used (${reasonOf(error)}): reading the files instead; if it stays, delete it`);
+    fail(error);
     return undefined;
   }
-}
-
-function withStatements(db: Database.Database, log: Log): Cache {
-  const select = db.prepare(`SELECT file, "from", "to", type, subject, priority, created, at, mtime FROM ${TABLE}`);
-  const insert = db.prepare(`INSERT OR REPLACE INTO ${TABLE} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`);
-  const remove = db.prepare(`DELETE FROM ${TABLE} WHERE file = ?`);
-  const write = db.transaction((added: readonly Header[], gone: readonly string[]) => {
-    for (const file of gone) remove.run(file);
-    for (const h of added) {
-      insert.run(h.file, h.from, h.to, h.type, h.subject, h.priority, h.created, h.at, h.mtime ?? null);
-    }
-  });
-  let failed = false;
-  return {
-    load() {
-      const rows = new Map<string, Header>();
-      try {
-        for (const row of select.iterate() as Iterable<Header>) {
-          rows.set(row.file, { ...row, mtime: row.mtime ?? undefined });
-        }
-      } catch (error) {
-        log(`cache not read (${reasonOf(error)}): reading the files instead`);
-        rows.clear();
-      }
-      return rows;
-    },
-    save(added, gone) {
-      try {
-        write.immediate(added, gone);
-        return true;
-      } catch (error) {
-        if (String((error as { code?: string }).code).startsWith("SQLITE_BUSY")) return false;
-        if (!failed) log(`cache not written (${reasonOf(error)}): the files are what counts`);
-        failed = true;
-        return true;
-      }
-    },
-    close: () => db.close(),
-  };
 }

@@ -5,17 +5,18 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Cache, openCache } from "./cache.ts";
 import type { Config } from "./config.ts";
 import { errorCode, makeFolder, readOwn, reasonOf, withLock, writeWhole } from "./files.ts";
+import { type Draft, fileName, formatMessage, type Header, MAX_FILE_BYTES, parseMessage } from "./message.ts";
 import {
-  type Draft,
-  fileName,
-  formatMessage,
-  type Header,
+  give,
   isMessageName,
   isOurName,
-  MAX_FILE_BYTES,
-  parseHeader,
-} from "./message.ts";
-import { give, isPlausible, lastGiven, localTime, stamp, wallClock, wallOf } from "./stamp.ts";
+  isPlausible,
+  lastGiven,
+  localTime,
+  stamp,
+  wallClock,
+  wallOf,
+} from "./stamp.ts";
 
 /** A file with a hand-given name may still be being written while it is younger than this. */
 const YOUNG_MS = 50;
@@ -23,11 +24,6 @@ const YOUNG_MS = 50;
 const GIVE_UP_MS = 1500;
 /** Work on many files lets other work through after so long. */
 const SLICE_MS = 10;
-interface Queued {
-  readonly draft: Draft;
-  readonly resolve: (header: Header) => void;
-  readonly reject: (error: unknown) => void;
-}
 
 /** The inbox folder as this process knows it: a header for each message. The files are the truth. */
 export class Inbox {
@@ -38,9 +34,9 @@ export class Inbox {
 
   readonly #config: Config;
   #cache: Cache | undefined;
-  #rows: Map<string, Header> | undefined;
-  #unsaved = new Set<string>();
-  #gone = new Set<string>();
+  #cacheTried = false;
+  readonly #unsaved = new Set<string>();
+  readonly #gone = new Set<string>();
   /** Unreadable files, with the change time (ms) they were looked at: looked at again when it differs. */
   readonly #bad = new Map<string, number>();
   /** Files that may become messages yet, with the time (ms) they were first seen. */
@@ -48,7 +44,7 @@ export class Inbox {
   #settling: Promise<void> | undefined;
   #reconciling: Promise<void> | undefined;
   #newest = "";
-  #queue: Queued[] = [];
+  #queue: { draft: Draft; resolve(header: Header): void; reject(error: unknown): void }[] = [];
   #writing: Promise<void> | undefined;
   #closed = false;
 
@@ -56,31 +52,36 @@ export class Inbox {
     this.#config = config;
   }
 
-  /** Is there nothing new to learn about this file? */
-  has(file: string): boolean {
-    return this.headers.has(file) || this.#bad.has(file);
-  }
-
   /** Looks at one file; does nothing for a file already known. Safe to call for any name at any time. */
   note(file: string): void {
     if (!isMessageName(file) || this.#closed) return;
-    const path = join(this.#config.inbox, file);
     const known = this.headers.get(file);
+    const bad = this.#bad.get(file);
     if (known && known.mtime === undefined) return;
     try {
-      if (this.has(file)) {
-        const stats = lstatSync(path);
-        if (known ? Math.floor(stats.mtimeMs) === known.mtime : stats.ctimeMs === this.#bad.get(file)) return;
+      if (known || bad !== undefined) {
+        const stats = lstatSync(join(this.#config.inbox, file));
+        if (known ? Math.floor(stats.mtimeMs) === known.mtime : stats.ctimeMs === bad) return;
         this.#forget(file);
       }
-      const { text, stats } = readOwn(path, MAX_FILE_BYTES);
-      const age = Date.now() - stats.mtimeMs;
+      const { header, mtime } = this.#read(this.#config.inbox, file);
+      const age = Date.now() - mtime;
       if (!isOurName(file) && age >= 0 && age < YOUNG_MS) this.#later(file);
-      else this.#accept(parseHeader(file, text, stats.ctimeMs, stats.mtimeMs).header);
+      else this.#accept(header);
     } catch (error) {
       if (errorCode(error) === "ENOENT") this.#forget(file);
       else this.#unreadable(file, error);
     }
+  }
+
+  #read(folder: string, file: string): { header: Header; body: string; mtime: number } {
+    const { text, stats } = readOwn(join(folder, file), MAX_FILE_BYTES);
+    return { ...parseMessage(file, text, stats.ctimeMs, stats.mtimeMs), mtime: stats.mtimeMs };
+  }
+
+  /** The text of a message. Throws where the file is gone or unreadable by now. */
+  body(header: Header): string {
+    return this.#read(this.#config.inbox, header.file).body;
   }
 
   #accept(header: Header): void {
@@ -99,28 +100,23 @@ export class Inbox {
   }
 
   #unreadable(file: string, error: unknown): void {
-    const firstSeen = this.#unsettled.get(file);
-    if (firstSeen === undefined || Date.now() - firstSeen < GIVE_UP_MS) {
-      this.#later(file);
-      return;
-    }
+    const stats = lstatSync(join(this.#config.inbox, file), { throwIfNoEntry: false });
+    const firstSeen = this.#unsettled.get(file) ?? performance.now();
+    this.#later(file);
+    if (!stats || performance.now() - firstSeen < GIVE_UP_MS) return;
     this.#unsettled.delete(file);
-    const stats = lstatSync(join(this.#config.inbox, file), {
-      throwIfNoEntry: false,
-    });
-    if (!stats) return;
     this.#bad.set(file, stats.ctimeMs);
     this.#config.log(`inbox/${file} is not a message and stays where it is: ${reasonOf(error)}`);
   }
 
   #later(file: string): void {
-    if (!this.#unsettled.has(file)) this.#unsettled.set(file, Date.now());
+    if (!this.#unsettled.has(file)) this.#unsettled.set(file, performance.now());
     this.#settling ??= this.#settle();
   }
 
   async #settle(): Promise<void> {
     while (this.#unsettled.size > 0 && !this.#closed) {
-      await sleep(YOUNG_MS, undefined, { ref: false });
+      await sleep(YOUNG_MS);
       for (const file of [...this.#unsettled.keys()]) this.note(file);
     }
     this.#settling = undefined;
@@ -134,36 +130,33 @@ export class Inbox {
     });
     await this.#reconciling;
     // A hand-written file may be a moment too young; give it that moment.
-    if ([...this.#unsettled.values()].some((since) => Date.now() - since < YOUNG_MS)) {
+    if ([...this.#unsettled.values()].some((since) => performance.now() - since < YOUNG_MS)) {
       await Promise.race([this.#settling, sleep(2 * YOUNG_MS)]);
     }
   }
 
   async #reconcile(): Promise<void> {
-    const names = this.list();
-    const present = new Set(names);
-    for (const file of this.headers.keys()) if (!present.has(file)) this.#forget(file);
-    for (const file of this.#bad.keys()) if (!present.has(file)) this.#bad.delete(file);
+    const present = new Set(this.#list());
+    for (const file of [...this.headers.keys(), ...this.#bad.keys()]) if (!present.has(file)) this.#forget(file);
     const rows = this.#openCache();
     let sliceEnd = performance.now() + SLICE_MS;
-    for (const file of names) {
-      const row = isOurName(file) && !this.headers.has(file) ? rows?.get(file) : undefined;
-      if (row) {
-        this.#accept(row);
+    for (const file of present) {
+      const row = rows?.get(file);
+      if (row && isOurName(file) && !this.headers.has(file)) {
+        this.#accept({ ...row, mtime: undefined });
         this.#unsaved.delete(file);
       } else this.note(file);
-      if (performance.now() > sliceEnd) {
-        await sleep();
-        sliceEnd = performance.now() + SLICE_MS;
-      }
+      if (performance.now() < sliceEnd) continue;
+      await sleep();
+      sliceEnd = performance.now() + SLICE_MS;
     }
     for (const file of rows?.keys() ?? []) if (!present.has(file)) this.#gone.add(file);
   }
 
-  /** Message names in the folder, sorted; the folder is made where it is missing. */
-  list(): string[] {
+  /** Message names in the folder, which is made where it is missing. */
+  #list(): string[] {
     try {
-      return readdirSync(this.#config.inbox).filter(isMessageName).sort();
+      return readdirSync(this.#config.inbox).filter(isMessageName);
     } catch (error) {
       if (errorCode(error) === "ENOENT") makeFolder(this.#config.inbox);
       else this.#config.log(`inbox cannot be listed: ${reasonOf(error)}`);
@@ -171,32 +164,25 @@ export class Inbox {
     }
   }
 
-  /** Opens the cache the first time and after it was deleted; gives its rows the first time. */
+  /** Opens the cache the first time, and gives its rows; opens it again where it was deleted since. */
   #openCache(): Map<string, Header> | undefined {
-    const first = this.#rows === undefined;
-    if (!first && (!this.#cache || existsSync(this.#config.db))) return undefined;
+    if (this.#cacheTried && (!this.#cache || existsSync(this.#config.db))) return undefined;
     this.#cache?.close();
     this.#cache = openCache(this.#config.db, this.#config.log);
-    this.#rows = new Map();
-    if (first) return this.#cache?.load();
-    this.#unsaved = new Set(this.headers.keys());
-    return undefined;
+    for (const file of this.headers.keys()) this.#unsaved.add(file);
+    const first = !this.#cacheTried;
+    this.#cacheTried = true;
+    return first ? this.#cache?.load() : undefined;
   }
 
   /** Writes to the cache what has changed since. Called now and then, never on a tool's path. */
   saveCache(): void {
-    if (this.#cache && existsSync(this.#config.db) && this.#unsaved.size + this.#gone.size > 0) {
+    if (this.#cache && this.#unsaved.size + this.#gone.size > 0) {
       const added = [...this.#unsaved].flatMap((file) => this.headers.get(file) ?? []);
       if (!this.#cache.save(added, [...this.#gone])) return;
     }
     this.#unsaved.clear();
     this.#gone.clear();
-  }
-
-  /** The text of a message. Throws where the file is gone or unreadable by now. */
-  body(header: Header): string {
-    const { text, stats } = readOwn(join(this.#config.inbox, header.file), MAX_FILE_BYTES);
-    return parseHeader(header.file, text, stats.ctimeMs, stats.mtimeMs).body;
   }
 
   /** Stores a message and gives its header; in one process, messages sent together share one lock. */
@@ -210,8 +196,8 @@ export class Inbox {
   }
 
   async #write(): Promise<void> {
+    const { dir, inbox, log } = this.#config;
     while (this.#queue.length > 0) {
-      const { dir, inbox, log } = this.#config;
       await withLock(inbox, log, () => {
         const batch = this.#queue.splice(0);
         // Under the lock nobody else gives stamps. Without it names are unique all the same; only order is weaker.
@@ -230,21 +216,10 @@ export class Inbox {
   }
 
   #store(draft: Draft, at: string): Header {
+    const { body: _, ...fields } = draft;
     const file = fileName(at, randomBytes(4).toString("hex"), draft);
-    const created = localTime();
-    writeWhole(join(this.#config.inbox, file), formatMessage(draft, created));
-    const { from, to, type, subject, priority } = draft;
-    const header: Header = {
-      file,
-      from,
-      to,
-      type,
-      subject,
-      priority,
-      created,
-      at,
-      mtime: undefined,
-    };
+    const header: Header = { ...fields, file, created: localTime(), at, mtime: undefined };
+    writeWhole(join(this.#config.inbox, file), formatMessage(draft, header.created));
     this.#accept(header);
     return header;
   }
@@ -259,25 +234,23 @@ export class Inbox {
     } catch (error) {
       if (errorCode(error) !== "ENOENT") throw error;
       return undefined;
-    } finally {
-      if (!existsSync(join(this.#config.inbox, header.file))) this.#forget(header.file);
     }
+    this.#forget(header.file);
     return name;
   }
 
-  /** Archived messages with `part` in their file name, some of them. Lists the archive: for rare questions only. */
-  inArchive(part: string): Header[] {
-    const found: Header[] = [];
-    const names = existsSync(this.#config.archive) ? readdirSync(this.#config.archive) : [];
-    for (const file of names.filter((name) => isMessageName(name) && name.includes(part)).slice(-20)) {
+  /** Did a message by this sender leave the inbox? Lists the archive: for rare questions only. */
+  archiveHasSender(name: string, part: string): boolean {
+    const { archive } = this.#config;
+    const files = existsSync(archive) ? readdirSync(archive) : [];
+    return files.some((file) => {
+      if (!isMessageName(file) || !file.includes(part)) return false;
       try {
-        const { text, stats } = readOwn(join(this.#config.archive, file), MAX_FILE_BYTES);
-        found.push(parseHeader(file, text, stats.ctimeMs, stats.mtimeMs).header);
+        return this.#read(archive, file).header.from === name;
       } catch {
-        // not a message
+        return false; // not a message
       }
-    }
-    return found;
+    });
   }
 
   /** Finishes what is being written and closes the cache. */

@@ -2,16 +2,7 @@ import { createHash } from "node:crypto";
 import type { Config } from "./config.ts";
 import { reasonOf } from "./files.ts";
 import { Inbox } from "./inbox.ts";
-import {
-  type Draft,
-  type Header,
-  idOf,
-  MAX_BODY,
-  MAX_SUBJECT,
-  type MessageType,
-  type Priority,
-  plain,
-} from "./message.ts";
+import { type Draft, type Header, idOf, inOrder, MAX_BODY, MAX_SUBJECT, type Priority, plain } from "./message.ts";
 import { isForAll, isName, lengthOf, nameProblem } from "./names.ts";
 import { holderOf } from "./presence.ts";
 import { knownNames, ReadMarks } from "./reads.ts";
@@ -105,7 +96,7 @@ export class Mailbox {
     if (this.owner.names.includes(recipient)) {
       throw new Refusal(`Not sent: ${recipient} is this session itself. t9_ipc_who lists the others.`);
     }
-    const type: MessageType = escalate ? "escalation" : recipient === "all" ? "broadcast" : "ipc";
+    const type = escalate ? "escalation" : recipient === "all" ? "broadcast" : "ipc";
     return {
       from: this.owner.name,
       to: recipient,
@@ -165,7 +156,7 @@ export class Mailbox {
   isKnown(name: string): boolean {
     if (this.#recentNames().includes(name) || this.#senders().has(name)) return true;
     if (new ReadMarks(this.#config, name).ids.size > 0) return true;
-    return this.inbox.inArchive(`-${plain(name, 16)}-`).some(({ from }) => from === name);
+    return this.inbox.archiveHasSender(name, `-${plain(name, 16)}-`);
   }
 
   #recentNames(): string[] {
@@ -207,10 +198,15 @@ export class Mailbox {
     );
   }
 
+  /** Takes in what other processes have marked as read. */
+  refresh(): void {
+    for (const name of this.owner.names) this.#marksOf(name).refresh();
+  }
+
   /** Unread messages of the owner, `critical` and `high` first, then in the order of sending. */
   async unread(): Promise<Header[]> {
     await this.inbox.reconcile();
-    for (const name of this.owner.names) this.#marksOf(name).refresh();
+    this.refresh();
     return inReadingOrder([...this.inbox.headers.values()].filter((header) => this.isUnread(header)));
   }
 
@@ -264,12 +260,6 @@ const RANK = new Map(["critical", "high"].map((priority, rank) => [priority, ran
 function inReadingOrder(headers: Header[]): Header[] {
   const rank = ({ priority }: Header): number => RANK.get(priority) ?? RANK.size;
   return headers.sort((a, b) => rank(a) - rank(b) || inOrder(a, b));
-}
-
-/** Order of sending. */
-export function inOrder(a: Header, b: Header): number {
-  const [x, y] = a.at === b.at ? [a.file, b.file] : [a.at, b.at];
-  return x < y ? -1 : x > y ? 1 : 0;
 }
 
 function tooLong(what: string, text: string, limit: number, remedy: string): void {

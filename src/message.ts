@@ -1,6 +1,6 @@
 import matter from "gray-matter";
 import { isForAll, lengthOf, MAX_NAME } from "./names.ts";
-import { localTime, stamp, wallClock } from "./stamp.ts";
+import { isOurName, localTime, stamp, wallClock } from "./stamp.ts";
 
 /** Limits, in characters (Unicode code points), as in the Python original. */
 export const MAX_SUBJECT = 200;
@@ -10,9 +10,7 @@ export const MAX_FILE_BYTES = 1 << 20;
 const MAX_FILE_NAME_BYTES = 200;
 const MAX_HEADER_CHARS = 8192;
 
-export const PRIORITIES = ["normal", "high", "critical"] as const;
-export type Priority = (typeof PRIORITIES)[number];
-export type MessageType = "ipc" | "broadcast" | "escalation";
+export type Priority = "normal" | "high" | "critical";
 
 /** A message without its body, as the inbox keeps it. */
 export interface Header {
@@ -23,33 +21,30 @@ export interface Header {
   readonly subject: string;
   readonly priority: string;
   readonly created: string;
-  /** Its place in the order of sending: a stamp (see `stamp`). */
+  /** Its place in the order of sending: a stamp. */
   readonly at: string;
   /** Modification time, ms, of a file not named by us: with the name it tells one `note.md` from the next. */
   readonly mtime: number | undefined;
 }
 
+/** A message to be sent. */
 export interface Draft {
   readonly from: string;
   readonly to: string;
-  readonly type: MessageType;
+  readonly type: "ipc" | "broadcast" | "escalation";
   readonly subject: string;
   readonly body: string;
   readonly priority: Priority;
 }
 
-/** A file in the inbox that cannot be read as a message; `message` says why. */
-export class BadMessage extends Error {}
+/** What read marks know a message by: its file name; with a hand-given name, its time too. */
+export const idOf = ({ file, mtime }: Header): string => (mtime === undefined ? file : `${file}\t${mtime}`);
 
-/** What read marks and notifications know a message by: its file name, and for a hand-given name its time. */
-export const idOf = (header: Header): string =>
-  header.mtime === undefined ? header.file : `${header.file}\t${header.mtime}`;
-
-/** Named by us or by the original, hence renamed into place whole; other names may still be being written. */
-export const isOurName = (file: string): boolean => /^\d{8}T\d{12}-[0-9a-f]{8}-/.test(file);
-
-/** May this name be a message at all? Hides temporaries, editors' leavings and sub-folders' dotfiles. */
-export const isMessageName = (file: string): boolean => file.endsWith(".md") && !file.startsWith(".");
+/** Order of sending. */
+export function inOrder(a: Header, b: Header): number {
+  const [x, y] = a.at === b.at ? [a.file, b.file] : [a.at, b.at];
+  return x < y ? -1 : x > y ? 1 : 0;
+}
 
 /** File name of a message: sorts by sending order, readable, at most 200 bytes in any script. */
 export function fileName(at: string, id: string, draft: Pick<Draft, "from" | "to" | "subject">): string {
@@ -65,19 +60,17 @@ export function plain(text: string, length: number): string {
 }
 
 /** The whole file: valid YAML, and right for a reader that takes it line by line. */
-export function formatMessage(draft: Draft, created: string): string {
-  const { from, to, type, subject, priority, body } = draft;
-  return `---\nfrom: ${from}\nto: ${to}\ntype: ${type}\nsubject: ${scalar(subject)}\npriority: ${priority}\ncreated: ${created}\n---\n\n${body}\n`;
+export function formatMessage({ from, to, type, subject, priority, body }: Draft, created: string): string {
+  const header = `from: ${from}\nto: ${to}\ntype: ${type}\nsubject: ${scalar(subject)}\npriority: ${priority}`;
+  return `---\n${header}\ncreated: ${created}\n---\n\n${body}\n`;
 }
 
 /** The text as it is where YAML and a line reader take it for itself; double-quoted elsewhere. */
 function scalar(text: string): string {
-  return !/[\p{Cc}\p{Cs}\u2028\u2029\ufeff]/u.test(text) && readsAsItself(text)
-    ? text
-    : JSON.stringify(text).replace(
-        /[\u007f-\u009f\u2028\u2029\ufeff]/g,
-        (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
-      );
+  if (!/[\p{Cc}\p{Cs}\u2028\u2029\ufeff]/u.test(text) && readsAsItself(text)) return text;
+  // JSON is YAML; these characters would break a line for some readers.
+  const escaped = (char: string): string => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(text).replace(/[\u007f-\u009f\u2028\u2029\ufeff]/g, escaped);
 }
 
 function readsAsItself(text: string): boolean {
@@ -91,29 +84,46 @@ function readsAsItself(text: string): boolean {
   }
 }
 
-/** Splits a file into its header fields and its body. Throws BadMessage with the reason. */
-export function parseMessage(text: string): {
-  fields: Record<string, string>;
-  body: string;
-} {
-  const open = /^---(?:ya?ml)?[ \t]*\r?\n/.exec(text);
-  if (!open) {
-    throw new BadMessage(text.startsWith("---") ? "its header is not plain YAML (---)" : "it has no header (---)");
-  }
-  const close = /(?:^|\n)---[ \t]*(?:\r?\n|$)/.exec(text.slice(open[0].length, open[0].length + MAX_HEADER_CHARS));
-  if (!close) throw new BadMessage(`its header is not closed (---) within ${MAX_HEADER_CHARS} characters`);
-  const header = text.slice(open[0].length, open[0].length + close.index);
-  const lines = header.split("\n").filter((line) => line.trim() !== "");
+/**
+ * Takes a message file apart. `ctime` and `mtime` (ms) place a file with a hand-given name, which has no stamp.
+ * Throws an Error that says why the text is no message.
+ */
+export function parseMessage(file: string, text: string, ctime: number, mtime: number) {
+  const { fields, body } = splitMessage(text);
+  const from = fields.from?.normalize("NFC") ?? "";
+  const to = fields.to?.normalize("NFC") ?? "";
+  if (!from || !to) throw new Error(`its header has no ${from ? "to" : "from"}`);
+  if (lengthOf(from) > MAX_NAME || lengthOf(to) > MAX_NAME)
+    throw new Error(`from or to has over ${MAX_NAME} characters`);
+  const ours = isOurName(file);
+  const header: Header = {
+    file,
+    from,
+    to,
+    type: fields.type || (isForAll(to) ? "broadcast" : "ipc"),
+    subject: fields.subject ?? "",
+    priority: fields.priority || "normal",
+    created: fields.created || localTime(mtime),
+    at: ours ? file.slice(0, 21) : stamp(wallClock(ctime)),
+    mtime: ours ? undefined : Math.floor(mtime),
+  };
+  return { header, body };
+}
+
+function splitMessage(text: string): { fields: Record<string, string>; body: string } {
+  const open = /^---(?:ya?ml)?[ \t]*\r?\n/.exec(text)?.[0];
+  if (!open) throw new Error(text.startsWith("---") ? "its header is not plain YAML" : "it has no header (---)");
+  const rest = text.slice(open.length);
+  const close = /(?:^|\n)---[ \t]*(?:\r?\n|$)/.exec(rest.slice(0, MAX_HEADER_CHARS));
+  if (!close) throw new Error(`its header is not closed (---) within ${MAX_HEADER_CHARS} characters`);
+  const lines = rest.slice(0, close.index).split("\n");
   // Only our engine, only for a header checked above: gray-matter would run `---js` as code.
-  const { data } = matter(`---\n${lines.join("\n")}\n---\n`, {
+  const { data } = matter(`---\n${lines.filter((line) => line.trim()).join("\n")}\n---\n`, {
     language: "yaml",
     engines: { yaml: { parse: parseFields } },
   });
-  const rest = text.slice(open[0].length + close.index + close[0].length);
-  return {
-    fields: data,
-    body: rest.replace(/^\r?\n/, "").replace(/\r?\n$/, ""),
-  };
+  const body = rest.slice(close.index + close[0].length);
+  return { fields: data, body: body.replace(/^\r?\n/, "").replace(/\r?\n$/, "") };
 }
 
 /** `key: value` lines; every value is text. Nothing is nested, expanded or executed. The first of a key counts. */
@@ -135,36 +145,4 @@ function unquote(value: string): string {
   } catch {
     return value;
   }
-}
-
-/**
- * The header of a message file. `decoded` is its text; `ctime` and `mtime` (ms) place a file with a hand-given
- * name, which has no stamp. Throws BadMessage with the reason.
- */
-export function parseHeader(
-  file: string,
-  text: string,
-  ctime: number,
-  mtime: number,
-): { header: Header; body: string } {
-  const { fields, body } = parseMessage(text);
-  const ours = isOurName(file);
-  const from = fields.from?.normalize("NFC") ?? "";
-  const to = fields.to?.normalize("NFC") ?? "";
-  if (!from || !to) throw new BadMessage(`its header has no ${from ? "to" : "from"}`);
-  if (lengthOf(from) > MAX_NAME || lengthOf(to) > MAX_NAME) {
-    throw new BadMessage(`its from or to is longer than ${MAX_NAME} characters`);
-  }
-  const header: Header = {
-    file,
-    from,
-    to,
-    type: fields.type || (isForAll(to) ? "broadcast" : "ipc"),
-    subject: fields.subject ?? "",
-    priority: fields.priority || "normal",
-    created: fields.created || localTime(mtime),
-    at: ours ? file.slice(0, 21) : stamp(wallClock(ctime)),
-    mtime: ours ? undefined : Math.floor(mtime),
-  };
-  return { header, body };
 }

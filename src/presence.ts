@@ -122,9 +122,10 @@ export class Presence {
   }
 
   #put(entries: Entries): void {
-    for (const [name, entry] of entries) if (this.#isOwn({ name, entry })) entries.delete(name);
+    const own = [...entries].find(([name, entry]) => this.#isOwn({ name, entry }));
+    if (own) entries.delete(own[0]);
     const entry: Entry = {
-      ...entries.get(this.name), // unknown fields are kept
+      ...(own?.[1] ?? entries.get(this.name)), // unknown fields are kept
       timestamp: localTime(),
       status: "active",
       pid: process.pid,
@@ -134,6 +135,8 @@ export class Presence {
       cwd: this.#config.folder,
       names: this.earlier,
       push: this.push,
+      tool_prefix: this.#config.toolPrefix,
+      since: this.since,
       parent: process.ppid,
       ...(this.#started && { started: this.#started }),
       ...(this.lastCall && { last_call: this.lastCall }),

@@ -1,17 +1,17 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Config } from "./config.ts";
 import { reasonOf } from "./files.ts";
-import { inOrder, type Mailbox } from "./mailbox.ts";
-import { type Header, MAX_BODY } from "./message.ts";
+import type { Mailbox } from "./mailbox.ts";
+import { type Header, inOrder, MAX_BODY } from "./message.ts";
 import { lengthOf } from "./names.ts";
 import { clean, pointer, post } from "./pointer.ts";
 import type { Presence } from "./presence.ts";
-import type { Route } from "./route.ts";
+import { BY_TOOL_RESULT, type Route } from "./route.ts";
 
 /** Posts to the inbox socket come no closer than this: Claude Code drops what comes faster. */
 const POST_EVERY_MS = 2000;
 /** Mail pointed to and not read by then is pointed to once more. */
-const REMIND_MS = 5 * 60_000;
+export const REMIND_MS = 5 * 60_000;
 const SLICE_MS = 10;
 
 export interface ChannelMessage {
@@ -143,7 +143,7 @@ export class Pusher {
         }
       } catch (error) {
         this.#config.log(`inbox socket: ${reasonOf(error)}; mail is told on tool results`);
-        this.#reachBy("on its next tool call");
+        this.#reachBy(BY_TOOL_RESULT);
       }
     }
     this.#postTimer = undefined;

@@ -1,17 +1,7 @@
-import {
-  appendFileSync,
-  closeSync,
-  existsSync,
-  fstatSync,
-  openSync,
-  readdirSync,
-  readSync,
-  statSync,
-  utimesSync,
-} from "node:fs";
-import { join } from "node:path";
+import { appendFileSync, existsSync, readdirSync, readFileSync, statSync, utimesSync } from "node:fs";
+import { dirname, join } from "node:path";
 import type { Config } from "./config.ts";
-import { errorCode, makeFolder } from "./files.ts";
+import { makeFolder } from "./files.ts";
 import { isForAll, isName } from "./names.ts";
 
 /**
@@ -23,85 +13,63 @@ export class ReadMarks {
   readonly ids = new Set<string>();
   readonly archived = new Set<string>();
   since: string | undefined;
-  #offset = 0;
-  #rest = "";
-  #unsaved: string[] = [];
   readonly #path: string;
+  #size = -1;
+  #torn = false;
+  #unsaved: string[] = [];
 
   constructor(config: Config, name: string) {
     this.#path = join(config.read, name);
     this.refresh();
   }
 
-  /** Reads what was appended since the last time, by whichever process. A file that is gone forgets nothing. */
+  /** Takes in what was appended, by whichever process. A file that is gone forgets nothing. */
   refresh(): void {
-    let fd: number;
-    try {
-      fd = openSync(this.#path, "r");
-    } catch (error) {
-      if (errorCode(error) !== "ENOENT") throw error;
-      this.#offset = 0;
-      this.#rest = "";
-      return;
-    }
-    try {
-      const size = fstatSync(fd).size;
-      if (size < this.#offset) this.#offset = 0;
-      const bytes = Buffer.alloc(size - this.#offset);
-      const length = readSync(fd, bytes, 0, bytes.length, this.#offset);
-      this.#offset += length;
-      const lines = (this.#rest + bytes.toString("utf8", 0, length)).split("\n");
-      this.#rest = lines.pop() ?? "";
-      for (const line of lines) this.#take(line);
-    } finally {
-      closeSync(fd);
-    }
+    const size = statSync(this.#path, { throwIfNoEntry: false })?.size;
+    if (size === undefined || size === this.#size) return;
+    const text = readFileSync(this.#path, "utf8");
+    this.#size = size;
+    this.#torn = text !== "" && !text.endsWith("\n");
+    for (const line of text.split("\n").slice(0, -1)) this.#take(line);
   }
 
   #take(line: string): void {
     const [, kind, value] = /^# (since|archived) (.+)$/.exec(line) ?? [];
     if (kind === "since") this.since ??= value;
-    else if (kind === "archived" && value) this.archived.add(value);
+    else if (value) this.archived.add(value);
     else this.ids.add(line);
   }
 
-  /** Counts these as read (or as said) from now on; on disk with the next `save`. */
+  /** Counts these lines as written from now on; on disk with the next `save`. */
   mark(lines: readonly string[]): void {
-    for (const line of lines) {
-      if (this.ids.has(line)) continue;
+    for (const line of lines.filter((each) => !this.ids.has(each))) {
       this.#take(line);
       this.#unsaved.push(line);
     }
   }
 
-  markArchived(file: string): void {
-    this.mark([`# archived ${file}`]);
-  }
-
   /** Appends what was marked. Throws where the disk or the rights do not allow it; the next `save` tries again. */
   save(): void {
     if (this.#unsaved.length === 0) return;
-    this.refresh();
-    const text = this.#unsaved.map((line) => `${line}\n`).join("");
-    // A line torn by a kill must not swallow ours.
-    this.#append(this.#rest ? `\n${text}` : text);
+    this.#append(this.#unsaved.map((line) => `${line}\n`).join(""));
     this.#unsaved = [];
   }
 
-  #append(text: string): void {
-    makeFolder(join(this.#path, ".."));
-    const head = this.#offset === 0 ? `# since ${this.since ?? ""}\n` : "";
-    appendFileSync(this.#path, head + text, { mode: 0o600 });
-    this.refresh();
+  #append(lines: string): void {
+    makeFolder(dirname(this.#path));
+    const head = existsSync(this.#path) ? "" : `# since ${this.since ?? ""}\n`;
+    // A line torn by a kill must not swallow ours.
+    const text = `${head}${head === "" && this.#torn ? "\n" : ""}${lines}`;
+    appendFileSync(this.#path, text, { mode: 0o600 });
+    this.#torn = false;
+    // Where nobody else has written, there is nothing to read again.
+    this.#size = (head ? 0 : this.#size) + Buffer.byteLength(text);
   }
 
   /** Notes that the name is online now (the file's time), and from when its mail counts where it is new. */
   appear(since: string): void {
     this.since ??= since;
-    if (!existsSync(this.#path)) {
-      this.#offset = 0;
-      this.#append("");
-    }
+    if (!existsSync(this.#path)) this.#append("");
     const now = new Date();
     utimesSync(this.#path, now, now);
   }
@@ -112,15 +80,10 @@ export class ReadMarks {
   }
 }
 
-/** Every name that has ever been online here, with the time (ms) it was last. */
+/** Every name that has been online here, with the time (ms) it was last. */
 export function knownNames(config: Config): Map<string, number> {
   const names = new Map<string, number>();
-  let files: string[] = [];
-  try {
-    files = readdirSync(config.read);
-  } catch (error) {
-    if (errorCode(error) !== "ENOENT") throw error;
-  }
+  const files = existsSync(config.read) ? readdirSync(config.read) : [];
   for (const file of files.filter(isName)) {
     const stats = statSync(join(config.read, file), { throwIfNoEntry: false });
     if (stats?.isFile()) names.set(file, stats.mtimeMs);

@@ -3,7 +3,8 @@ import { isRunning } from "./process.ts";
 import type { Entry } from "./sessions.ts";
 
 /** How mail reaches a session: the words that `t9_ipc_who` and `t9_ipc_send` use. */
-export type Route = "channel" | "inbox socket" | "hook" | "on its next tool call";
+export type Route = "channel" | "inbox socket" | typeof BY_TOOL_RESULT | "on its next tool call only";
+export const BY_TOOL_RESULT = "on its next tool call";
 
 /**
  * The one path beside the channel notification, which is always sent. `auto` takes the first that holds: Claude
@@ -13,7 +14,7 @@ export type Route = "channel" | "inbox socket" | "hook" | "on its next tool call
 export function chooseRoute({ push, socket, hasChannels }: Config, claudeArgv: readonly string[]): Route {
   if (push === "channel" || (push === "auto" && hasChannels && channelFlag(claudeArgv))) return "channel";
   if ((push === "socket" || push === "auto") && socket) return "inbox socket";
-  return "on its next tool call";
+  return push === "none" ? "on its next tool call only" : BY_TOOL_RESULT;
 }
 
 /** Does `--channels` or the development flag name us? Both take several values, after a space or a `=`. */
@@ -30,6 +31,6 @@ function channelFlag(argv: readonly string[]): boolean {
 /** How mail reaches the session of a heartbeat entry now: a waiting hook has entered itself there. */
 export function routeOf(entry: Readonly<Entry>): string {
   if (entry.push === undefined) return "its own server's channel notification";
-  const hook = entry.push === "on its next tool call" && entry.waiter !== undefined && isRunning(entry.waiter);
+  const hook = entry.push === BY_TOOL_RESULT && entry.waiter !== undefined && isRunning(entry.waiter);
   return hook ? "hook" : entry.push;
 }

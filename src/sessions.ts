@@ -28,6 +28,12 @@ export interface Entry {
   /** How mail reaches the session (route.ts), and the PID of the hook that waits for it, if one does. */
   push?: string;
   waiter?: number;
+  /** Up to which stamp hooks have pointed to mail, when last (ms since 1970), and how often to the newest. */
+  pointed?: { last: string; at: number; times: number };
+  /** What the full names of our tools begin with in this session. */
+  tool_prefix?: string;
+  /** From which stamp on mail to all is this session's, where its name is new. */
+  since?: string;
   /** The Claude Code process and conversation this server belongs to, and the server's parent process. */
   claude_pid?: number;
   claude_session?: string;

@@ -18,25 +18,22 @@ export function stamp(wall: number): string {
 
 /** The wall-clock time a stamp, or a file name that starts with one, stands for; undefined: it is none. */
 export function wallOf(text: string): number | undefined {
-  const part = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(\d{3})(\d{3})(?!\d)/.exec(text);
-  if (!part) return undefined;
-  const [year, month, day, hour, minute, second, ms, micros] = part.slice(1).map(Number) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number, // biome-ignore format: one line
-  ];
-  return Date.UTC(year, month - 1, day, hour, minute, second, ms) * 1000 + micros;
+  const [, y, m, d, hours, minutes, seconds, ms, micros] =
+    /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(\d{3})(\d{3})(?!\d)/.exec(text) ?? [];
+  const instant = Date.parse(`${y}-${m}-${d}T${hours}:${minutes}:${seconds}.${ms}Z`);
+  return Number.isNaN(instant) ? undefined : instant * 1000 + Number(micros);
 }
 
 /** `YYYY-MM-DD HH:MM:SS`, local: the `created` of a message and the `timestamp` of a heartbeat. */
 export function localTime(ms = Date.now()): string {
   return new Date(wallClock(ms) / 1000).toISOString().slice(0, 19).replace("T", " ");
 }
+
+/** Named by us or by the original, hence renamed into place whole; other names may still be being written. */
+export const isOurName = (file: string): boolean => /^\d{8}T\d{12}-[0-9a-f]{8}-/.test(file);
+
+/** May this name be a message at all? Hides temporaries and editors' leavings. */
+export const isMessageName = (file: string): boolean => file.endsWith(".md") && !file.startsWith(".");
 
 /** A stamp further ahead than this is somebody's file name and no clock: order does not follow it. */
 const DAY_WALL = 24 * 3600 * 1e6;

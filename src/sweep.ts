@@ -52,7 +52,7 @@ function archive(header: Header, inbox: Inbox, marks: ReadonlyMap<string, ReadMa
     if (file === undefined) return; // another server was faster, and leaves the notes
     for (const [name, each] of marks) {
       const missed = each.covers(name, header.to, header.at) && name !== header.from && !each.ids.has(idOf(header));
-      if (missed) each.markArchived(file);
+      if (missed) each.mark([`# archived ${file}`]);
     }
   } catch (error) {
     config.log(`inbox/${header.file} not archived: ${reasonOf(error)}`);
