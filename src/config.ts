@@ -66,10 +66,7 @@ export function readConfig(env: NodeJS.ProcessEnv, cwd: string, log: Log = logTo
     claudeSession: env.CLAUDE_CODE_SESSION_ID || undefined,
     socket:
       env.CLAUDE_CODE_MESSAGING_SOCKET && env.CLAUDE_CODE_MESSAGING_TOKEN
-        ? {
-            path: env.CLAUDE_CODE_MESSAGING_SOCKET,
-            token: env.CLAUDE_CODE_MESSAGING_TOKEN,
-          }
+        ? { path: env.CLAUDE_CODE_MESSAGING_SOCKET, token: env.CLAUDE_CODE_MESSAGING_TOKEN }
         : undefined,
     toolPrefix: env.CLAUDE_PLUGIN_ROOT
       ? "mcp__plugin_t9-ipc_t9-ipc__"

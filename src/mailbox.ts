@@ -59,15 +59,12 @@ export class Mailbox {
   /** Sends one message. Throws Refusal where a rule forbids it or the file cannot be written. */
   async send(message: Outgoing): Promise<Sent> {
     const draft = this.#draft(message);
-    const online = this.#recipients(draft, message.allowUnknown);
+    const online = await this.#recipients(draft, message.allowUnknown);
     const key = createHash("sha256")
       .update(JSON.stringify([draft.to, draft.subject, draft.body]))
       .digest("hex");
     this.#refuseRepeat(key);
-    this.#recent.set(key, {
-      file: "being written at this moment",
-      at: performance.now(),
-    });
+    this.#recent.set(key, { file: "being written at this moment", at: performance.now() });
     try {
       const header = await this.inbox.deliver(draft);
       this.#recent.set(key, { file: header.file, at: performance.now() });
@@ -97,23 +94,16 @@ export class Mailbox {
       throw new Refusal(`Not sent: ${recipient} is this session itself. t9_ipc_who lists the others.`);
     }
     const type = escalate ? "escalation" : recipient === "all" ? "broadcast" : "ipc";
-    return {
-      from: this.owner.name,
-      to: recipient,
-      type,
-      subject,
-      body,
-      priority,
-    };
+    return { from: this.owner.name, to: recipient, type, subject, body, priority };
   }
 
   /** Who is online to get it. Throws Refusal for a recipient nobody has ever seen. */
-  #recipients({ to }: Draft, allowUnknown: boolean): Session[] {
+  async #recipients({ to }: Draft, allowUnknown: boolean): Promise<Session[]> {
     const others = this.others();
     if (to === "all") return others;
     const holder = others.find((session) => namesOf(session).includes(to));
     if (holder) return [holder];
-    if (allowUnknown || this.isKnown(to)) return [];
+    if (allowUnknown || (await this.isKnown(to))) return [];
     throw new Refusal(
       `Not sent: no session named ${to} has been here. ${this.#suggest(to, others)} Names must match exactly. To leave it for a session that is still to come, repeat with allow_unknown: true.`,
     );
@@ -123,10 +113,7 @@ export class Mailbox {
     const online = others.map((session) => session.name);
     const names = [...new Set([...online, ...this.#recentNames(), ...this.#senders()])];
     const near = names
-      .map((name) => ({
-        name,
-        far: distance(name.toLowerCase(), to.toLowerCase()),
-      }))
+      .map((name) => ({ name, far: distance(name.toLowerCase(), to.toLowerCase()) }))
       .filter(({ name, far }) => far <= Math.max(2, to.length / 3) || name.includes(to) || to.includes(name))
       .sort((a, b) => a.far - b.far)
       .slice(0, 3);
@@ -153,10 +140,10 @@ export class Mailbox {
   }
 
   /** Was a session of this name online within a week, or has it sent or read a message that is still on disk? */
-  isKnown(name: string): boolean {
-    if (this.#recentNames().includes(name) || this.#senders().has(name)) return true;
-    if (new ReadMarks(this.#config, name).ids.size > 0) return true;
-    return this.inbox.archiveHasSender(name, `-${plain(name, 16)}-`);
+  async isKnown(name: string): Promise<boolean> {
+    if (this.#recentNames().includes(name) || new ReadMarks(this.#config, name).ids.size > 0) return true;
+    await this.inbox.reconcile();
+    return this.#senders().has(name) || this.inbox.archiveHasSender(name, `-${plain(name, 16)}-`);
   }
 
   #recentNames(): string[] {

@@ -38,26 +38,17 @@ export async function serve(
 
   let session: Promise<LiveSession> | undefined;
   const notify = (params: ChannelMessage) =>
-    server.notification({
-      method: "notifications/claude/channel",
-      params: { ...params },
-    });
+    server.notification({ method: "notifications/claude/channel", params: { ...params } });
   const open = (): Promise<LiveSession> => {
     session ??= import("./session.ts").then(({ LiveSession }) => new LiveSession(config, sessions, presence, notify));
     return session;
   };
 
-  server.setRequestHandler(ListToolsRequestSchema, () => ({
-    tools: TOOLS.map(definition),
-  }));
+  server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: TOOLS.map(definition) }));
   server.setRequestHandler(CallToolRequestSchema, async ({ params }) => call(await open(), params));
   server.oninitialized = () => void open();
   server.onerror = (error) => config.log(`protocol: ${error.message.slice(0, 200)}`);
-  await server.connect(
-    new StdioServerTransport(process.stdin, process.stdout, {
-      maxBufferSize: MAX_LINE_BYTES,
-    }),
-  );
+  await server.connect(new StdioServerTransport(process.stdin, process.stdout, { maxBufferSize: MAX_LINE_BYTES }));
 
   return {
     async close() {
@@ -67,16 +58,8 @@ export async function serve(
 }
 
 function definition({ name, title, description, annotations, schema }: Tool): ToolDefinition {
-  const inputSchema = z.toJSONSchema(schema, {
-    io: "input",
-  }) as ToolDefinition["inputSchema"];
-  return {
-    name,
-    title,
-    description,
-    annotations: { title, ...annotations },
-    inputSchema,
-  };
+  const inputSchema = z.toJSONSchema(schema, { io: "input" }) as ToolDefinition["inputSchema"];
+  return { name, title, description, annotations: { title, ...annotations }, inputSchema };
 }
 
 async function call(session: LiveSession, request: { name: string; arguments?: unknown }): Promise<CallToolResult> {
@@ -88,14 +71,7 @@ async function call(session: LiveSession, request: { name: string; arguments?: u
   session.touch();
   try {
     const text = await tool.run(session, args.data as never);
-    return {
-      content: [
-        {
-          type: "text",
-          text: text + (tool.tellsUnread ? "" : session.notice()),
-        },
-      ],
-    };
+    return { content: [{ type: "text", text: text + (tool.tellsUnread ? "" : session.notice()) }] };
   } catch (error) {
     if (error instanceof Refusal) return refused(error.message);
     session.config.log(`${tool.name}: ${error instanceof Error ? error.stack : error}`);
@@ -105,10 +81,7 @@ async function call(session: LiveSession, request: { name: string; arguments?: u
   }
 }
 
-const refused = (text: string): CallToolResult => ({
-  isError: true,
-  content: [{ type: "text", text }],
-});
+const refused = (text: string): CallToolResult => ({ isError: true, content: [{ type: "text", text }] });
 
 function problems(tool: Tool, error: z.ZodError): string {
   const takes = Object.keys(tool.schema.shape).join(", ") || "nothing";

@@ -26,6 +26,8 @@ export class Presence {
   push: Route;
   /** A newer server of the same Claude Code process serves this session: no beats, no pushes from here. */
   quiet = false;
+  /** This server has taken its session over from an earlier one of the same Claude Code process. */
+  tookOver = false;
   /** From when its mail counts, where its name is new: a stamp. */
   readonly since: string;
 
@@ -101,6 +103,7 @@ export class Presence {
     if (sibling) {
       this.#adopt(sibling);
       if (this.#joined) return false;
+      this.tookOver = true;
     }
     this.quiet = false;
     const others = online.filter((session) => !this.#isSibling(session) && !this.#isOwn(session));
@@ -141,9 +144,7 @@ export class Presence {
       ...(this.#started && { started: this.#started }),
       ...(this.lastCall && { last_call: this.lastCall }),
       ...(this.#claudePid && { claude_pid: this.#claudePid }),
-      ...(this.#config.claudeSession && {
-        claude_session: this.#config.claudeSession,
-      }),
+      ...(this.#config.claudeSession && { claude_session: this.#config.claudeSession }),
     };
     entries.set(this.name, entry);
     this.#joined = true;

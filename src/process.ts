@@ -54,11 +54,7 @@ function fromPs(pids: readonly number[]): Map<number, ProcessInfo> {
     // lstart: "Sun Nov 22 07:15:55 2026"
     const part = /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(\w+\s+\w+\s+\d+\s+[\d:]+\s+\d+)\s+(.*)$/.exec(line);
     if (part?.[4] && !part[3]?.startsWith("Z")) {
-      found.set(Number(part[1]), {
-        parent: Number(part[2]),
-        started: part[4],
-        argv: (part[5] ?? "").split(" "),
-      });
+      found.set(Number(part[1]), { parent: Number(part[2]), started: part[4], argv: (part[5] ?? "").split(" ") });
     }
   }
   return found;

@@ -29,11 +29,11 @@ export class Pusher {
   readonly #route: Route;
   readonly #waiting = new Set<Header>();
   readonly #pushed = new WeakSet<Header>();
-  /** Pushed and, when last looked at, unread. */
-  readonly #outstanding = new Set<Header>();
+  /** Pushed and, when last looked at, unread; with the time (ms) of the push. */
+  readonly #outstanding = new Map<Header, number>();
   /** How often a message was pointed to on the socket, and when last (ms). */
   readonly #pointed = new WeakMap<Header, { times: number; at: number }>();
-  #pumping: Promise<void> | undefined;
+  #pumping = false;
   #lastPost = { text: "", at: -POST_EVERY_MS };
   #postTimer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -59,9 +59,7 @@ export class Pusher {
   add(header: Header): void {
     if (this.#pushed.has(header) || !this.#mailbox.isUnread(header)) return;
     this.#waiting.add(header);
-    this.#pumping ??= this.#pump().finally(() => {
-      this.#pumping = undefined;
-    });
+    if (!this.#pumping) void this.#pump();
   }
 
   /** Takes up all there is: after a name was taken, or when this server serves its session again. */
@@ -70,30 +68,37 @@ export class Pusher {
   }
 
   async #pump(): Promise<void> {
+    this.#pumping = true;
     await nextTurn(); // what came together is put in order
     this.#presence.check();
     let sliceEnd = performance.now() + SLICE_MS;
-    while (this.#waiting.size > 0 && !this.#closed) {
-      if (this.#presence.quiet) return this.#waiting.clear();
+    while (this.#waiting.size > 0 && !this.#closed && !this.#presence.quiet) {
       const batch = [...this.#waiting].sort(inOrder);
       this.#waiting.clear();
       for (const header of batch) {
-        if (this.#closed) return;
         await this.#push(header);
-        if (performance.now() > sliceEnd) {
-          await nextTurn();
-          sliceEnd = performance.now() + SLICE_MS;
-        }
+        if (performance.now() < sliceEnd) continue;
+        await nextTurn();
+        sliceEnd = performance.now() + SLICE_MS;
       }
       this.#mailbox.appear();
       this.#schedulePost();
     }
+    this.#waiting.clear(); // quiet: `addAll` finds them again
+    this.#pumping = false;
   }
 
   async #push(header: Header): Promise<void> {
     this.#pushed.add(header);
-    if (!this.#mailbox.isUnread(header)) return;
-    this.#outstanding.add(header);
+    if (this.#closed || !this.#mailbox.isUnread(header)) return;
+    const now = performance.now();
+    this.#outstanding.set(header, now);
+    const { tookOver, since } = this.#presence;
+    if (tookOver && header.at < since) {
+      // The server before us has pushed it to the same client.
+      if (this.#route === "inbox socket") this.#pointed.set(header, { times: 1, at: now });
+      return;
+    }
     try {
       await this.#notify(channelMessage(header, this.#mailbox.inbox.body(header)));
     } catch (error) {
@@ -103,16 +108,20 @@ export class Pusher {
 
   /** Unread mail that no push is known to have shown. */
   unshown(): Header[] {
-    if (this.#route === "channel" || this.#presence.quiet) return [];
-    return this.#unread().filter((header) => this.#pointed.get(header)?.times !== 1);
+    if (this.#presence.quiet) return [];
+    return this.#unread().filter((header) => {
+      // No push is acknowledged: a channel may be off in spite of its flag.
+      if (this.#route === "channel") return performance.now() - (this.#outstanding.get(header) ?? 0) > REMIND_MS;
+      return this.#pointed.get(header)?.times !== 1;
+    });
   }
 
   #unread(): Header[] {
     const { headers } = this.#mailbox.inbox;
-    for (const header of this.#outstanding) {
+    for (const header of this.#outstanding.keys()) {
       if (headers.get(header.file) !== header || !this.#mailbox.isUnread(header)) this.#outstanding.delete(header);
     }
-    return [...this.#outstanding].sort(inOrder);
+    return [...this.#outstanding.keys()].sort(inOrder);
   }
 
   /** Points to new mail on the socket: at once for the first, then every 2 s while more keeps coming. */
@@ -136,10 +145,7 @@ export class Pusher {
         await post(this.#config.socket, this.#lastPost.text);
         this.#reachBy(this.#route);
         for (const header of due) {
-          this.#pointed.set(header, {
-            times: (this.#pointed.get(header)?.times ?? 0) + 1,
-            at: now,
-          });
+          this.#pointed.set(header, { times: (this.#pointed.get(header)?.times ?? 0) + 1, at: now });
         }
       } catch (error) {
         this.#config.log(`inbox socket: ${reasonOf(error)}; mail is told on tool results`);

@@ -13,6 +13,8 @@ import { sweep } from "./sweep.ts";
 import { sendToTelegram } from "./telegram.ts";
 import { Watcher } from "./watcher.ts";
 
+/** A name is remembered as used once its session is so old, or has called a tool: not each `claude mcp list`. */
+const APPEAR_MS = 30_000;
 const SWEEP_FIRST_MS = 15_000;
 const SWEEP_EVERY_MS = 3_600_000;
 
@@ -25,6 +27,7 @@ export class LiveSession {
   /** Resolves when the folder has been read once. */
   readonly ready: Promise<void>;
   readonly #watcher: Watcher;
+  readonly #appearing: NodeJS.Timeout;
   readonly #closing = new AbortController();
 
   /** Starts to receive. `notify` writes a channel notification to the client. */
@@ -41,6 +44,7 @@ export class LiveSession {
     this.pusher = new Pusher(config, this.mailbox, presence, notify);
     this.#watcher = new Watcher(config, this.mailbox.inbox, () => this.#tick());
     this.ready = this.mailbox.inbox.reconcile().catch((error) => config.log(`inbox: ${reasonOf(error)}`));
+    this.#appearing = setInterval(() => this.mailbox.appear(), APPEAR_MS);
     void this.#sweepNowAndThen();
   }
 
@@ -123,6 +127,7 @@ export class LiveSession {
   /** Stops receiving. */
   async close(): Promise<void> {
     this.#closing.abort();
+    clearInterval(this.#appearing);
     this.pusher.close();
     await Promise.all([this.#watcher.close(), this.mailbox.close()]);
   }

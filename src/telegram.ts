@@ -47,11 +47,7 @@ async function attempt({ api, token, chat }: NonNullable<Config["telegram"]>, te
     if (response.ok) return null;
     const reason = redact(`Telegram answered ${response.status} ${answer.description ?? ""}`.trim(), token);
     if (response.status === 429) {
-      return {
-        reason,
-        final: false,
-        retryAfterMs: (answer.parameters?.retry_after ?? 1) * 1000,
-      };
+      return { reason, final: false, retryAfterMs: (answer.parameters?.retry_after ?? 1) * 1000 };
     }
     return { reason, final: response.status < 500 };
   } catch (error) {

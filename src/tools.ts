@@ -24,20 +24,12 @@ export interface Tool {
 }
 
 function tool<S extends z.ZodObject>(
-  about: Omit<Tool, "schema" | "run"> & {
-    schema: S;
-    run(session: LiveSession, args: z.output<S>): Promise<string>;
-  },
+  about: Omit<Tool, "schema" | "run"> & { schema: S; run(session: LiveSession, args: z.output<S>): Promise<string> },
 ): Tool {
   return about;
 }
 
-const WRITES = {
-  readOnlyHint: false,
-  destructiveHint: false,
-  idempotentHint: false,
-  openWorldHint: false,
-};
+const WRITES = { readOnlyHint: false, destructiveHint: false, idempotentHint: false, openWorldHint: false };
 
 export const TOOLS: readonly Tool[] = [
   tool({
@@ -70,11 +62,7 @@ export const TOOLS: readonly Tool[] = [
     }),
     async run(session, args) {
       const escalate = args.type === "escalation";
-      const sent = await session.send({
-        ...args,
-        escalate,
-        allowUnknown: args.allow_unknown,
-      });
+      const sent = await session.send({ ...args, escalate, allowUnknown: args.allow_unknown });
       return sentText(sent) + (escalate ? escalationText(session) : "");
     },
   }),
@@ -92,12 +80,7 @@ export const TOOLS: readonly Tool[] = [
     }),
     async run(session, args) {
       const escalate = args.type === "escalation";
-      const sent = await session.send({
-        ...args,
-        to: "all",
-        escalate,
-        allowUnknown: false,
-      });
+      const sent = await session.send({ ...args, to: "all", escalate, allowUnknown: false });
       return sentText(sent) + (escalate ? escalationText(session) : "");
     },
   }),
@@ -107,12 +90,7 @@ export const TOOLS: readonly Tool[] = [
     title: "Read unread messages",
     description:
       "Returns this session's unread messages with their bodies and marks exactly those as read. Use it when told of new messages, when starting or resuming work, and again while it says more are left.",
-    annotations: {
-      readOnlyHint: false,
-      destructiveHint: false,
-      idempotentHint: false,
-      openWorldHint: false,
-    },
+    annotations: { readOnlyHint: false, destructiveHint: false, idempotentHint: false, openWorldHint: false },
     schema: z.strictObject({
       session_id: z
         .string()
@@ -135,12 +113,7 @@ export const TOOLS: readonly Tool[] = [
     title: "Name this session",
     description:
       "Gives this session a name the others can address, and says what it works on. Use it at the start of work, when the work changes, and after resuming a conversation that had a name. Mail to the earlier name still arrives.",
-    annotations: {
-      readOnlyHint: false,
-      destructiveHint: false,
-      idempotentHint: true,
-      openWorldHint: false,
-    },
+    annotations: { readOnlyHint: false, destructiveHint: false, idempotentHint: true, openWorldHint: false },
     schema: z.strictObject({
       name: z
         .string()

@@ -37,7 +37,6 @@ export class Watcher {
     this.#onTick = onTick;
     this.#watch();
     this.#timer = setInterval(() => void this.tick(), Math.min(TICK_MS, config.poll ?? TICK_MS));
-    this.#timer.unref();
   }
 
   #watch(): void {
@@ -47,15 +46,13 @@ export class Watcher {
     this.#watchedSince = performance.now();
     this.#events = undefined;
     if (poll || !this.#folder) return; // `tick` lists the folder, or finds it again
-    this.#events = new Events({
-      depth: 0,
-      followSymlinks: true,
-      ignoreInitial: true,
-    });
+    this.#events = new Events({ depth: 0, followSymlinks: true, ignoreInitial: true });
     this.#events.on("raw", (_event, file) => {
       if (typeof file === "string") this.#inbox.note(file);
       else void this.#inbox.reconcile();
     });
+    // What came before the watch stood made no event.
+    this.#events.on("ready", () => void this.#inbox.reconcile());
     this.#events.on("error", (error) => {
       log(`inbox not watched (${reasonOf(error)}): looking every ${TICK_MS / 1000} s instead`);
       this.#folder = 0;
