@@ -71,16 +71,34 @@ export interface UnreadAnswer {
   readonly shown: readonly Header[];
 }
 
+/** The owner's unread mail, which is read by this; with somebody else's `name`, theirs, looked at only. */
+export async function readUnread(
+  mailbox: Mailbox,
+  config: Config,
+  whose: string | undefined,
+  maxBytes = MAX_ANSWER_BYTES,
+): Promise<UnreadAnswer> {
+  const name = whose?.normalize("NFC");
+  if (name !== undefined && !mailbox.owner.names.includes(name)) {
+    return unreadText(mailbox, config, await mailbox.unreadOf(name), [], name, maxBytes);
+  }
+  const archived = mailbox.archivedUnread();
+  const answer = unreadText(mailbox, config, await mailbox.unread(), archived, "", maxBytes);
+  mailbox.markRead(answer.shown, archived);
+  return answer;
+}
+
 /**
- * Unread messages with their bodies, as many as fit into one answer, at least one. `whose` is "" for the
+ * Unread messages with their bodies, as many as fit into `maxBytes`, at least one. `whose` is "" for the
  * owner's own; `archived` names what left the inbox unread.
  */
-export function unreadText(
+function unreadText(
   mailbox: Mailbox,
   config: Config,
   unread: readonly Header[],
   archived: readonly string[],
   whose: string,
+  maxBytes: number,
 ): UnreadAnswer {
   const blocks: string[] = [];
   const shown: Header[] = [];
@@ -94,7 +112,7 @@ export function unreadText(
       continue;
     }
     bytes += Buffer.byteLength(block) + 1;
-    if (shown.length > 0 && bytes > MAX_ANSWER_BYTES) break;
+    if (shown.length > 0 && bytes > maxBytes) break;
     blocks.push(block);
     shown.push(header);
   }

@@ -8,7 +8,9 @@ import {
   openSync,
   readSync,
   renameSync,
+  rmSync,
   type Stats,
+  statSync,
   unlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -31,6 +33,15 @@ export const errorCode = (error: unknown): string | undefined => (error as NodeJ
 export function reasonOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return text.replace(/, \w+ '.*$/s, "");
+}
+
+/** What the system says of a path; undefined where it is not there or not to be seen. */
+export function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 export function makeFolder(path: string): void {
@@ -121,6 +132,18 @@ export async function withLock<T>(path: string, log: Log, work: (locked: boolean
   }
 }
 
+/** Locks whose time lies ahead of our clock, and since when (ms) that time was seen to stand still. */
+const ahead = new Map<string, { mtime: number; since: number }>();
+
+/** proper-lockfile calls a lock stale by the clock; one from a clock that ran ahead would never be. */
+function breakIfAhead(lock: string): void {
+  const mtime = statOf(lock)?.mtimeMs ?? 0;
+  if (mtime < Date.now() + LOCK_STALE_MS) return;
+  const before = ahead.get(lock);
+  if (before?.mtime !== mtime) ahead.set(lock, { mtime, since: performance.now() });
+  else if (performance.now() - before.since > LOCK_STALE_MS) rmSync(lock, { recursive: true, force: true });
+}
+
 async function acquire(path: string, log: Log): Promise<(() => Promise<void>) | undefined> {
   const deadline = performance.now() + LOCK_WAIT_MS;
   let refused: unknown;
@@ -135,7 +158,8 @@ async function acquire(path: string, log: Log): Promise<(() => Promise<void>) | 
       refused = error;
       const code = errorCode(error);
       if (code === "ENOENT") makeFolder(dirname(path));
-      else if (code !== "ELOCKED") break;
+      else if (code === "ELOCKED") breakIfAhead(`${path}.lock`);
+      else break;
     }
     await sleep(2 + Math.random() * 10);
   } while (performance.now() < deadline);

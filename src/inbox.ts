@@ -130,7 +130,7 @@ export class Inbox {
     });
     await this.#reconciling;
     // A hand-written file may be a moment too young; give it that moment.
-    if ([...this.#unsettled.values()].some((since) => performance.now() - since < YOUNG_MS)) {
+    if ([...this.#unsettled.values()].some((since) => performance.now() - since < 2 * YOUNG_MS)) {
       await Promise.race([this.#settling, sleep(2 * YOUNG_MS)]);
     }
   }

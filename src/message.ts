@@ -10,7 +10,8 @@ export const MAX_FILE_BYTES = 1 << 20;
 const MAX_FILE_NAME_BYTES = 200;
 const MAX_HEADER_CHARS = 8192;
 
-export type Priority = "normal" | "high" | "critical";
+export const PRIORITIES = ["normal", "high", "critical"] as const;
+export type Priority = (typeof PRIORITIES)[number];
 
 /** A message without its body, as the inbox keeps it. */
 export interface Header {

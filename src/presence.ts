@@ -208,13 +208,19 @@ function taken(name: string, holder: Session, others: readonly Session[]): strin
   return `The name ${name} belongs to a session that is online${where}${earlier}. Call again with another name, for example ${name}-${n}.`;
 }
 
-/** IPC_SESSION_ID; else the project's folder and four hex digits, of the conversation where it has an id. */
-function firstName(config: Config): string {
-  const { sessionId, claudeSession, folder, log } = config;
+/** IPC_SESSION_ID, where it can be a name. */
+export function askedName({ sessionId, log }: Config): string | undefined {
   const wanted = sessionId?.normalize("NFC");
   const problem = wanted && nameProblem(wanted);
   if (problem) log(`IPC_SESSION_ID not used: ${problem}`);
-  else if (wanted) return wanted;
+  return problem ? undefined : wanted;
+}
+
+/** The name asked for; else the project's folder and four hex digits, of the conversation where it has an id. */
+function firstName(config: Config): string {
+  const { claudeSession, folder } = config;
+  const wanted = askedName(config);
+  if (wanted) return wanted;
   const digits = claudeSession
     ? createHash("sha256").update(claudeSession).digest("hex").slice(0, 4)
     : randomBytes(2).toString("hex");

@@ -81,7 +81,6 @@ export class Pusher {
         await nextTurn();
         sliceEnd = performance.now() + SLICE_MS;
       }
-      this.#mailbox.appear();
       this.#schedulePost();
     }
     this.#waiting.clear(); // quiet: `addAll` finds them again

@@ -1,7 +1,7 @@
-import { appendFileSync, existsSync, readdirSync, readFileSync, statSync, utimesSync } from "node:fs";
+import { appendFileSync, existsSync, readdirSync, readFileSync, utimesSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Config } from "./config.ts";
-import { makeFolder } from "./files.ts";
+import { makeFolder, statOf } from "./files.ts";
 import { isForAll, isName } from "./names.ts";
 
 /**
@@ -25,7 +25,7 @@ export class ReadMarks {
 
   /** Takes in what was appended, by whichever process. A file that is gone forgets nothing. */
   refresh(): void {
-    const size = statSync(this.#path, { throwIfNoEntry: false })?.size;
+    const size = statOf(this.#path)?.size;
     if (size === undefined || size === this.#size) return;
     const text = readFileSync(this.#path, "utf8");
     this.#size = size;
@@ -74,6 +74,11 @@ export class ReadMarks {
     utimesSync(this.#path, now, now);
   }
 
+  /** Has the name neither read nor missed anything? */
+  isBlank(): boolean {
+    return this.ids.size + this.archived.size === 0;
+  }
+
   /** Is a message to `to`, at this place in the order, for a session of this name? */
   covers(name: string, to: string, at: string): boolean {
     return to === name || (isForAll(to) && at > (this.since ?? ""));
@@ -85,7 +90,7 @@ export function knownNames(config: Config): Map<string, number> {
   const names = new Map<string, number>();
   const files = existsSync(config.read) ? readdirSync(config.read) : [];
   for (const file of files.filter(isName)) {
-    const stats = statSync(join(config.read, file), { throwIfNoEntry: false });
+    const stats = statOf(join(config.read, file));
     if (stats?.isFile()) names.set(file, stats.mtimeMs);
   }
   return names;

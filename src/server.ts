@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { setTimeout as sleep } from "node:timers/promises";
+import { isatty } from "node:tty";
 import { readConfig } from "./config.ts";
 import { Presence } from "./presence.ts";
 import { Sessions } from "./sessions.ts";
@@ -13,22 +14,32 @@ const CLOSE_MS = 900;
 process.umask(0o077);
 
 const config = readConfig(process.env, process.cwd());
-const sessions = new Sessions(config);
-const presence = new Presence(config, sessions);
-const joined = presence.join();
-const { serve } = await import("./mcp.ts");
-await Promise.race([joined, sleep(JOIN_MS)]);
-const server = await serve(config, sessions, presence);
-let leaving = false;
+const args = process.argv.slice(2);
+if (args.length === 0 && !isatty(0)) await serveSession();
+else process.exitCode = await (await import("./cli.ts")).cli(config, args);
 
-function leave(): void {
-  if (leaving) return;
-  leaving = true;
-  setTimeout(() => process.exit(0), CLOSE_MS);
-  Promise.all([presence.leave(), server.close()]).finally(() => process.exit(0));
+async function serveSession(): Promise<void> {
+  const sessions = new Sessions(config);
+  const presence = new Presence(config, sessions);
+  const joined = presence.join();
+  const { serve } = await import("./mcp.ts");
+  await Promise.race([joined, sleep(JOIN_MS)]);
+  const server = await serve(config, sessions, presence);
+  let leaving = false;
+
+  function leave(): void {
+    if (leaving) return;
+    leaving = true;
+    setTimeout(() => process.exit(0), CLOSE_MS);
+    Promise.all([presence.leave(), server.close()]).finally(() => process.exit(0));
+  }
+
+  process.stdin.on("end", leave).on("close", leave).on("error", leave);
+  process.stdout.on("error", leave);
+  process.stderr.on("error", () => {});
+  // Nothing that goes wrong beside a tool call ends a session that may have days behind it.
+  process.on("unhandledRejection", (reason) =>
+    config.log(`unexpected: ${reason instanceof Error ? reason.stack : reason}`),
+  );
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, leave);
 }
-
-process.stdin.on("end", leave).on("close", leave).on("error", leave);
-process.stdout.on("error", leave);
-process.stderr.on("error", () => {});
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, leave);

@@ -1,7 +1,6 @@
-import { statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "./config.ts";
-import { reasonOf } from "./files.ts";
+import { reasonOf, statOf } from "./files.ts";
 import { Mailbox, type Outgoing, Refusal, type Sent } from "./mailbox.ts";
 import { type Header, MAX_SUBJECT } from "./message.ts";
 import { lengthOf, nameProblem } from "./names.ts";
@@ -13,8 +12,7 @@ import { sweep } from "./sweep.ts";
 import { sendToTelegram } from "./telegram.ts";
 import { Watcher } from "./watcher.ts";
 
-/** A name is remembered as used once its session is so old, or has called a tool: not each `claude mcp list`. */
-const APPEAR_MS = 30_000;
+const APPEAR_MS = 60_000;
 const SWEEP_FIRST_MS = 15_000;
 const SWEEP_EVERY_MS = 3_600_000;
 
@@ -24,10 +22,10 @@ export class LiveSession {
   readonly presence: Presence;
   readonly mailbox: Mailbox;
   readonly pusher: Pusher;
-  /** Resolves when the folder has been read once. */
-  readonly ready: Promise<void>;
   readonly #watcher: Watcher;
   readonly #appearing: NodeJS.Timeout;
+  /** The names mail is pushed for since the last look. */
+  #served = "";
   readonly #closing = new AbortController();
 
   /** Starts to receive. `notify` writes a channel notification to the client. */
@@ -43,15 +41,18 @@ export class LiveSession {
     this.mailbox = new Mailbox(config, sessions, presence, presence.since);
     this.pusher = new Pusher(config, this.mailbox, presence, notify);
     this.#watcher = new Watcher(config, this.mailbox.inbox, () => this.#tick());
-    this.ready = this.mailbox.inbox.reconcile().catch((error) => config.log(`inbox: ${reasonOf(error)}`));
+    this.mailbox.appear();
+    this.mailbox.inbox.reconcile().catch((error) => config.log(`inbox: ${reasonOf(error)}`));
     this.#appearing = setInterval(() => this.mailbox.appear(), APPEAR_MS);
     void this.#sweepNowAndThen();
   }
 
   #tick(): void {
-    const { quiet, name } = this.presence;
     this.presence.check();
-    if (quiet !== this.presence.quiet || name !== this.presence.name) this.pusher.addAll();
+    const { quiet, names } = this.presence;
+    const served = quiet ? "" : names.join();
+    if (served !== this.#served) this.pusher.addAll();
+    this.#served = served;
     this.pusher.tick();
   }
 
@@ -59,10 +60,7 @@ export class LiveSession {
   touch(): void {
     this.presence.check();
     this.presence.lastCall = Date.now();
-    setImmediate(() => {
-      this.mailbox.appear();
-      this.presence.beatSoon();
-    });
+    setImmediate(() => this.presence.beatSoon());
   }
 
   /** Sends a message; an escalation is forwarded to Telegram, which is not waited for. */
@@ -101,6 +99,7 @@ export class LiveSession {
       (length > MAX_SUBJECT && `working_on has ${length} characters, the limit is ${MAX_SUBJECT}. Shorten it.`);
     const refusal = problem || (await this.presence.rename(wanted, workingOn));
     if (refusal) throw new Refusal(`Not renamed, this session is still ${this.presence.name}. ${refusal}`);
+    this.mailbox.appear();
     const unread = await this.mailbox.unread();
     this.pusher.addAll();
     return unread.length;
@@ -134,8 +133,8 @@ export class LiveSession {
 }
 
 /** Mail in a folder that others can write to may come from them, whoever it says it is from. */
-function warnIfShared({ dir, log }: Config): void {
-  const stats = statSync(dir, { throwIfNoEntry: false });
+export function warnIfShared({ dir, log }: Config): void {
+  const stats = statOf(dir);
   if (stats && process.platform !== "win32" && (stats.mode & 0o022) !== 0) {
     log(`others can write to ${dir}: mail in it may be forged; chmod 700 it`);
   }

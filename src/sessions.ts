@@ -1,6 +1,6 @@
-import { readFileSync, renameSync, statSync } from "node:fs";
+import { readFileSync, renameSync } from "node:fs";
 import type { Config } from "./config.ts";
-import { errorCode, reasonOf, withLock, writeWhole } from "./files.ts";
+import { errorCode, reasonOf, statOf, withLock, writeWhole } from "./files.ts";
 import { inspect, isRunning } from "./process.ts";
 import { stamp, wallClock } from "./stamp.ts";
 
@@ -64,7 +64,7 @@ export class Sessions {
 
   /** Changes whenever heartbeats.json does; "" where it is missing. */
   version(): string {
-    const stats = statSync(this.#config.heartbeats, { throwIfNoEntry: false });
+    const stats = statOf(this.#config.heartbeats);
     return stats ? `${stats.ino}:${stats.mtimeMs}:${stats.size}` : "";
   }
 

@@ -15,13 +15,15 @@ const WEEK_WALL = 7 * DAY_WALL;
 
 /**
  * Keeps the inbox short: what every addressee online has read and is over a day old, and anything over seven
- * days, moves to the archive; whoever had not read it is left a note. Removes temporaries of killed writers.
+ * days, moves to the archive; whoever had not read it is left a note. Removes temporaries of killed
+ * writers, and the names that came and went a week ago without reading anything.
  * Any server may do this at any time, several at once as well.
  */
 export function sweep(config: Config, inbox: Inbox, online: readonly Session[]): void {
   removeTemporaries(config);
   const marks = new Map<string, ReadMarks>();
-  for (const name of knownNames(config).keys()) marks.set(name, new ReadMarks(config, name));
+  const names = knownNames(config);
+  for (const name of names.keys()) marks.set(name, new ReadMarks(config, name));
   for (const header of [...inbox.headers.values()]) {
     const age = wallClock() - (wallOf(header.at) ?? 0);
     const done = age > WEEK_WALL || (age > DAY_WALL && isReadByAll(header, online, marks));
@@ -30,6 +32,7 @@ export function sweep(config: Config, inbox: Inbox, online: readonly Session[]):
   for (const [name, each] of marks) {
     try {
       each.save();
+      if (Date.now() - (names.get(name) ?? 0) > WEEK_WALL / 1000 && each.isBlank()) unlinkSync(join(config.read, name));
     } catch (error) {
       config.log(`read/${name} not written: ${reasonOf(error)}`);
     }

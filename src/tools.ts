@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { sentText, unreadText, whoText } from "./answers.ts";
+import { readUnread, sentText, whoText } from "./answers.ts";
+import { PRIORITIES } from "./message.ts";
 import type { LiveSession } from "./session.ts";
 
 /** The limits are the mailbox's (mailbox.ts, message.ts), where they are checked; here they are only told. */
@@ -8,7 +9,7 @@ const subject = z
   .string()
   .describe("What it is about, in a few words: shown to the recipient first. At most 200 characters.");
 const body = z.string().default("").describe("The message. At most 10240 characters.");
-const priority = z.enum(["normal", "high", "critical"]).default("normal").describe("critical and high are read first.");
+const priority = z.enum(PRIORITIES).default("normal").describe("critical and high are read first.");
 const ESCALATION = "escalation: a human should look; forwarded to Telegram where the user has set that up.";
 
 export interface Tool {
@@ -98,13 +99,7 @@ export const TOOLS: readonly Tool[] = [
         .describe("Another session's name: only looks, marks nothing. Default: this session."),
     }),
     async run({ mailbox, config }, { session_id }) {
-      if (session_id === undefined || mailbox.owner.names.includes(session_id)) {
-        const archived = mailbox.archivedUnread();
-        const { text, shown } = unreadText(mailbox, config, await mailbox.unread(), archived, "");
-        mailbox.markRead(shown, archived);
-        return text;
-      }
-      return unreadText(mailbox, config, await mailbox.unreadOf(session_id), [], session_id).text;
+      return (await readUnread(mailbox, config, session_id)).text;
     },
   }),
   tool({

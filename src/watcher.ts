@@ -1,7 +1,6 @@
-import { statSync } from "node:fs";
 import { FSWatcher } from "chokidar";
 import type { Config } from "./config.ts";
-import { reasonOf } from "./files.ts";
+import { reasonOf, statOf } from "./files.ts";
 import type { Inbox } from "./inbox.ts";
 
 /** So often the folder is looked at without an event: events can be missed, folders replaced. */
@@ -26,7 +25,9 @@ export class Watcher {
   readonly #timer: NodeJS.Timeout;
   #events: Events | undefined;
   #watchedSince = 0;
+  /** The folder's inode, and whether it cannot be watched. */
   #folder = 0;
+  #failed = false;
   /** The folder's change time at the last two looks: equal twice, nothing was added in between. */
   #seen: [number, number] = [-1, -2];
   #busy = false;
@@ -42,11 +43,12 @@ export class Watcher {
   #watch(): void {
     const { inbox, poll, log } = this.#config;
     void this.#events?.close();
-    this.#folder = statSync(inbox, { throwIfNoEntry: false })?.ino ?? 0;
-    this.#watchedSince = performance.now();
     this.#events = undefined;
+    this.#folder = statOf(inbox)?.ino ?? 0;
+    this.#watchedSince = performance.now();
+    this.#failed = false;
     if (poll || !this.#folder) return; // `tick` lists the folder, or finds it again
-    this.#events = new Events({ depth: 0, followSymlinks: true, ignoreInitial: true });
+    this.#events = new Events({ depth: 0, ignoreInitial: true });
     this.#events.on("raw", (_event, file) => {
       if (typeof file === "string") this.#inbox.note(file);
       else void this.#inbox.reconcile();
@@ -55,7 +57,7 @@ export class Watcher {
     this.#events.on("ready", () => void this.#inbox.reconcile());
     this.#events.on("error", (error) => {
       log(`inbox not watched (${reasonOf(error)}): looking every ${TICK_MS / 1000} s instead`);
-      this.#folder = 0;
+      this.#failed = true;
     });
     this.#events.add(inbox);
   }
@@ -65,16 +67,14 @@ export class Watcher {
     if (this.#busy) return;
     this.#busy = true;
     try {
-      const stats = statSync(this.#config.inbox, { throwIfNoEntry: false });
       const [last, before] = this.#seen;
-      const changed = !stats || stats.mtimeMs !== last || last !== before;
-      this.#seen = [stats?.mtimeMs ?? -1, last];
-      if (changed || this.#config.poll || !this.#folder) await this.#inbox.reconcile();
-      const moved = stats?.ino !== this.#folder;
-      if (moved && (this.#folder || performance.now() - this.#watchedSince > REWATCH_MS)) {
-        this.#watch();
+      const now = statOf(this.#config.inbox)?.mtimeMs ?? -1;
+      this.#seen = [now, last];
+      if (now !== last || last !== before || now === -1 || this.#config.poll || this.#failed) {
         await this.#inbox.reconcile();
       }
+      const replaced = (statOf(this.#config.inbox)?.ino ?? 0) !== this.#folder;
+      if (this.#failed ? performance.now() - this.#watchedSince > REWATCH_MS : replaced) this.#watch();
       this.#inbox.saveCache();
       this.#onTick();
     } catch (error) {
