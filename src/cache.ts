@@ -14,8 +14,7 @@ const COLUMNS = ["file", "from", "to", "type", "subject", "priority", "created",
 
 /** Parsed headers on disk, so that a start need not parse every file. Never trusted over the files, never needed. */
 export interface Cache {
-  /** All rows, by file name. */
-  load(): Map<string, Header>;
+  load(): Iterable<Header>;
   /** Brings the rows up to date, in one transaction; false: not now, another server is writing. */
   save(added: readonly Header[], gone: readonly string[]): boolean;
   close(): void;
@@ -44,15 +43,12 @@ export function openCache(path: string, log: Log): Cache | undefined {
     });
     const close = db.close.bind(db);
     return {
-      load() {
-        const rows = new Map<string, Header>();
+      *load() {
         try {
-          for (const row of select.iterate() as Iterable<Header>) rows.set(row.file, row);
+          yield* select.iterate() as Iterable<Header>;
         } catch (error) {
           fail(error);
-          rows.clear();
         }
-        return rows;
       },
       save(added, gone) {
         try {

@@ -6,17 +6,7 @@ import { type Cache, openCache } from "./cache.ts";
 import type { Config } from "./config.ts";
 import { errorCode, makeFolder, readOwn, reasonOf, withLock, writeWhole } from "./files.ts";
 import { type Draft, fileName, formatMessage, type Header, MAX_FILE_BYTES, parseMessage } from "./message.ts";
-import {
-  give,
-  isMessageName,
-  isOurName,
-  isPlausible,
-  lastGiven,
-  localTime,
-  stamp,
-  wallClock,
-  wallOf,
-} from "./stamp.ts";
+import { give, isAhead, isMessageName, isOurName, lastGiven, localTime, stamp, wallClock, wallOf } from "./stamp.ts";
 
 /** A file with a hand-given name may still be being written while it is younger than this. */
 const YOUNG_MS = 50;
@@ -54,10 +44,9 @@ export class Inbox {
 
   /** Looks at one file; does nothing for a file already known. Safe to call for any name at any time. */
   note(file: string): void {
-    if (!isMessageName(file) || this.#closed) return;
     const known = this.headers.get(file);
+    if ((known && known.mtime === undefined) || !isMessageName(file) || this.#closed) return;
     const bad = this.#bad.get(file);
-    if (known && known.mtime === undefined) return;
     try {
       if (known || bad !== undefined) {
         const stats = lstatSync(join(this.#config.inbox, file));
@@ -84,11 +73,11 @@ export class Inbox {
     return this.#read(this.#config.inbox, header.file).body;
   }
 
-  #accept(header: Header): void {
+  #accept(header: Header, saved = false): void {
     this.#unsettled.delete(header.file);
     this.headers.set(header.file, header);
-    this.#unsaved.add(header.file);
-    if (header.at > this.#newest && isPlausible(header.at)) this.#newest = header.at;
+    if (!saved) this.#unsaved.add(header.file);
+    if (header.at > this.#newest && !isAhead(header.at)) this.#newest = header.at;
     this.onMessage(header);
   }
 
@@ -138,19 +127,17 @@ export class Inbox {
   async #reconcile(): Promise<void> {
     const present = new Set(this.#list());
     for (const file of [...this.headers.keys(), ...this.#bad.keys()]) if (!present.has(file)) this.#forget(file);
-    const rows = this.#openCache();
+    for (const row of this.#openCache()) {
+      if (!present.has(row.file)) this.#gone.add(row.file);
+      else if (isOurName(row.file) && !this.headers.has(row.file)) this.#accept({ ...row, mtime: undefined }, true);
+    }
     let sliceEnd = performance.now() + SLICE_MS;
     for (const file of present) {
-      const row = rows?.get(file);
-      if (row && isOurName(file) && !this.headers.has(file)) {
-        this.#accept({ ...row, mtime: undefined });
-        this.#unsaved.delete(file);
-      } else this.note(file);
+      this.note(file);
       if (performance.now() < sliceEnd) continue;
       await sleep();
       sliceEnd = performance.now() + SLICE_MS;
     }
-    for (const file of rows?.keys() ?? []) if (!present.has(file)) this.#gone.add(file);
   }
 
   /** Message names in the folder, which is made where it is missing. */
@@ -165,14 +152,14 @@ export class Inbox {
   }
 
   /** Opens the cache the first time, and gives its rows; opens it again where it was deleted since. */
-  #openCache(): Map<string, Header> | undefined {
-    if (this.#cacheTried && (!this.#cache || existsSync(this.#config.db))) return undefined;
+  #openCache(): Iterable<Header> {
+    if (this.#cacheTried && (!this.#cache || existsSync(this.#config.db))) return [];
     this.#cache?.close();
     this.#cache = openCache(this.#config.db, this.#config.log);
     for (const file of this.headers.keys()) this.#unsaved.add(file);
     const first = !this.#cacheTried;
     this.#cacheTried = true;
-    return first ? this.#cache?.load() : undefined;
+    return (first && this.#cache?.load()) || [];
   }
 
   /** Writes to the cache what has changed since. Called now and then, never on a tool's path. */

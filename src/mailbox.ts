@@ -6,14 +6,12 @@ import { type Draft, type Header, idOf, inOrder, MAX_BODY, MAX_SUBJECT, type Pri
 import { isForAll, isName, lengthOf, nameProblem } from "./names.ts";
 import { holderOf } from "./presence.ts";
 import { knownNames, ReadMarks } from "./reads.ts";
+import { Refusal } from "./refusal.ts";
 import { namesOf, type Session, type Sessions } from "./sessions.ts";
 
 /** The same message again is refused for so long: two sessions thanking each other for ever is a real failure. */
 const REPEAT_MS = 60_000;
 const WEEK_MS = 7 * 24 * 3600 * 1000;
-
-/** A refusal in words for Claude: what was wrong, the limit, what to do. Nothing has happened. */
-export class Refusal extends Error {}
 
 /** Whose mailbox it is: a session of a server, or a person at the command line. */
 export interface Owner {
@@ -179,10 +177,11 @@ export class Mailbox {
 
   /** Is this message unread for the owner, by what is known now? */
   isUnread(header: Header): boolean {
-    return isUnread(
-      header,
-      this.owner.names.map((name) => [name, this.#marksOf(name)]),
-    );
+    return isUnread(header, this.#own());
+  }
+
+  #own(): NamedMarks[] {
+    return this.owner.names.map((name) => [name, this.#marksOf(name)]);
   }
 
   /** Takes in what other processes have marked as read. */
@@ -194,7 +193,7 @@ export class Mailbox {
   async unread(): Promise<Header[]> {
     await this.inbox.reconcile();
     this.refresh();
-    return inReadingOrder([...this.inbox.headers.values()].filter((header) => this.isUnread(header)));
+    return this.#unreadBy(this.#own());
   }
 
   /** The same for somebody else's name. */
@@ -202,7 +201,10 @@ export class Mailbox {
     await this.inbox.reconcile();
     const session = holderOf(name, this.sessions.online());
     const names = session && namesOf(session).includes(name) ? namesOf(session) : [name];
-    const marks = names.map((each): [string, ReadMarks] => [each, new ReadMarks(this.#config, each)]);
+    return this.#unreadBy(names.map((each) => [each, new ReadMarks(this.#config, each)]));
+  }
+
+  #unreadBy(marks: NamedMarks[]): Header[] {
     return inReadingOrder([...this.inbox.headers.values()].filter((header) => isUnread(header, marks)));
   }
 
@@ -235,7 +237,9 @@ export class Mailbox {
   }
 }
 
-function isUnread(header: Header, marks: readonly (readonly [string, ReadMarks])[]): boolean {
+type NamedMarks = readonly [name: string, marks: ReadMarks];
+
+function isUnread(header: Header, marks: readonly NamedMarks[]): boolean {
   return (
     marks.some(([name, each]) => each.covers(name, header.to, header.at)) &&
     !marks.some(([name, each]) => name === header.from || each.ids.has(idOf(header)))

@@ -6,11 +6,12 @@ import {
   ListToolsRequestSchema,
   type Tool as ToolDefinition,
 } from "@modelcontextprotocol/sdk/types.js";
-import { z } from "zod";
+import * as z from "zod"; // `{ z }` would bundle its 50 languages
 import packageJson from "../package.json" with { type: "json" };
 import type { Config } from "./config.ts";
 import type { Presence } from "./presence.ts";
 import type { ChannelMessage } from "./push.ts";
+import { Refusal } from "./refusal.ts";
 import type { LiveSession } from "./session.ts";
 import type { Sessions } from "./sessions.ts";
 import { TOOLS, type Tool } from "./tools.ts";
@@ -63,7 +64,6 @@ function definition({ name, title, description, annotations, schema }: Tool): To
 }
 
 async function call(session: LiveSession, request: { name: string; arguments?: unknown }): Promise<CallToolResult> {
-  const { Refusal } = await import("./mailbox.ts");
   const tool = TOOLS.find(({ name }) => name === request.name);
   if (!tool) return refused(`There is no tool ${request.name}: there are ${TOOLS.map(({ name }) => name).join(", ")}.`);
   const args = tool.schema.safeParse(request.arguments ?? {});

@@ -16,7 +16,7 @@ process.umask(0o077);
 const config = readConfig(process.env, process.cwd());
 const args = process.argv.slice(2);
 if (args.length === 0 && !isatty(0)) await serveSession();
-else process.exitCode = await (await import("./cli.ts")).cli(config, args);
+else process.exitCode = await (await import("./cli.js")).cli(config, args);
 
 async function serveSession(): Promise<void> {
   const sessions = new Sessions(config);

@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "./config.ts";
 import { reasonOf, statOf } from "./files.ts";
-import { Mailbox, type Outgoing, Refusal, type Sent } from "./mailbox.ts";
+import { Mailbox, type Outgoing, type Sent } from "./mailbox.ts";
 import { type Header, MAX_SUBJECT } from "./message.ts";
 import { lengthOf, nameProblem } from "./names.ts";
 import { pointer } from "./pointer.ts";
 import type { Presence } from "./presence.ts";
 import { type ChannelMessage, Pusher } from "./push.ts";
+import { Refusal } from "./refusal.ts";
 import type { Sessions } from "./sessions.ts";
 import { sweep } from "./sweep.ts";
 import { sendToTelegram } from "./telegram.ts";

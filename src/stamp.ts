@@ -38,17 +38,20 @@ export const isMessageName = (file: string): boolean => file.endsWith(".md") && 
 /** A stamp further ahead than this is somebody's file name and no clock: order does not follow it. */
 const DAY_WALL = 24 * 3600 * 1e6;
 
-/** Is this a stamp, and one that order may follow? */
-export function isPlausible(at: string): boolean {
-  const wall = wallOf(at);
-  return wall !== undefined && wall < wallClock() + DAY_WALL;
+let limit = { at: "", until: 0 };
+
+/** Is this stamp so far ahead that order does not follow it? */
+export function isAhead(at: string): boolean {
+  const now = performance.now();
+  if (now > limit.until) limit = { at: stamp(wallClock() + DAY_WALL), until: now + 60_000 };
+  return at > limit.at;
 }
 
 /** The last stamp given in this data folder; "" where nobody knows. */
 export function lastGiven(dir: string): string {
   try {
     const at = readFileSync(join(dir, ".order"), "utf8");
-    return isPlausible(at) ? at : "";
+    return wallOf(at) === undefined || isAhead(at) ? "" : at;
   } catch {
     return "";
   }

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { readUnread, sentText, whoText } from "./answers.ts";
 import { PRIORITIES } from "./message.ts";
 import type { LiveSession } from "./session.ts";
