@@ -82,8 +82,9 @@ export async function readUnread(
   if (name !== undefined && !mailbox.owner.names.includes(name)) {
     return unreadText(mailbox, config, await mailbox.unreadOf(name), [], name, maxBytes);
   }
+  const unread = await mailbox.unread();
   const archived = mailbox.archivedUnread();
-  const answer = unreadText(mailbox, config, await mailbox.unread(), archived, "", maxBytes);
+  const answer = unreadText(mailbox, config, unread, archived, "", maxBytes);
   mailbox.markRead(answer.shown, archived);
   return answer;
 }
@@ -102,7 +103,8 @@ function unreadText(
 ): UnreadAnswer {
   const blocks: string[] = [];
   const shown: Header[] = [];
-  let bytes = 1000; // for the lines around the messages
+  const note = archived.length > 0 && archivedLine(archived);
+  let bytes = 200 + Buffer.byteLength(note || ""); // with the lines around the messages
   for (const header of unread) {
     let block: string;
     try {
@@ -124,7 +126,7 @@ function unreadText(
     ...blocks,
     left > 0 && shown.length > 0 && !whose && `${left} more left: call t9_ipc_unread again.`,
     left > 0 && shown.length > 0 && whose && `${left} more left.`,
-    archived.length > 0 && archivedLine(archived),
+    note,
   ];
   return { text: lines.filter(Boolean).join("\n"), shown };
 }

@@ -9,6 +9,7 @@ import {
 import * as z from "zod"; // `{ z }` would bundle its 50 languages
 import packageJson from "../package.json" with { type: "json" };
 import type { Config } from "./config.ts";
+import { wholeLines } from "./lines.ts";
 import type { Presence } from "./presence.ts";
 import type { ChannelMessage } from "./push.ts";
 import { Refusal } from "./refusal.ts";
@@ -16,17 +17,16 @@ import type { LiveSession } from "./session.ts";
 import type { Sessions } from "./sessions.ts";
 import { TOOLS, type Tool } from "./tools.ts";
 
-/** A longer line on stdin is no tool call; the SDK's own limit, 10 MB, would end the connection. */
-const MAX_LINE_BYTES = 64 << 20;
-
 /**
  * Serves the five tools over stdio. The handshake is answered first; the session opens after it (or with the
- * first call), so that its modules and the folder's size cost the start nothing. `close` stops receiving.
+ * first call), so that its modules and the folder's size cost the start nothing. `close` stops receiving;
+ * `onClose` is called where the connection ends by itself.
  */
 export async function serve(
   config: Config,
   sessions: Sessions,
   presence: Presence,
+  onClose: () => void,
 ): Promise<{ close(): Promise<void> }> {
   // The low-level server: McpServer words refusals of arguments itself and drops unknown ones in silence.
   const server = new Server(
@@ -48,8 +48,10 @@ export async function serve(
   server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: TOOLS.map(definition) }));
   server.setRequestHandler(CallToolRequestSchema, async ({ params }) => call(await open(), params));
   server.oninitialized = () => void open();
+  server.onclose = onClose;
   server.onerror = (error) => config.log(`protocol: ${error.message.slice(0, 200)}`);
-  await server.connect(new StdioServerTransport(process.stdin, process.stdout, { maxBufferSize: MAX_LINE_BYTES }));
+  const stdin = process.stdin.pipe(wholeLines(config.log));
+  await server.connect(new StdioServerTransport(stdin, process.stdout, { maxBufferSize: Number.POSITIVE_INFINITY }));
 
   return {
     async close() {

@@ -124,7 +124,9 @@ function splitMessage(text: string): { fields: Record<string, string>; body: str
     engines: { yaml: { parse: parseFields } },
   });
   const body = rest.slice(close.index + close[0].length);
-  return { fields: data, body: body.replace(/^\r?\n/, "").replace(/\r?\n$/, "") };
+  // One line end before and one after are the format's; they are CR LF where the header's are.
+  const end = open.endsWith("\r\n") ? "\r?\n" : "\n";
+  return { fields: data, body: body.replace(new RegExp(`^${end}`), "").replace(new RegExp(`${end}$`), "") };
 }
 
 /** `key: value` lines; every value is text. Nothing is nested, expanded or executed. The first of a key counts. */

@@ -1,6 +1,9 @@
 /** A session's name is at most this long, in characters, as in the Python original. */
 export const MAX_NAME = 64;
 
+/** File systems take 255 bytes for a file's name, and `read/NAME` is one. */
+const MAX_NAME_BYTES = 250;
+
 export const isName = (text: string): boolean => /^[\p{L}\p{N}_-]{3,64}$/u.test(text);
 
 /** Addressed to everybody: `all`, or the original's `broadcast`. */
@@ -15,7 +18,9 @@ export const lengthOf = (text: string): number => [...text].length;
 /** Why this cannot be a session's name, and what can; undefined: it can. */
 export function nameProblem(name: string): string | undefined {
   if (isForAll(name.toLowerCase())) return `"${name}" means every session and cannot be one's name.`;
-  if (isName(name)) return undefined;
+  if (isName(name) && Buffer.byteLength(name) <= MAX_NAME_BYTES) return undefined;
+  if (isName(name))
+    return `${JSON.stringify(name)} has over ${MAX_NAME_BYTES} bytes and cannot name a file. Choose a shorter name.`;
   const length = lengthOf(name);
   const size = length < 3 || length > MAX_NAME ? ` It has ${length}.` : "";
   const shown = JSON.stringify([...name].slice(0, 80).join(""));

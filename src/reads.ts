@@ -16,6 +16,7 @@ export class ReadMarks {
   readonly #path: string;
   #size = -1;
   #torn = false;
+  #sinceSaved = false;
   #unsaved: string[] = [];
 
   constructor(config: Config, name: string) {
@@ -35,8 +36,10 @@ export class ReadMarks {
 
   #take(line: string): void {
     const [, kind, value] = /^# (since|archived) (.+)$/.exec(line) ?? [];
-    if (kind === "since") this.since ??= value;
-    else if (value) this.archived.add(value);
+    if (kind === "since") {
+      this.#sinceSaved = true;
+      this.since ??= value;
+    } else if (value) this.archived.add(value);
     else this.ids.add(line);
   }
 
@@ -50,26 +53,28 @@ export class ReadMarks {
 
   /** Appends what was marked. Throws where the disk or the rights do not allow it; the next `save` tries again. */
   save(): void {
-    if (this.#unsaved.length === 0) return;
-    this.#append(this.#unsaved.map((line) => `${line}\n`).join(""));
-    this.#unsaved = [];
+    if (this.#unsaved.length > 0) this.#append();
   }
 
-  #append(lines: string): void {
+  #append(): void {
     makeFolder(dirname(this.#path));
-    const head = existsSync(this.#path) ? "" : `# since ${this.since ?? ""}\n`;
+    const isNew = !existsSync(this.#path);
+    const since = this.since !== undefined && (isNew || !this.#sinceSaved) ? [`# since ${this.since}`] : [];
     // A line torn by a kill must not swallow ours.
-    const text = `${head}${head === "" && this.#torn ? "\n" : ""}${lines}`;
+    const torn = this.#torn && !isNew ? "\n" : "";
+    const text = torn + [...since, ...this.#unsaved].map((line) => `${line}\n`).join("");
     appendFileSync(this.#path, text, { mode: 0o600 });
-    this.#torn = false;
     // Where nobody else has written, there is nothing to read again.
-    this.#size = (head ? 0 : this.#size) + Buffer.byteLength(text);
+    this.#size = (isNew ? 0 : this.#size) + Buffer.byteLength(text);
+    this.#torn = false;
+    this.#sinceSaved = this.since !== undefined;
+    this.#unsaved = [];
   }
 
   /** Notes that the name is online now (the file's time), and from when its mail counts where it is new. */
   appear(since: string): void {
     this.since ??= since;
-    if (!existsSync(this.#path)) this.#append("");
+    if (!this.#sinceSaved || !existsSync(this.#path)) this.#append();
     const now = new Date();
     utimesSync(this.#path, now, now);
   }
@@ -81,7 +86,7 @@ export class ReadMarks {
 
   /** Is a message to `to`, at this place in the order, for a session of this name? */
   covers(name: string, to: string, at: string): boolean {
-    return to === name || (isForAll(to) && at > (this.since ?? ""));
+    return to === name || (isForAll(to) && this.since !== undefined && at > this.since);
   }
 }
 

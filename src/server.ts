@@ -21,25 +21,25 @@ else process.exitCode = await (await import("./cli.js")).cli(config, args);
 async function serveSession(): Promise<void> {
   const sessions = new Sessions(config);
   const presence = new Presence(config, sessions);
-  const joined = presence.join();
-  const { serve } = await import("./mcp.ts");
-  await Promise.race([joined, sleep(JOIN_MS)]);
-  const server = await serve(config, sessions, presence);
+  let server: { close(): Promise<void> } | undefined;
   let leaving = false;
 
   function leave(): void {
     if (leaving) return;
     leaving = true;
     setTimeout(() => process.exit(0), CLOSE_MS);
-    Promise.all([presence.leave(), server.close()]).finally(() => process.exit(0));
+    Promise.all([presence.leave(), server?.close()]).finally(() => process.exit(0));
   }
 
   process.stdin.on("end", leave).on("close", leave).on("error", leave);
   process.stdout.on("error", leave);
   process.stderr.on("error", () => {});
-  // Nothing that goes wrong beside a tool call ends a session that may have days behind it.
-  process.on("unhandledRejection", (reason) =>
-    config.log(`unexpected: ${reason instanceof Error ? reason.stack : reason}`),
-  );
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, leave);
+  // Nothing that goes wrong beside a tool call ends a session that may have days behind it.
+  process.on("unhandledRejection", (reason) => config.log(`unexpected: ${(reason as Error)?.stack ?? reason}`));
+
+  const joined = presence.join();
+  const { serve } = await import("./mcp.ts");
+  await Promise.race([joined, sleep(JOIN_MS)]);
+  server = await serve(config, sessions, presence, leave);
 }

@@ -4,7 +4,7 @@ import type { Config } from "./config.ts";
 import { isTemporary, reasonOf } from "./files.ts";
 import type { Inbox } from "./inbox.ts";
 import { type Header, idOf } from "./message.ts";
-import { isForAll } from "./names.ts";
+import { isForAll, isName } from "./names.ts";
 import { knownNames, ReadMarks } from "./reads.ts";
 import { namesOf, type Session } from "./sessions.ts";
 import { wallClock, wallOf } from "./stamp.ts";
@@ -49,10 +49,11 @@ function isReadByAll(header: Header, online: readonly Session[], marks: Readonly
   return addressees.length > 0 && addressees.every((session) => namesOf(session).some(hasRead));
 }
 
-function archive(header: Header, inbox: Inbox, marks: ReadonlyMap<string, ReadMarks>, config: Config): void {
+function archive(header: Header, inbox: Inbox, marks: Map<string, ReadMarks>, config: Config): void {
   try {
     const file = inbox.archive(header);
     if (file === undefined) return; // another server was faster, and leaves the notes
+    if (isName(header.to) && !marks.has(header.to)) marks.set(header.to, new ReadMarks(config, header.to));
     for (const [name, each] of marks) {
       const missed = each.covers(name, header.to, header.at) && name !== header.from && !each.ids.has(idOf(header));
       if (missed) each.mark([`# archived ${file}`]);

@@ -1,6 +1,6 @@
 import { FSWatcher } from "chokidar";
 import type { Config } from "./config.ts";
-import { reasonOf, statOf } from "./files.ts";
+import { makeFolder, reasonOf, statOf } from "./files.ts";
 import type { Inbox } from "./inbox.ts";
 
 /** So often the folder is looked at without an event: events can be missed, folders replaced. */
@@ -44,6 +44,11 @@ export class Watcher {
     const { inbox, poll, log } = this.#config;
     void this.#events?.close();
     this.#events = undefined;
+    try {
+      makeFolder(inbox);
+    } catch {
+      // the inbox says why it cannot be listed
+    }
     this.#folder = statOf(inbox)?.ino ?? 0;
     this.#watchedSince = performance.now();
     this.#failed = false;
