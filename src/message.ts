@@ -75,8 +75,8 @@ function scalar(text: string): string {
 }
 
 function readsAsItself(text: string): boolean {
-  // YAML 1.1 booleans, which js-yaml reads as text and other readers do not
-  if (/^(y|n|yes|no|on|off)$/i.test(text)) return false;
+  // Words of YAML 1.1 that js-yaml reads as text and other readers do not: booleans, numbers with `_` or `:`
+  if (/^(y|n|yes|no|on|off|=|[-+]?\.?\d[\w.:]*)$/i.test(text)) return false;
   try {
     // Options, even empty, keep gray-matter from caching every input for ever.
     return matter(`---\nsubject: ${text}\n---\n`, {}).data.subject === text;
