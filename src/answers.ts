@@ -12,15 +12,14 @@ const MAX_LISTED = 10;
 
 /** Who is online, for Claude and for people. */
 export function whoText(online: readonly Session[], own: string | undefined): string {
-  const sessions = [...online].sort((a, b) => (a.name < b.name ? -1 : 1));
-  const others = sessions.filter(({ name }) => name !== own);
+  const others = online.filter(({ name }) => name !== own);
   const head =
     others.length === 0
       ? own
         ? "Nobody else is online: you are alone."
         : "Nobody is online."
-      : `${sessions.length} session${sessions.length === 1 ? "" : "s"} online:`;
-  return [head, ...sessions.map((session) => sessionLine(session, session.name === own))].join("\n");
+      : `${online.length} session${online.length === 1 ? "" : "s"} online:`;
+  return [head, ...online.map((session) => sessionLine(session, session.name === own))].join("\n");
 }
 
 function sessionLine(session: Session, you: boolean): string {

@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { dirname } from "node:path";
 import type Database from "better-sqlite3";
 import type { Log } from "./config.ts";
-import { errorCode, makeFolder, reasonOf } from "./files.ts";
+import { errorCode, makeFolder, reasonOf, statOf } from "./files.ts";
 import type { Header } from "./message.ts";
 
 /** How long a statement waits for another server's write; it blocks the whole process, so: briefly. */
@@ -28,6 +28,7 @@ export function openCache(path: string, log: Log): Cache | undefined {
   try {
     const Sqlite = createRequire(import.meta.url)("better-sqlite3") as typeof Database;
     makeFolder(dirname(path));
+    if (statOf(path)?.isFile() === false) throw new Error("it is not a regular file");
     closeSync(openSync(path, "a", 0o600));
     db = new Sqlite(path, { timeout: BUSY_MS });
     db.pragma("journal_mode = WAL");

@@ -39,6 +39,7 @@ export class Presence {
   #left = false;
   #version = "";
   #beating = false;
+  #lastBeatDone = Promise.resolve();
   #lastBeat = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -82,7 +83,7 @@ export class Presence {
     const wait = Math.max(0, this.#lastBeat + BEAT_AGAIN_MS - performance.now());
     setTimeout(() => {
       this.#beating = false;
-      if (!this.#left) void this.#beat();
+      if (!this.#left) this.#lastBeatDone = this.#beat();
     }, wait).unref();
   }
 
@@ -186,12 +187,14 @@ export class Presence {
     this.#left = true;
     clearInterval(this.#timer);
     if (this.quiet || !this.#joined) return;
-    const removed = this.#sessions.update((entries) => {
+    const remove = (entries: Entries): boolean => {
       const own = [...entries].filter(([name, entry]) => this.#isOwn({ name, entry }));
       for (const [name] of own) entries.delete(name);
       return own.length > 0;
-    });
-    await Promise.race([removed.catch(() => false), sleep(LEAVE_MS)]);
+    };
+    // A beat under way would leave its lock behind.
+    const removed = this.#lastBeatDone.then(() => this.#sessions.update(remove)).catch(() => false);
+    await Promise.race([removed, sleep(LEAVE_MS)]);
   }
 }
 

@@ -26,10 +26,10 @@ export class ReadMarks {
 
   /** Takes in what was appended, by whichever process. A file that is gone forgets nothing. */
   refresh(): void {
-    const size = statOf(this.#path)?.size;
-    if (size === undefined || size === this.#size) return;
+    const stats = statOf(this.#path);
+    if (!stats?.isFile() || stats.size === this.#size) return;
     const text = readFileSync(this.#path, "utf8");
-    this.#size = size;
+    this.#size = stats.size;
     this.#torn = text !== "" && !text.endsWith("\n");
     for (const line of text.split("\n").slice(0, -1)) this.#take(line);
   }
@@ -58,7 +58,9 @@ export class ReadMarks {
 
   #append(): void {
     makeFolder(dirname(this.#path));
-    const isNew = !existsSync(this.#path);
+    const stats = statOf(this.#path);
+    if (stats && !stats.isFile()) throw new Error("it is not a regular file");
+    const isNew = !stats;
     const since = this.since !== undefined && (isNew || !this.#sinceSaved) ? [`# since ${this.since}`] : [];
     // A line torn by a kill must not swallow ours.
     const torn = this.#torn && !isNew ? "\n" : "";

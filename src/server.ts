@@ -32,7 +32,8 @@ async function serveSession(): Promise<void> {
   }
 
   process.stdin.on("end", leave).on("close", leave).on("error", leave);
-  process.stdout.on("error", leave);
+  // The SDK listens for "drain" once for each answer that waits.
+  process.stdout.setMaxListeners(0).on("error", leave);
   process.stderr.on("error", () => {});
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, leave);
   // Nothing that goes wrong beside a tool call ends a session that may have days behind it.

@@ -1,9 +1,11 @@
-import { readFileSync, renameSync } from "node:fs";
+import { renameSync } from "node:fs";
 import type { Config } from "./config.ts";
-import { errorCode, reasonOf, statOf, withLock, writeWhole } from "./files.ts";
+import { errorCode, readOwn, reasonOf, statOf, withLock, writeWhole } from "./files.ts";
+import { isName } from "./names.ts";
 import { inspect, isRunning } from "./process.ts";
 import { stamp, wallClock } from "./stamp.ts";
 
+const MAX_BYTES = 8 << 20;
 /** A session on another host, or in another PID namespace, is online while its last beat is younger. */
 const FOREIGN_BEAT_MS = 90_000;
 /** An entry of another implementation counts no longer than this; nor is a foreign host's kept longer. */
@@ -57,7 +59,7 @@ export class Sessions {
     this.#config = config;
   }
 
-  /** Every session that is online, by name. */
+  /** Every session that is online, sorted by name. */
   online(): Session[] {
     return this.alive(this.#read().entries);
   }
@@ -95,7 +97,7 @@ export class Sessions {
 
   #read(): { entries: Entries; problem?: string } {
     try {
-      const json: unknown = JSON.parse(readFileSync(this.#config.heartbeats, "utf8"));
+      const json: unknown = JSON.parse(readOwn(this.#config.heartbeats, MAX_BYTES).text);
       if (typeof json !== "object" || json === null || Array.isArray(json)) throw new Error("it is no JSON object");
       return { entries: new Map(Object.entries(json)) };
     } catch (error) {
@@ -105,7 +107,9 @@ export class Sessions {
 
   /** The rule for being online, in DESIGN's words: see each line. */
   alive(entries: Entries): Session[] {
-    const all = [...entries].filter(([, entry]) => isEntry(entry) && entry.status !== "signing-off");
+    const all = [...entries].filter(
+      ([name, entry]) => isName(name) && isEntry(entry) && entry.status !== "signing-off",
+    );
     const local = all.filter(([, entry]) => entry.host === this.#config.host);
     const running = inspect(local.map(([, entry]) => entry.pid));
     const sessions: Session[] = [];
@@ -122,7 +126,7 @@ export class Sessions {
               this.#beats(name, entry);
       if (alive) sessions.push({ name, entry });
     }
-    return sessions;
+    return sessions.sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   /** Is the last beat recent by our clock, or was it seen to change recently whatever their clock says? */
@@ -146,8 +150,21 @@ export class Sessions {
 /** All names mail for this session may be addressed to. */
 export const namesOf = (session: Session): string[] => [session.name, ...(session.entry.names ?? [])];
 
+const TEXTS = ["timestamp", "status", "working_on", "host", "started", "cwd", "push", "tool_prefix", "since"] as const;
+const NUMBERS = ["pid", "beat", "last_call", "waiter", "claude_pid", "parent"] as const;
+
+/** Anybody may have written the file: an entry with a field of another type than ours is none, and is left alone. */
 function isEntry(value: unknown): value is Entry {
-  return typeof value === "object" && value !== null && Number.isInteger((value as Entry).pid);
+  if (typeof value !== "object" || value === null) return false;
+  const entry = value as Entry;
+  return (
+    TEXTS.every((field) => typeof (entry[field] ?? "") === "string") &&
+    NUMBERS.every((field) => Number.isSafeInteger(entry[field] ?? 1)) &&
+    Array.isArray(entry.names ?? []) &&
+    (entry.names ?? []).every((name) => typeof name === "string") &&
+    typeof (entry.pointed ?? {}) === "object" &&
+    entry.pid > 0
+  );
 }
 
 /** Time of an entry's local `timestamp`, ms since 1970; 0 where it has none. */

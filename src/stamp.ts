@@ -1,5 +1,5 @@
-import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { readOwn, writeWhole } from "./files.ts";
 
 /**
  * Local wall-clock time in microseconds. Not an instant: stamps are local time in the original's format, so
@@ -50,7 +50,7 @@ export function isAhead(at: string): boolean {
 /** The last stamp given in this data folder; "" where nobody knows. */
 export function lastGiven(dir: string): string {
   try {
-    const at = readFileSync(join(dir, ".order"), "utf8");
+    const at = readOwn(join(dir, ".order"), 100).text;
     return wallOf(at) === undefined || isAhead(at) ? "" : at;
   } catch {
     return "";
@@ -60,7 +60,7 @@ export function lastGiven(dir: string): string {
 /** Records a stamp as given. A failure is let pass: what is written next will meet the same, and say so. */
 export function give(dir: string, at: string): void {
   try {
-    writeFileSync(join(dir, ".order"), at, { mode: 0o600 });
+    writeWhole(join(dir, ".order"), at);
   } catch {
     // order is weaker by that
   }
