@@ -10,10 +10,12 @@ export function wholeLines(log: Log): Transform {
   let bytes = 0;
   return new Transform({
     transform(chunk: Buffer, _encoding, done) {
+      const first = chunk.indexOf(10) + 1;
       const end = chunk.lastIndexOf(10) + 1;
       if (end > 0) {
-        if (bytes + end > MAX_LINE_BYTES) log(`protocol: a line of over ${MAX_LINE_BYTES} bytes was dropped`);
-        else this.push(Buffer.concat([...pieces, chunk.subarray(0, end)]));
+        if (bytes + first > MAX_LINE_BYTES) log(`protocol: a line of over ${MAX_LINE_BYTES} bytes was dropped`);
+        else this.push(Buffer.concat([...pieces, chunk.subarray(0, first)]));
+        if (end > first) this.push(chunk.subarray(first, end));
         pieces = [];
         bytes = 0;
       }
