@@ -1,0 +1,183 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { type Draft, fileName, formatMessage, parseMessage } from "../src/message.ts";
+import { startSession, tempDir } from "./helpers.ts";
+import { filesIn, readByLine, readMail } from "./mail.ts";
+
+const FILE = "20260406T153000123456-0a1b2c3d-alpha-beta-x.md";
+const CREATED = "2026-04-06 15:30:00";
+/** What Python's splitlines takes for the end of a line, CR LF counted twice. */
+const PYTHON_LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029";
+const draft = (subject: string, body = ""): Draft => ({
+  from: "20261122_3655_8201",
+  to: "session_beta",
+  type: "ipc",
+  subject,
+  priority: "normal",
+  body,
+});
+const written = (subject: string, body?: string): string => formatMessage(draft(subject, body), CREATED);
+const read = (text: string) => parseMessage(FILE, text, 0, 0);
+
+/** Any text a tool call can hold: no NUL, no half characters. */
+const text = (options: { minLength?: number } = {}) =>
+  fc.string({ unit: "binary", ...options }).map((each) => each.replaceAll("\0", "0").toWellFormed());
+/** Text that looks like YAML, headers or quotes more often than chance would have it. */
+const pieces =
+  "- |: |#| #|[|]|{|}|&|*|!|%|@|`|'|\"|,|?|---|...|~|null|true|no|1|0x|.5|e3|2026-11-22|12:30|\\|\\n|=|<<|가|é|🎉| |\t|\r|\n|\u0085|\u2028|\ufeff|from: x|to: y";
+const tricky = fc
+  .array(fc.constantFrom(...pieces.split("|"), "|"), { minLength: 1, maxLength: 6 })
+  .map((each) => each.join(""));
+const anything = fc.oneof(tricky, text({ minLength: 1 }), fc.string({ minLength: 1 }));
+
+test("what we write we read back as it was: subject and body to the letter", () => {
+  fc.assert(
+    fc.property(anything, fc.oneof(text(), tricky), (subject, body) => {
+      const { header, body: again } = read(written(subject, body));
+      assert.equal(header.subject, subject);
+      assert.equal(again, body);
+      assert.deepEqual(
+        [header.from, header.to, header.type, header.priority, header.created],
+        ["20261122_3655_8201", "session_beta", "ipc", "normal", CREATED],
+      );
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test("a reader that takes the header line by line finds the same in it, a quoted subject in its quotes", () => {
+  fc.assert(
+    fc.property(anything, (subject) => {
+      const lines = [...written(subject, "body")]
+        .map((char) => (PYTHON_LINE_ENDS.includes(char) ? "\n" : char))
+        .join("")
+        .split("\n");
+      assert.equal(lines.length, 11, "six header lines, no more");
+      const { fields, body } = readByLine(lines.join("\n"));
+      assert.deepEqual(Object.keys(fields), ["from", "to", "type", "subject", "priority", "created"]);
+      assert.equal(fields.from, "20261122_3655_8201");
+      assert.equal(fields.to, "session_beta");
+      assert.equal(fields.created, CREATED);
+      assert.ok(fields.subject === subject || JSON.parse(fields.subject ?? "") === subject, fields.subject);
+      assert.equal(body, "body");
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test("a subject is quoted only where YAML would misread it", () => {
+  for (const subject of ["status update", "done, 3 of 4 (75%)", "진행 상황", "v1.2.3", "a-b_c", "it's"]) {
+    assert.ok(written(subject).includes(`\nsubject: ${subject}\n`), subject);
+  }
+  for (const subject of [
+    "a: b",
+    "#1",
+    "yes",
+    "No",
+    "null",
+    "~",
+    "12",
+    "1e3",
+    "2026-11-22",
+    "[x]",
+    "@me",
+    "a #b",
+    "=",
+    "1_",
+    "0x_",
+    ".5_",
+    " x",
+  ]) {
+    assert.ok(written(subject).includes(`\nsubject: ${JSON.stringify(subject)}\n`), subject);
+  }
+});
+
+test("any one-line subject a person writes without quotes is read as it stands", () => {
+  const subjects = anything
+    .map((each) => each.replace(/[\r\n]/g, " ").trim())
+    .filter((each) => !/^(".*"|'.*')$/s.test(each));
+  fc.assert(
+    fc.property(subjects, (subject) => {
+      const { header } = read(`---\nfrom: a: b\nto: 007\nsubject: ${subject}\ncreated: 2026-04-06\n---\nx`);
+      assert.equal(header.subject, subject);
+      assert.deepEqual([header.from, header.to, header.created], ["a: b", "007", "2026-04-06"]);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test("a text that is no message is refused with the reason, never with anything else", () => {
+  for (const [bad, reason] of [
+    ["", /no header/],
+    ["hello", /no header/],
+    ["---\nfrom: a\nto: b\n", /not closed/],
+    ["---\nto: b\n---\n", /no from/],
+    ["---\nfrom: a\n---\n", /no to/],
+    ["---\n---\n", /no from/],
+    ["---json\n{}\n---\n", /not plain YAML/],
+    ["----\nfrom: a\nto: b\n---\n", /not plain YAML/],
+    [`---\nfrom: ${"a".repeat(65)}\nto: b\n---\n`, /64/],
+  ] as const) {
+    assert.throws(() => read(bad), { name: "Error", message: reason });
+  }
+  fc.assert(
+    fc.property(fc.oneof(text(), tricky), (junk) => {
+      try {
+        const { header } = read(`---\n${junk}\n---\n`);
+        for (const value of [header.from, header.to, header.subject]) assert.equal(typeof value, "string");
+      } catch (error) {
+        assert.match((error as Error).message, /header|no from|no to|64/);
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test("a file name is at most 200 bytes in any script, one path segment, and says who, to whom, about what", () => {
+  const korean = "가나다라마바사아자차카타파하가나다라마바사아자차카타파하가나다라마바사아자차카타";
+  const name = fileName("20261122T153000123456", "0a1b2c3d", {
+    from: "결제-서버-담당-세션-이름이-길다",
+    to: "주문-서버",
+    subject: korean,
+  });
+  assert.ok(Buffer.byteLength(name) <= 200, `${Buffer.byteLength(name)} bytes`);
+  assert.match(
+    name,
+    /^20261122T153000123456-0a1b2c3d-결제-서버-담당-세션-이름이--주문-서버-가나다라마바사아자차카타.*\.md$/,
+  );
+  const id = fc.oneof(text(), fc.constantFrom("𠀀".repeat(16), "가".repeat(64)));
+  fc.assert(
+    fc.property(id, id, fc.oneof(anything, id), (from, to, subject) => {
+      const file = fileName("20261122T153000123456", "0a1b2c3d", { from, to, subject });
+      assert.ok(Buffer.byteLength(file) <= 200);
+      assert.match(file, /^20261122T153000123456-0a1b2c3d-[\p{L}\p{N}_-]*\.md$/u);
+      assert.equal(file, file.normalize("NFC"));
+    }),
+  );
+});
+
+test("a long Korean subject between Korean names goes all the way", async (t) => {
+  const dir = tempDir(t);
+  const names = ["결제-서버-담당-세션-이름이-길다", "주문-서버-담당-세션-이름이-길다"];
+  const [alpha, beta] = await Promise.all(names.map((name) => startSession(name, { dir })));
+  const subject = "가나다라마바사아자차카타파하".repeat(14).slice(0, 190);
+  const sent = await alpha?.call("send", { to: names[1], subject });
+  assert.equal(sent?.isError, false, sent?.text);
+  assert.equal((await beta?.waitForPush())?.meta.subject, subject);
+  assert.ok(Buffer.byteLength(filesIn(dir)[0] ?? "") <= 200);
+});
+
+test("times are local: in the name, and in the header", async (t) => {
+  const dir = tempDir(t);
+  const alpha = await startSession("alpha", { dir, env: { TZ: "Asia/Seoul" } });
+  const seoul = () => new Date(Date.now() + 9 * 3600 * 1000).toISOString();
+  const before = seoul();
+  await alpha.call("broadcast", { subject: "hello" });
+  const after = seoul();
+  const [file = ""] = filesIn(dir);
+  const name = file.slice(0, 18);
+  assert.ok(name >= before.replace(/[-:.Z]/g, "").slice(0, 18) && name <= after.replace(/[-:.Z]/g, ""), name);
+  const { created = "" } = readByLine(readMail(dir, file)).fields;
+  assert.ok(created >= before.slice(0, 19).replace("T", " ") && created <= after.replace("T", " "), created);
+});

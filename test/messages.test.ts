@@ -1,0 +1,257 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { startSession, tempDir, waitFor } from "./helpers.ts";
+import { filesIn, localTime, mail, readByLine, readMail, stamp, writeMail } from "./mail.ts";
+
+test("a message to one session reaches that one, with its header, and nobody else", async (t) => {
+  const dir = tempDir(t);
+  const [alpha, beta, gamma] = await Promise.all(["alpha", "beta", "gamma"].map((name) => startSession(name, { dir })));
+  const before = localTime();
+  const sent = await alpha?.call("send", {
+    to: "beta",
+    subject: "status update",
+    body: "done with the parser,\npushing to main",
+    priority: "high",
+  });
+  const [file = ""] = filesIn(dir);
+  assert.equal(sent?.isError, false, sent?.text);
+  assert.ok(sent?.text.includes(file), sent?.text);
+  assert.match(sent?.text ?? "", /beta is online/);
+  const { content, meta } = (await beta?.waitForPush()) ?? assert.fail();
+  assert.equal(content, "done with the parser,\npushing to main");
+  const { created = "", ...rest } = meta;
+  assert.ok(created >= before && created <= localTime(), created);
+  assert.deepEqual(rest, {
+    from: "alpha",
+    to: "beta",
+    subject: "status update",
+    priority: "high",
+    type: "ipc",
+    filename: file,
+  });
+  // What comes after has come: neither the sender nor the third was told of the first.
+  await beta?.call("broadcast", { subject: "marker" });
+  await Promise.all([alpha?.waitForPush(), gamma?.waitForPush()]);
+  assert.deepEqual(
+    [...(alpha?.pushes ?? []), ...(gamma?.pushes ?? [])].map((push) => push.meta.subject),
+    ["marker", "marker"],
+  );
+  assert.equal(beta?.pushes.length, 1);
+});
+
+test("the file is a header of six lines and the body as it was written", async (t) => {
+  const dir = tempDir(t);
+  const [alpha] = await Promise.all([startSession("alpha", { dir }), startSession("20261122_3655_8201", { dir })]);
+  const body = "\n  first\n\n---\nfrom: nobody\n---\n\ttab 한국어 🎉\n\n";
+  await alpha.call("send", { to: "20261122_3655_8201", subject: "진행 상황", body });
+  const [file = ""] = filesIn(dir);
+  assert.match(file, /^\d{8}T\d{12}-[0-9a-f]{8}-alpha-20261122_3655_82-진행_상황\.md$/);
+  const text = readMail(dir, file);
+  const head =
+    /^---\nfrom: alpha\nto: 20261122_3655_8201\ntype: ipc\nsubject: 진행 상황\npriority: normal\ncreated: (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\n---\n\n/;
+  assert.match(text, head);
+  assert.equal(text.replace(head, ""), `${body}\n`);
+  assert.equal(readByLine(text).fields.to, "20261122_3655_8201");
+});
+
+test("a message without a body is pushed as its subject", async (t) => {
+  const dir = tempDir(t);
+  const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+  await alpha.call("send", { to: "beta", subject: "tests are green" });
+  assert.equal((await beta.waitForPush()).content, "tests are green");
+});
+
+test("a broadcast reaches every other session once, and not its sender, however it is sent", async (t) => {
+  const dir = tempDir(t);
+  const names = ["alpha", "beta", "gamma", "delta"];
+  const sessions = await Promise.all(names.map((name) => startSession(name, { dir })));
+  const [alpha, ...others] = sessions;
+  const ways: [string, Record<string, string>][] = [
+    ["broadcast", {}],
+    ["send", { to: "all" }],
+    ["send", { to: "broadcast" }],
+  ];
+  for (const [index, [tool, to]] of ways.entries()) {
+    const body = `hold your pushes ${index}`;
+    const { text } = (await alpha?.call(tool, { ...to, subject: "main is broken", body })) ?? {};
+    for (const name of names.slice(1)) assert.ok(text?.includes(name), text);
+    assert.doesNotMatch(text?.replace(/Stored as \S+/, "") ?? "", /alpha/);
+    for (const other of others) {
+      const { meta } = await other.waitForPush(({ content }) => content === body);
+      assert.deepEqual([meta.from, meta.to, meta.type], ["alpha", "all", "broadcast"]);
+    }
+    assert.equal(filesIn(dir).length, index + 1, "one file for all");
+  }
+  await others[0]?.call("send", { to: "alpha", subject: "marker" });
+  await alpha?.waitForPush();
+  assert.deepEqual(
+    sessions.map((session) => session.pushes.length),
+    [1, 3, 3, 3],
+  );
+});
+
+test("a broadcast with nobody else online is stored, and says that nobody is there", async (t) => {
+  const dir = tempDir(t);
+  const alpha = await startSession("alpha", { dir });
+  const { text, isError } = await alpha.call("broadcast", { subject: "anyone?" });
+  assert.equal(isError, false);
+  assert.match(text, /[Nn]obody else is online/);
+  assert.equal(filesIn(dir).length, 1);
+});
+
+test("mail for a session that went offline is accepted, and the answer says it waits", async (t) => {
+  const dir = tempDir(t);
+  const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+  await beta.close();
+  const { text, isError } = await alpha.call("send", { to: "beta", subject: "for later" });
+  assert.equal(isError, false, text);
+  assert.match(text, /offline/);
+  assert.match(text, /waits/);
+});
+
+test("a name is known by a message it sent that is still on disk", async (t) => {
+  const dir = tempDir(t);
+  writeMail(dir, "note.md", mail({ from: "writer-by-hand", to: "somebody-else" }));
+  const alpha = await startSession("alpha", { dir });
+  const { text, isError } = await alpha.call("send", { to: "writer-by-hand", subject: "got it" });
+  assert.equal(isError, false, text);
+});
+
+test("a name nobody has used is refused with the nearest names and who is online, unless allowed", async (t) => {
+  const dir = tempDir(t);
+  const [alpha] = await Promise.all([
+    startSession("alpha", { dir }),
+    startSession("api-tests", { dir }),
+    startSession("docs", { dir }),
+  ]);
+  for (const to of ["api-test", "API-tests", "api-tests-2"]) {
+    const refused = await alpha.call("send", { to, subject: "hello" });
+    assert.equal(refused.isError, true);
+    assert.match(refused.text, /Did you mean api-tests\?/);
+    assert.match(refused.text, /Online: .*docs/);
+    assert.match(refused.text, /allow_unknown/);
+  }
+  assert.deepEqual(filesIn(dir), []);
+  const stored = await alpha.call("send", { to: "api-test", subject: "hello", allow_unknown: true });
+  assert.equal(stored.isError, false, stored.text);
+  assert.match(stored.text, /waits/);
+  const later = await startSession("api-test", { dir });
+  assert.equal((await later.waitForPush()).content, "hello");
+});
+
+const THUMB = "👍"; // one character for people and for Python, two for JavaScript
+const REFUSED: [string, Record<string, unknown>, RegExp][] = [
+  ["a recipient of 65 characters", { to: "n".repeat(65), subject: "x" }, /64.*\b65\b/],
+  ["a recipient that cannot be a name", { to: "two words", subject: "x" }, /"two words".*t9_ipc_who/],
+  ["an empty subject", { to: "beta", subject: "" }, /subject is empty/],
+  ["a subject of spaces", { to: "beta", subject: " \n\t " }, /subject is empty/],
+  ["a subject of 201 characters", { to: "beta", subject: THUMB.repeat(201) }, /201.*\b200\b.*body/],
+  [
+    "a body of 10,241 characters",
+    { to: "beta", subject: "x", body: THUMB.repeat(10_241) },
+    /10241.*10240.*parts.*file/,
+  ],
+  ["oneself", { to: "alpha", subject: "x" }, /alpha is this session itself/],
+  ["a priority there is not", { to: "beta", subject: "x", priority: "urgent" }, /priority.*normal.*high.*critical/s],
+  ["no subject", { to: "beta" }, /subject.*It takes: to, subject, body, priority/s],
+  ["a subject that is no text", { to: "beta", subject: 7 }, /subject.*string/],
+  ["a parameter there is not", { to: "beta", subject: "x", cc: "gamma" }, /cc.*It takes: to, subject, body/s],
+];
+test("each limit is refused with its number and a way out, and nothing is stored", async (t) => {
+  const dir = tempDir(t);
+  const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+  for (const [what, args, answer] of REFUSED) {
+    await t.test(what, async () => {
+      const { text, isError } = await alpha.call("send", args);
+      assert.equal(isError, true, text);
+      assert.match(text, answer);
+      assert.ok(text.length < 1000, text);
+    });
+  }
+  assert.deepEqual(filesIn(dir), []);
+  assert.deepEqual(beta.pushes, []);
+});
+
+test("what is just within the limits, counted in characters, arrives whole", async (t) => {
+  const dir = tempDir(t);
+  const name = "n".repeat(64);
+  const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession(name, { dir })]);
+  const sent = await alpha.call("send", { to: name, subject: THUMB.repeat(200), body: THUMB.repeat(10_240) });
+  assert.equal(sent.isError, false, sent.text);
+  const { content, meta } = await beta.waitForPush();
+  assert.equal(content, THUMB.repeat(10_240));
+  assert.equal(meta.subject, THUMB.repeat(200));
+});
+
+test("the other tools refuse what they do not take as well", async (t) => {
+  const alpha = await startSession("alpha", { dir: tempDir(t) });
+  for (const [tool, args, answer] of [
+    ["who", { verbose: true }, /verbose.*It takes: nothing/s],
+    ["unread", { limit: 3 }, /limit.*It takes: session_id/s],
+    ["unread", { session_id: 3 }, /session_id.*string/],
+    ["set_name", {}, /name.*It takes: name, working_on/s],
+    ["broadcast", { subject: "x", to: "beta" }, /to.*It takes: subject, body, priority/s],
+    ["broadcast", { subject: "" }, /subject is empty/],
+    ["no_such_tool", {}, /t9_ipc_who, t9_ipc_send, t9_ipc_broadcast, t9_ipc_unread, t9_ipc_set_name/],
+  ] as const) {
+    const { text, isError } = await alpha.call(tool, args);
+    assert.equal(isError, true, text);
+    assert.match(text, answer);
+  }
+});
+
+test("the same message again within a minute is refused, naming the file already sent", async (t) => {
+  const dir = tempDir(t);
+  const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+  const thanks = { to: "beta", subject: "thanks", body: "thank you" };
+  assert.equal((await alpha.call("send", thanks)).isError, false);
+  const [file = ""] = filesIn(dir);
+  for (const again of [thanks, { ...thanks, priority: "critical" }]) {
+    const { text, isError } = await alpha.call("send", again);
+    assert.equal(isError, true);
+    assert.ok(text.includes(file), text);
+    assert.match(text, /60 s/);
+  }
+  for (const other of [
+    { ...thanks, body: "thank you!" },
+    { ...thanks, subject: "thanks!" },
+    { ...thanks, to: "all" },
+  ]) {
+    assert.equal((await alpha.call("send", other)).isError, false);
+  }
+  assert.equal((await beta.call("send", { ...thanks, to: "alpha" })).isError, false, "another sender's");
+  await waitFor(() => beta.pushes.length === 4, "the four that were stored");
+  assert.equal(filesIn(dir).length, 5);
+});
+
+test("of two equal messages sent at one time, one is stored", async (t) => {
+  const dir = tempDir(t);
+  const [alpha] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+  const twins = [0, 1].map(() => alpha.call("send", { to: "beta", subject: "twin" }));
+  const refused = (await Promise.all(twins)).filter(({ isError }) => isError);
+  assert.equal(refused.length, 1);
+  assert.equal(filesIn(dir).length, 1);
+});
+
+test("a name written in another form of Unicode is the same name", async (t) => {
+  const dir = tempDir(t);
+  const name = "결제-서버";
+  const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession(name, { dir })]);
+  const { text, isError } = await alpha.call("send", { to: name.normalize("NFD"), subject: "안녕" });
+  assert.equal(isError, false, text);
+  await beta.waitForPush();
+  assert.match((await alpha.call("unread", { session_id: name.normalize("NFD") })).text, /안녕/);
+});
+
+test("a message is placed after the newest in the folder, even one from a clock that is ahead", async (t) => {
+  const dir = tempDir(t);
+  const ahead = `${stamp(-1 / 24)}-0a1b2c3d-gamma-beta-ahead.md`;
+  writeMail(dir, ahead, mail({ from: "gamma", to: "beta", subject: "ahead" }));
+  const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+  await beta.waitForPush();
+  await alpha.call("send", { to: "beta", subject: "after" });
+  assert.deepEqual(
+    filesIn(dir).map((file) => file.split("-").at(-1)),
+    ["ahead.md", "after.md"],
+  );
+});
