@@ -1,19 +1,6 @@
+import { isUtf8 } from "node:buffer";
 import { randomBytes } from "node:crypto";
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readSync,
-  renameSync,
-  rmSync,
-  type Stats,
-  statSync,
-  unlinkSync,
-  writeFileSync,
-} from "node:fs";
+import fs from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import lockfile from "proper-lockfile";
@@ -23,29 +10,29 @@ import type { Log } from "./config.ts";
 const LOCK_STALE_MS = 5000;
 /** After this, callers go on without the lock: see `withLock`. */
 const LOCK_WAIT_MS = 2000;
-const TEMPORARY = /^\.tmp-/;
+const UTF8 = new TextDecoder();
 
-export const isTemporary = (name: string): boolean => TEMPORARY.test(name);
+export const isTemporary = (name: string): boolean => name.startsWith(".tmp-");
 
 export const errorCode = (error: unknown): string | undefined => (error as NodeJS.ErrnoException | null)?.code;
 
 /** One line that says what went wrong with a file, without the call's name and path that Node puts in. */
 export function reasonOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
-  return text.replace(/, \w+ '.*$/s, "");
+  return text.replace(/(, \w+ '|\n).*$/s, "");
 }
 
 /** What the system says of a path; undefined where it is not there or not to be seen. */
-export function statOf(path: string): Stats | undefined {
+export function statOf(path: string): fs.Stats | undefined {
   try {
-    return statSync(path);
+    return fs.statSync(path);
   } catch {
     return undefined;
   }
 }
 
 export function makeFolder(path: string): void {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  fs.mkdirSync(path, { recursive: true, mode: 0o700 });
 }
 
 /**
@@ -54,66 +41,35 @@ export function makeFolder(path: string): void {
  */
 export function writeWhole(path: string, text: string): void {
   const temporary = join(dirname(path), `.tmp-${process.pid}-${randomBytes(4).toString("hex")}`);
+  makeFolder(dirname(path));
   try {
-    try {
-      writeFileSync(temporary, text, { mode: 0o600, flag: "wx" });
-    } catch (error) {
-      if (errorCode(error) !== "ENOENT") throw error;
-      makeFolder(dirname(path));
-      writeFileSync(temporary, text, { mode: 0o600, flag: "wx" });
-    }
-    renameSync(temporary, path);
+    fs.writeFileSync(temporary, text, { mode: 0o600, flag: "wx" });
+    fs.renameSync(temporary, path);
   } catch (error) {
-    try {
-      unlinkSync(temporary);
-    } catch {
-      // never made, or already renamed
-    }
+    fs.rmSync(temporary, { force: true });
     throw error;
   }
 }
 
 /**
- * Opens a regular file of our own user and hands its contents on; never follows a link, never blocks on a FIFO,
- * never reads past `limit` bytes. Throws an Error whose message says what the file is instead.
+ * Reads a regular UTF-8 file of our own user; never follows a link, never blocks on a FIFO, never reads past
+ * `limit` bytes. Throws an Error whose message says what the file is instead.
  */
-export function readOwn(path: string, limit: number): { text: string; stats: Stats } {
-  // Where the system cannot refuse links while opening (Windows), look first.
-  if (constants.O_NOFOLLOW === undefined && !lstatSync(path).isFile()) throw new Error("it is not a regular file");
-  const flags = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
-  let fd: number;
+export function readOwn(path: string, limit: number): { text: string; stats: fs.Stats } {
+  if (fs.lstatSync(path).isSymbolicLink()) throw new Error("it is a symbolic link");
+  // The flags are for what was put there since; Windows has neither.
+  const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK);
   try {
-    fd = openSync(path, flags);
-  } catch (error) {
-    const code = errorCode(error);
-    if (code === "ELOOP") throw new Error("it is a symbolic link");
-    if (code === "ENXIO") throw new Error("it is a socket or device");
-    throw error;
-  }
-  try {
-    const stats = fstatSync(fd);
+    const stats = fs.fstatSync(fd);
     if (!stats.isFile()) throw new Error("it is not a regular file");
     if (process.getuid && stats.uid !== process.getuid()) throw new Error(`it belongs to another user (${stats.uid})`);
     if (stats.size > limit) throw new Error(`it has ${stats.size} bytes, the limit is ${limit}`);
-    const bytes = Buffer.allocUnsafe(stats.size);
-    let length = 0;
-    for (let got = -1; got !== 0 && length < bytes.length; length += got) {
-      got = readSync(fd, bytes, length, bytes.length - length, null);
-    }
-    return { text: decode(bytes.subarray(0, length)), stats };
+    const bytes = fs.readFileSync(fd);
+    if (bytes.includes(0)) throw new Error("it has NUL bytes");
+    if (!isUtf8(bytes)) throw new Error("it is not UTF-8");
+    return { text: UTF8.decode(bytes), stats };
   } finally {
-    closeSync(fd);
-  }
-}
-
-const UTF8 = new TextDecoder("utf-8", { fatal: true });
-
-function decode(bytes: Buffer): string {
-  if (bytes.includes(0)) throw new Error("it has NUL bytes");
-  try {
-    return UTF8.decode(bytes);
-  } catch {
-    throw new Error("it is not UTF-8");
+    fs.closeSync(fd);
   }
 }
 
@@ -132,37 +88,23 @@ export async function withLock<T>(path: string, log: Log, work: (locked: boolean
   }
 }
 
-/** Locks whose time lies ahead of our clock, and since when (ms) that time was seen to stand still. */
-const ahead = new Map<string, { mtime: number; since: number }>();
-
-/** proper-lockfile calls a lock stale by the clock; one from a clock that ran ahead would never be. */
-function breakIfAhead(lock: string): void {
-  const mtime = statOf(lock)?.mtimeMs ?? 0;
-  if (mtime < Date.now() + LOCK_STALE_MS) return;
-  const before = ahead.get(lock);
-  if (before?.mtime !== mtime) ahead.set(lock, { mtime, since: performance.now() });
-  else if (performance.now() - before.since > LOCK_STALE_MS) rmSync(lock, { recursive: true, force: true });
-}
-
 async function acquire(path: string, log: Log): Promise<(() => Promise<void>) | undefined> {
   const deadline = performance.now() + LOCK_WAIT_MS;
+  const onCompromised = (error: Error): void => log(`lock of ${path} lost: ${reasonOf(error)}`);
   let refused: unknown;
   do {
     try {
-      return await lockfile.lock(path, {
-        realpath: false,
-        stale: LOCK_STALE_MS,
-        onCompromised: (error) => log(`lock of ${path} lost: ${reasonOf(error)}`),
-      });
+      return await lockfile.lock(path, { realpath: false, stale: LOCK_STALE_MS, onCompromised });
     } catch (error) {
       refused = error;
-      const code = errorCode(error);
-      if (code === "ENOENT") makeFolder(dirname(path));
-      else if (code === "ELOCKED") breakIfAhead(`${path}.lock`);
-      else break;
+      if (errorCode(error) === "ENOENT") makeFolder(dirname(path));
+      else if (errorCode(error) !== "ELOCKED") break;
     }
     await sleep(2 + Math.random() * 10);
   } while (performance.now() < deadline);
   log(`no lock of ${path}: ${reasonOf(refused)}; going on without`);
+  // It is stale by the clock; one from a clock that ran ahead would never be.
+  const lock = `${path}.lock`;
+  if ((statOf(lock)?.mtimeMs ?? 0) > Date.now() + LOCK_STALE_MS) fs.rmSync(lock, { recursive: true, force: true });
   return undefined;
 }

@@ -38,14 +38,17 @@ export async function serve(
   );
 
   let session: Promise<LiveSession> | undefined;
-  const notify = (params: ChannelMessage) =>
-    server.notification({ method: "notifications/claude/channel", params: { ...params } });
+  const notify = (params: ChannelMessage): Promise<void> =>
+    server.notification({ method: "notifications/claude/channel", params });
   const open = (): Promise<LiveSession> => {
     session ??= import("./session.ts").then(({ LiveSession }) => new LiveSession(config, sessions, presence, notify));
     return session;
   };
 
-  server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: TOOLS.map(definition) }));
+  server.setRequestHandler(ListToolsRequestSchema, () => {
+    void open().then(({ pusher }) => pusher.ready());
+    return { tools: TOOLS.map(definition) };
+  });
   server.setRequestHandler(CallToolRequestSchema, async ({ params }) => call(await open(), params));
   server.oninitialized = () => void open();
   server.onclose = onClose;
@@ -70,10 +73,11 @@ async function call(session: LiveSession, request: { name: string; arguments?: u
   if (!tool) return refused(`There is no tool ${request.name}: there are ${TOOLS.map(({ name }) => name).join(", ")}.`);
   const args = tool.schema.safeParse(request.arguments ?? {});
   if (!args.success) return refused(problems(tool, args.error));
-  session.touch();
+  session.presence.touch();
   try {
     const text = await tool.run(session, args.data as never);
-    return { content: [{ type: "text", text: text + (tool.tellsUnread ? "" : session.notice()) }] };
+    const notice = tool.tellsUnread ? "" : session.pusher.notice();
+    return { content: [{ type: "text", text: notice ? `${text}\n\n${notice}` : text }] };
   } catch (error) {
     if (error instanceof Refusal) return refused(error.message);
     session.config.log(`${tool.name}: ${error instanceof Error ? error.stack : error}`);

@@ -2,6 +2,8 @@ import { connect } from "node:net";
 import type { Config } from "./config.ts";
 import type { Header } from "./message.ts";
 
+/** Mail pointed to and not read by then is pointed to once more. */
+export const REMIND_MS = 5 * 60_000;
 const MAX_SUBJECT_SHOWN = 80;
 const SHOWN = 3;
 const SOCKET_TIMEOUT_MS = 1000;
@@ -15,11 +17,12 @@ export function clean(text: string, max = Number.POSITIVE_INFINITY): string {
 /** What tells a session of its mail without carrying it: how many, from whom, about what, and the tool to call. */
 export function pointer(headers: readonly Header[], toolPrefix: string): string {
   const senders = [...new Set(headers.map(({ from }) => clean(from)))];
-  const from = `${senders.slice(0, SHOWN).join(", ")}${senders.length > SHOWN ? ` and ${senders.length - SHOWN} more` : ""}`;
+  const others = senders.length > SHOWN ? ` and ${senders.length - SHOWN} more` : "";
   const subjects = headers.slice(0, SHOWN).map(({ subject }) => `“${clean(subject, MAX_SUBJECT_SHOWN)}”`);
-  const more = headers.length > SHOWN ? ", …" : "";
+  if (headers.length > SHOWN) subjects.push("…");
   const [count, them] = headers.length === 1 ? ["1 new message", "it"] : [`${headers.length} new messages`, "them"];
-  return `t9-ipc: ${count}, from ${from}: ${subjects.join(", ")}${more}. Read ${them} with ${toolPrefix}t9_ipc_unread.`;
+  const from = `${senders.slice(0, SHOWN).join(", ")}${others}`;
+  return `t9-ipc: ${count}, from ${from}: ${subjects.join(", ")}. Read ${them} with ${toolPrefix}t9_ipc_unread.`;
 }
 
 /**
@@ -27,17 +30,13 @@ export function pointer(headers: readonly Header[], toolPrefix: string): string 
  * a line with the token, a line with the text. Rejects where it could not be written.
  */
 export function post(socket: NonNullable<Config["socket"]>, text: string): Promise<void> {
+  const auth = JSON.stringify({ type: "auth", token: socket.token });
+  const message = JSON.stringify({ type: "user", message: { role: "user", content: text } });
   return new Promise((resolve, reject) => {
     const connection = connect(socket.path);
     connection.setTimeout(SOCKET_TIMEOUT_MS, () => connection.destroy(new Error("the inbox socket does not answer")));
     connection.on("error", reject);
-    connection.on("connect", () => {
-      const lines = [
-        { type: "auth", token: socket.token },
-        { type: "user", message: { role: "user", content: text } },
-      ];
-      connection.end(lines.map((line) => `${JSON.stringify(line)}\n`).join(""), resolve);
-    });
+    connection.on("connect", () => connection.end(`${auth}\n${message}\n`, resolve));
     connection.resume();
   });
 }

@@ -10,7 +10,7 @@ import { type Entries, type Entry, namesOf, type Session, type Sessions } from "
 import { localTime, takeStamp } from "./stamp.ts";
 
 const BEAT_MS = 30_000;
-/** Beats after tool calls come no closer than this; after a failed one, the next try comes so soon. */
+/** Beats come no closer than this. */
 const BEAT_AGAIN_MS = 250;
 /** Leaving waits no longer for the lock: the process ends, and its PID then tells the others. */
 const LEAVE_MS = 500;
@@ -20,8 +20,6 @@ export class Presence {
   name: string;
   /** Earlier names: what is sent to them is delivered here for as long as the session lives. */
   earlier: string[] = [];
-  workingOn = "";
-  lastCall: number | undefined;
   /** How mail reaches this session; told to the others. */
   push: Route;
   /** A newer server of the same Claude Code process serves this session: no beats, no pushes from here. */
@@ -35,12 +33,15 @@ export class Presence {
   readonly #sessions: Sessions;
   readonly #started = inspect([process.pid]).get(process.pid)?.started;
   readonly #claudePid: number | undefined;
+  #workingOn = "";
+  #lastCall: number | undefined;
   #joined = false;
   #left = false;
+  /** The version of heartbeats.json that was last looked at. */
   #version = "";
-  #beating = false;
-  #lastBeatDone = Promise.resolve();
+  #beating = Promise.resolve();
   #lastBeat = 0;
+  #nextBeat: NodeJS.Timeout | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(config: Config, sessions: Sessions) {
@@ -57,34 +58,28 @@ export class Presence {
     return [this.name, ...this.earlier];
   }
 
-  /** Is that the entry of another server of our own Claude Code process (a reconnect leaves the old one)? */
-  #isSibling({ entry }: Session): boolean {
-    if (entry.host !== this.#config.host || entry.pid === process.pid) return false;
-    if (this.#claudePid) return entry.claude_pid === this.#claudePid;
-    const { claudeSession } = this.#config;
-    return !!claudeSession && entry.claude_session === claudeSession && entry.parent === process.ppid;
-  }
-
-  #isOwn({ entry }: Session): boolean {
-    return entry.pid === process.pid && entry.host === this.#config.host;
-  }
-
   /** Takes a name and puts this session on the list; goes on unlisted, and tries again, where it cannot. */
   async join(): Promise<void> {
-    await this.#beat();
-    this.#timer = setInterval(() => this.beatSoon(), BEAT_MS);
-    this.#timer.unref();
+    this.#timer = setInterval(() => this.beatSoon(), BEAT_MS).unref();
+    this.#beating = this.#beat();
+    await this.#beating;
   }
 
   /** Beats now, or shortly where the last beat was just now. Returns at once. */
   beatSoon(): void {
-    if (this.#beating || this.#left) return;
-    this.#beating = true;
+    if (this.#left) return;
     const wait = Math.max(0, this.#lastBeat + BEAT_AGAIN_MS - performance.now());
-    setTimeout(() => {
-      this.#beating = false;
-      if (!this.#left) this.#lastBeatDone = this.#beat();
+    this.#nextBeat ??= setTimeout(() => {
+      this.#nextBeat = undefined;
+      this.#beating = this.#beat();
     }, wait).unref();
+  }
+
+  /** A tool was called: the others see when, once the answer is out. */
+  touch(): void {
+    this.check();
+    this.#lastCall = Date.now();
+    setImmediate(() => this.beatSoon());
   }
 
   async #beat(): Promise<void> {
@@ -97,85 +92,89 @@ export class Presence {
     this.#version = this.#sessions.version();
   }
 
-  /** One live holder for a name. Puts our entry in; false: nothing to write. */
+  /** Puts our entry in, under a name nobody else holds; not where another server has taken our session over. */
   #claim(entries: Entries, online: Session[]): boolean {
-    if (this.#left) return false;
-    const sibling = online.find((session) => this.#isSibling(session));
+    const { sibling, others } = this.#split(online);
     if (sibling) {
       this.#adopt(sibling);
       if (this.#joined) return false;
       this.tookOver = true;
     }
-    this.quiet = false;
-    const others = online.filter((session) => !this.#isSibling(session) && !this.#isOwn(session));
     const wanted = this.name;
-    for (let n = 2; holderOf(this.name, others); n++) {
-      const suffix = `-${n}`;
-      this.name = `${[...wanted].slice(0, MAX_NAME - suffix.length).join("")}${suffix}`;
-    }
+    this.name = freeName(wanted, others);
     if (this.name !== wanted) this.#config.log(`the name ${wanted} is taken: this session is ${this.name}`);
-    this.#put(entries);
+    this.#put(entries, online);
     return true;
   }
 
+  /** Our own entry; that of another server of our Claude Code process (a reconnect leaves the old one); all others. */
+  #split(online: Session[]): { own: Session | undefined; sibling: Session | undefined; others: Session[] } {
+    const { host, claudeSession } = this.#config;
+    const isSibling = (entry: Entry): boolean =>
+      this.#claudePid
+        ? entry.claude_pid === this.#claudePid
+        : !!claudeSession && entry.claude_session === claudeSession && entry.parent === process.ppid;
+    const here = online.filter(({ entry }) => entry.host === host);
+    const own = here.find(({ entry }) => entry.pid === process.pid);
+    const sibling = here.find((session) => session !== own && isSibling(session.entry));
+    return { own, sibling, others: online.filter((session) => session !== own && session !== sibling) };
+  }
+
+  /** Goes by the name of the server that serves this session, and goes quiet. */
   #adopt(sibling: Session): void {
     this.quiet = true;
     this.name = sibling.name;
-    this.earlier = [...(sibling.entry.names ?? [])];
-    this.workingOn = sibling.entry.working_on;
+    this.earlier = namesOf(sibling).slice(1);
+    this.#workingOn = sibling.entry.working_on;
   }
 
-  #put(entries: Entries): void {
-    const own = [...entries].find(([name, entry]) => this.#isOwn({ name, entry }));
-    if (own) entries.delete(own[0]);
-    const entry: Entry = {
-      ...(own?.[1] ?? entries.get(this.name)), // unknown fields are kept
+  #put(entries: Entries, online: Session[]): void {
+    const { host, folder, toolPrefix, claudeSession } = this.#config;
+    const { own, sibling } = this.#split(online);
+    for (const before of [own, sibling]) if (before) entries.delete(before.name);
+    entries.set(this.name, {
+      ...(own ?? sibling)?.entry, // unknown fields are kept
       timestamp: localTime(),
       status: "active",
       pid: process.pid,
-      working_on: this.workingOn,
+      working_on: this.#workingOn,
       beat: Date.now(),
-      host: this.#config.host,
-      cwd: this.#config.folder,
+      host,
+      cwd: folder,
       names: this.earlier,
       push: this.push,
-      tool_prefix: this.#config.toolPrefix,
+      tool_prefix: toolPrefix,
       since: this.since,
       parent: process.ppid,
       ...(this.#started && { started: this.#started }),
-      ...(this.lastCall && { last_call: this.lastCall }),
+      ...(this.#lastCall && { last_call: this.#lastCall }),
       ...(this.#claudePid && { claude_pid: this.#claudePid }),
-      ...(this.#config.claudeSession && { claude_session: this.#config.claudeSession }),
-    };
-    entries.set(this.name, entry);
+      ...(claudeSession && { claude_session: claudeSession }),
+    });
     this.#joined = true;
+    this.quiet = false;
   }
 
   /** Looks whether heartbeats.json still has us as we are; if not, goes quiet or beats. Costs one stat. */
   check(): void {
-    if (!this.#joined || this.#left || this.#sessions.version() === this.#version) return;
+    if (!this.#joined || this.#sessions.version() === this.#version) return;
     this.#version = this.#sessions.version();
-    const online = this.#sessions.online();
-    const sibling = online.find((session) => this.#isSibling(session));
-    const own = online.some((session) => session.name === this.name && this.#isOwn(session));
-    if (sibling && !own) this.#adopt(sibling);
-    else if (!own) this.beatSoon();
+    const { own, sibling } = this.#split(this.#sessions.online());
+    if (own?.name === this.name) return;
+    if (sibling) this.#adopt(sibling);
+    else this.beatSoon();
   }
 
   /** Takes a name. Resolves to a refusal, or undefined where the name is now ours. */
   async rename(name: string, workingOn: string | undefined): Promise<string | undefined> {
     let refusal: string | undefined = "heartbeats.json is locked by another process. Call again in a few seconds.";
     await this.#sessions.update((entries, online) => {
-      const others = online.filter((session) => !this.#isSibling(session) && !this.#isOwn(session));
-      const holder = holderOf(name, others);
-      refusal = holder && taken(name, holder, others);
-      if (holder) return false;
+      refusal = taken(name, this.#split(online).others);
+      if (refusal) return false;
       this.earlier = this.names.filter((old) => old !== name);
       this.name = name;
-      this.workingOn = workingOn ?? this.workingOn;
-      this.quiet = false;
-      for (const [old, entry] of entries) if (this.#isSibling({ name: old, entry })) entries.delete(old);
-      this.#put(entries);
+      this.#workingOn = workingOn ?? this.#workingOn;
+      this.#put(entries, online);
       return true;
     });
     this.#version = this.#sessions.version();
@@ -186,14 +185,11 @@ export class Presence {
   async leave(): Promise<void> {
     this.#left = true;
     clearInterval(this.#timer);
-    if (this.quiet || !this.#joined) return;
-    const remove = (entries: Entries): boolean => {
-      const own = [...entries].filter(([name, entry]) => this.#isOwn({ name, entry }));
-      for (const [name] of own) entries.delete(name);
-      return own.length > 0;
-    };
+    clearTimeout(this.#nextBeat);
+    const remove = (entries: Entries, online: Session[]): boolean =>
+      entries.delete(this.#split(online).own?.name ?? "");
     // A beat under way would leave its lock behind.
-    const removed = this.#lastBeatDone.then(() => this.#sessions.update(remove)).catch(() => false);
+    const removed = this.#beating.then(() => this.#sessions.update(remove)).catch(() => false);
     await Promise.race([removed, sleep(LEAVE_MS)]);
   }
 }
@@ -203,12 +199,23 @@ export function holderOf(name: string, sessions: readonly Session[]): Session | 
   return sessions.find((session) => namesOf(session).some((held) => sameName(held, name)));
 }
 
-function taken(name: string, holder: Session, others: readonly Session[]): string {
-  let n = 2;
-  while (holderOf(`${name}-${n}`, others)) n++;
+/** The name, with the first number behind it that nobody holds where somebody holds the name. */
+function freeName(name: string, others: readonly Session[]): string {
+  let free = name;
+  for (let n = 2; holderOf(free, others); n++) {
+    const suffix = `-${n}`;
+    free = `${[...name].slice(0, MAX_NAME - suffix.length).join("")}${suffix}`;
+  }
+  return free;
+}
+
+/** Why the name cannot be had, and which can; undefined where nobody holds it. */
+function taken(name: string, others: readonly Session[]): string | undefined {
+  const holder = holderOf(name, others);
+  if (!holder) return undefined;
   const earlier = sameName(holder.name, name) ? "" : `, an earlier name of ${holder.name}`;
   const where = holder.entry.cwd ? ` in ${holder.entry.cwd}` : "";
-  return `The name ${name} belongs to a session that is online${where}${earlier}. Call again with another name, for example ${name}-${n}.`;
+  return `The name ${name} belongs to a session that is online${where}${earlier}. Call again with another name, for example ${freeName(name, others)}.`;
 }
 
 /** IPC_SESSION_ID, where it can be a name. */
@@ -221,11 +228,7 @@ export function askedName({ sessionId, log }: Config): string | undefined {
 
 /** The name asked for; else the project's folder and four hex digits, of the conversation where it has an id. */
 function firstName(config: Config): string {
-  const { claudeSession, folder } = config;
-  const wanted = askedName(config);
-  if (wanted) return wanted;
-  const digits = claudeSession
-    ? createHash("sha256").update(claudeSession).digest("hex").slice(0, 4)
-    : randomBytes(2).toString("hex");
-  return `${fit(basename(folder))}-${digits}`;
+  const conversation = config.claudeSession ?? randomBytes(16);
+  const digits = createHash("sha256").update(conversation).digest("hex").slice(0, 4);
+  return askedName(config) ?? `${fit(basename(config.folder))}-${digits}`;
 }

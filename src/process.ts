@@ -16,48 +16,42 @@ export interface ProcessInfo {
  * not running.
  */
 export function inspect(pids: readonly number[]): Map<number, ProcessInfo> {
-  if (pids.length === 0 || process.platform === "win32") return new Map();
-  return process.platform === "linux" ? fromProc(pids) : fromPs(pids);
+  const found = new Map<number, ProcessInfo>();
+  if (process.platform === "linux") fromProc(pids, found);
+  else if (process.platform !== "win32" && pids.length > 0) fromPs(pids, found);
+  return found;
 }
 
-function fromProc(pids: readonly number[]): Map<number, ProcessInfo> {
-  const found = new Map<number, ProcessInfo>();
+function fromProc(pids: readonly number[], found: Map<number, ProcessInfo>): void {
   for (const pid of pids) {
     try {
       const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
       // Fields after the command in parentheses, which may itself hold any character: state is number 3.
       const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      const [state, parent, started] = [fields[0], fields[1], fields[19]];
-      if (!started || state === "Z" || state === "X") continue;
+      const [state = "", parent, started] = [fields[0], fields[1], fields[19]];
+      if (!started || "ZX".includes(state)) continue;
       const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
       found.set(pid, { parent: Number(parent), started, argv });
     } catch {
       // ended
     }
   }
-  return found;
 }
 
-function fromPs(pids: readonly number[]): Map<number, ProcessInfo> {
-  const found = new Map<number, ProcessInfo>();
-  let output: string;
+function fromPs(pids: readonly number[], found: Map<number, ProcessInfo>): void {
+  const args = ["-ww", "-o", "pid=,ppid=,stat=,lstart=,command=", "-p", pids.join(",")];
+  let output = "";
   try {
-    output = execFileSync("ps", ["-ww", "-o", "pid=,ppid=,stat=,lstart=,command=", "-p", pids.join(",")], {
-      encoding: "utf8",
-      env: { ...process.env, LC_ALL: "C" },
-      stdio: ["ignore", "pipe", "ignore"],
-    });
+    const env = { ...process.env, LC_ALL: "C" };
+    output = execFileSync("ps", args, { encoding: "utf8", env, stdio: ["ignore", "pipe", "ignore"] });
   } catch {
-    return found; // none of them runs, or there is no ps
+    // none of them runs, or there is no ps
   }
-  for (const line of output.split("\n")) {
-    // lstart: "Sun Nov 22 07:15:55 2026"
-    const part = /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(\w+\s+\w+\s+\d+\s+[\d:]+\s+\d+)\s+(.*)$/.exec(line);
-    if (part?.[4] && !part[3]?.startsWith("Z")) {
-      found.set(Number(part[1]), { parent: Number(part[2]), started: part[4], argv: (part[5] ?? "").split(" ") });
-    }
+  // lstart: "Sun Nov 22 07:15:55 2026"
+  const lines = output.matchAll(/^\s*(\d+)\s+(\d+)\s+([^Z\s]\S*)\s+(\w+\s+\w+\s+\d+\s+[\d:]+\s+\d+)\s+(.*)$/gm);
+  for (const [, pid, parent, , started = "", command = ""] of lines) {
+    found.set(Number(pid), { parent: Number(parent), started, argv: command.split(" ") });
   }
-  return found;
 }
 
 /** Does a process with this PID run? Another user's counts. */
@@ -77,12 +71,11 @@ const MAX_ANCESTORS = 8;
 export function claudeAbove(): { pid: number; argv: readonly string[] } | undefined {
   let pid = process.ppid;
   for (let up = 0; up < MAX_ANCESTORS && pid > 1; up++) {
-    const info = inspect([pid]).get(pid);
-    if (!info) return undefined;
-    const [program = "", script = ""] = info.argv;
+    const { parent, argv } = inspect([pid]).get(pid) ?? { parent: 0, argv: [] };
+    const [program = "", script = ""] = argv;
     const isScript = /^node(\.exe)?$/.test(basename(program)) && /[\\/]claude(-code[\\/].*)?$/.test(script);
-    if (isScript || /^claude(\.exe)?$/.test(basename(program))) return { pid, argv: info.argv };
-    pid = info.parent;
+    if (isScript || /^claude(\.exe)?$/.test(basename(program))) return { pid, argv };
+    pid = parent;
   }
   return undefined;
 }

@@ -4,21 +4,16 @@ import { reasonOf } from "./files.ts";
 import type { Mailbox } from "./mailbox.ts";
 import { type Header, inOrder, MAX_BODY } from "./message.ts";
 import { lengthOf } from "./names.ts";
-import { clean, pointer, post } from "./pointer.ts";
+import { clean, pointer, post, REMIND_MS } from "./pointer.ts";
 import type { Presence } from "./presence.ts";
 import { BY_TOOL_RESULT, type Route } from "./route.ts";
 
 /** Posts to the inbox socket come no closer than this: Claude Code drops what comes faster. */
 const POST_EVERY_MS = 2000;
-/** Mail pointed to and not read by then is pointed to once more. */
-export const REMIND_MS = 5 * 60_000;
-const SLICE_MS = 10;
+/** The first waits until the client has our tools, without which the session could not read; no longer than this. */
+const READY_MS = 5000;
 
-export interface ChannelMessage {
-  readonly [key: string]: unknown;
-  readonly content: string;
-  readonly meta: Record<string, string>;
-}
+export type ChannelMessage = { content: string; meta: Record<string, string> };
 
 /** Tells the client of each unread message once, in order; says which ones it knows to have been shown. */
 export class Pusher {
@@ -28,13 +23,12 @@ export class Pusher {
   readonly #notify: (message: ChannelMessage) => Promise<void>;
   readonly #route: Route;
   readonly #waiting = new Set<Header>();
-  readonly #pushed = new WeakSet<Header>();
-  /** Pushed and, when last looked at, unread; with the time (ms) of the push. */
-  readonly #outstanding = new Map<Header, number>();
-  /** How often a message was pointed to on the socket, and when last (ms). */
-  readonly #pointed = new WeakMap<Header, { times: number; at: number }>();
+  /** Pushed and unread, and when (ms) to point to it: Infinity where that was done twice. */
+  readonly #pushed = new Map<Header, number>();
   #pumping = false;
-  #lastPost = { text: "", at: -POST_EVERY_MS };
+  #lastPost = "";
+  /** From when (ms) the next post may go. */
+  #nextPost = performance.now() + READY_MS;
   #postTimer: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -49,9 +43,6 @@ export class Pusher {
     this.#presence = presence;
     this.#notify = notify;
     this.#route = presence.push;
-    if (config.push === "socket" && !config.socket) {
-      config.log("IPC_PUSH=socket, but Claude Code gave no inbox socket: mail is told on tool results");
-    }
     mailbox.inbox.onMessage = (header) => this.add(header);
   }
 
@@ -71,33 +62,26 @@ export class Pusher {
     this.#pumping = true;
     await nextTurn(); // what came together is put in order
     this.#presence.check();
-    let sliceEnd = performance.now() + SLICE_MS;
-    while (this.#waiting.size > 0 && !this.#closed && !this.#presence.quiet) {
+    while (this.#waiting.size > 0) {
       const batch = [...this.#waiting].sort(inOrder);
       this.#waiting.clear();
       for (const header of batch) {
         await this.#push(header);
-        if (performance.now() < sliceEnd) continue;
-        await nextTurn();
-        sliceEnd = performance.now() + SLICE_MS;
+        await nextTurn(); // lets other work through
       }
       this.#schedulePost();
     }
-    this.#waiting.clear(); // quiet: `addAll` finds them again
     this.#pumping = false;
   }
 
   async #push(header: Header): Promise<void> {
-    this.#pushed.add(header);
-    if (this.#closed || !this.#mailbox.isUnread(header)) return;
-    const now = performance.now();
-    this.#outstanding.set(header, now);
-    const { tookOver, since } = this.#presence;
-    if (tookOver && header.at < since) {
-      // The server before us has pushed it to the same client.
-      if (this.#route === "inbox socket") this.#pointed.set(header, { times: 1, at: now });
-      return;
-    }
+    const { quiet, tookOver, since } = this.#presence;
+    // Quiet: `addAll` finds it again.
+    if (quiet || this.#closed || this.#pushed.has(header) || !this.#mailbox.isUnread(header)) return;
+    const before = tookOver && header.at < since; // pushed to the same client by the server before us
+    const isShown = this.#route === "channel" || (this.#route === "inbox socket" && before);
+    this.#pushed.set(header, isShown ? performance.now() + REMIND_MS : 0);
+    if (before) return;
     try {
       await this.#notify(channelMessage(header, this.#mailbox.inbox.body(header)));
     } catch (error) {
@@ -105,68 +89,61 @@ export class Pusher {
     }
   }
 
-  /** Unread mail that no push is known to have shown. */
-  unshown(): Header[] {
-    if (this.#presence.quiet) return [];
-    return this.#unread().filter((header) => {
-      // No push is acknowledged: a channel may be off in spite of its flag.
-      if (this.#route === "channel") return performance.now() - (this.#outstanding.get(header) ?? 0) > REMIND_MS;
-      return this.#pointed.get(header)?.times !== 1;
-    });
+  /** Points to unread mail that no push is known to have shown, or long ago; "" where there is none. */
+  notice(): string {
+    const unshown = this.#unread((at) => at <= performance.now() || at === Infinity);
+    return unshown.length > 0 && !this.#presence.quiet ? pointer(unshown, this.#config.toolPrefix) : "";
   }
 
-  #unread(): Header[] {
+  #unread(when: (at: number) => boolean): Header[] {
     const { headers } = this.#mailbox.inbox;
-    for (const header of this.#outstanding.keys()) {
-      if (headers.get(header.file) !== header || !this.#mailbox.isUnread(header)) this.#outstanding.delete(header);
+    for (const header of this.#pushed.keys()) {
+      if (headers.get(header.file) !== header || !this.#mailbox.isUnread(header)) this.#pushed.delete(header);
     }
-    return [...this.#outstanding.keys()].sort(inOrder);
+    return [...this.#pushed].flatMap(([header, at]) => (when(at) ? header : [])).sort(inOrder);
+  }
+
+  #due(): Header[] {
+    return this.#unread((at) => at <= performance.now());
   }
 
   /** Points to new mail on the socket: at once for the first, then every 2 s while more keeps coming. */
   #schedulePost(): void {
     if (this.#route !== "inbox socket" || this.#postTimer || this.#closed) return;
-    const wait = this.#lastPost.at + POST_EVERY_MS - performance.now();
-    this.#postTimer = setTimeout(() => void this.#postNow(), Math.max(0, wait)).unref();
+    const wait = Math.max(0, this.#nextPost - performance.now());
+    this.#postTimer = setTimeout(() => void this.#post(), wait).unref();
   }
 
-  async #postNow(): Promise<void> {
+  /** The client asks for our tools: from now on it can read what it is pointed to. */
+  ready(): void {
+    if (this.#lastPost) return;
+    this.#nextPost = 0;
+    clearTimeout(this.#postTimer);
+    this.#postTimer = undefined;
+    this.#schedulePost();
+  }
+
+  async #post(): Promise<void> {
     const due = this.#due();
-    if (due.length > 0 && !this.#presence.quiet && this.#config.socket) {
-      const text = pointer(due, this.#config.toolPrefix);
-      // A repeat within a short time would be dropped.
+    const { socket, toolPrefix, log } = this.#config;
+    if (due.length > 0 && !this.#presence.quiet && socket) {
       const now = performance.now();
-      this.#lastPost = {
-        text: text === this.#lastPost.text ? `${text} (${new Date().toISOString().slice(11, 19)})` : text,
-        at: now,
-      };
+      this.#nextPost = now + POST_EVERY_MS;
+      const text = pointer(due, toolPrefix);
+      // A repeat within a short time would be dropped.
+      this.#lastPost = text === this.#lastPost ? `${text} (${new Date().toISOString().slice(11, 19)})` : text;
+      let reached = this.#route;
       try {
-        await post(this.#config.socket, this.#lastPost.text);
-        this.#reachBy(this.#route);
-        for (const header of due) {
-          this.#pointed.set(header, { times: (this.#pointed.get(header)?.times ?? 0) + 1, at: now });
-        }
+        await post(socket, this.#lastPost);
+        for (const header of due) this.#pushed.set(header, this.#pushed.get(header) ? Infinity : now + REMIND_MS);
       } catch (error) {
-        this.#config.log(`inbox socket: ${reasonOf(error)}; mail is told on tool results`);
-        this.#reachBy(BY_TOOL_RESULT);
+        log(`inbox socket: ${reasonOf(error)}; mail is told on tool results`);
+        reached = BY_TOOL_RESULT;
       }
+      if (this.#presence.push !== reached) this.#presence.beatSoon();
+      this.#presence.push = reached;
     }
     this.#postTimer = undefined;
-  }
-
-  #reachBy(route: Route): void {
-    if (this.#presence.push === route) return;
-    this.#presence.push = route;
-    this.#presence.beatSoon();
-  }
-
-  /** Unread mail to point to now: never pointed to, or once and more than 5 minutes ago. */
-  #due(): Header[] {
-    const now = performance.now();
-    return this.#unread().filter((header) => {
-      const pointed = this.#pointed.get(header);
-      return !pointed || (pointed.times === 1 && now - pointed.at >= REMIND_MS);
-    });
   }
 
   /** Called now and then: points to mail that came during the last post, or that stayed unread. */
@@ -183,10 +160,9 @@ export class Pusher {
 /** The notification for a message: the body as content, the header as attributes (FACTS: strings, safe in a tag). */
 function channelMessage(header: Header, body: string): ChannelMessage {
   const { from, to, subject, priority, type, created, file } = header;
-  const text = [...(body || subject)];
-  const rest =
-    lengthOf(body) > MAX_BODY ? `\n[${text.length - MAX_BODY} more characters: read the file inbox/${file}]` : "";
-  const content = text.slice(0, MAX_BODY).join("") + rest;
+  const more = lengthOf(body) - MAX_BODY;
+  const rest = more > 0 ? `\n[${more} more characters: read the file inbox/${file}]` : "";
+  const content = [...(body || subject)].slice(0, MAX_BODY).join("") + rest;
   const meta = { from, to, subject, priority, type, created, filename: file };
   return {
     // A body must not close its tag, nor open another.

@@ -11,19 +11,19 @@ export const BY_TOOL_RESULT = "on its next tool call";
  * Code was started with a channel flag that names us, on a provider that has channels; it gave us an inbox
  * socket; the rest is left to the line on the next tool result, and to a hook where one waits (see `routeOf`).
  */
-export function chooseRoute({ push, socket, hasChannels }: Config, claudeArgv: readonly string[]): Route {
+export function chooseRoute({ push, socket, hasChannels, log }: Config, claudeArgv: readonly string[]): Route {
   if (push === "channel" || (push === "auto" && hasChannels && channelFlag(claudeArgv))) return "channel";
   if ((push === "socket" || push === "auto") && socket) return "inbox socket";
+  if (push === "socket") log("IPC_PUSH=socket, but Claude Code gave no inbox socket: mail is told on tool results");
   return push === "none" ? "on its next tool call only" : BY_TOOL_RESULT;
 }
 
 /** Does `--channels` or the development flag name us? Both take several values, after a space or a `=`. */
 function channelFlag(argv: readonly string[]): boolean {
   let inFlag = false;
-  for (const item of argv) {
-    const [, first] = /^--(?:dangerously-load-development-)?channels(?:=(.*))?$/s.exec(item) ?? [];
-    if (item.startsWith("-")) inFlag = /^--(dangerously-load-development-)?channels(=|$)/.test(item);
-    if (inFlag && /^(server|plugin):t9-ipc(@|$)/.test(first ?? item)) return true;
+  for (const item of argv.flatMap((each) => (each.startsWith("-") ? each.split("=") : each))) {
+    if (item.startsWith("-")) inFlag = /^--(dangerously-load-development-)?channels$/.test(item);
+    else if (inFlag && /^(server|plugin):t9-ipc(@|$)/.test(item)) return true;
   }
   return false;
 }

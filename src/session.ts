@@ -1,10 +1,8 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "./config.ts";
 import { reasonOf, statOf } from "./files.ts";
 import { Mailbox, type Outgoing, type Sent } from "./mailbox.ts";
 import { type Header, MAX_SUBJECT } from "./message.ts";
 import { lengthOf, nameProblem } from "./names.ts";
-import { pointer } from "./pointer.ts";
 import type { Presence } from "./presence.ts";
 import { type ChannelMessage, Pusher } from "./push.ts";
 import { Refusal } from "./refusal.ts";
@@ -13,7 +11,7 @@ import { sweep } from "./sweep.ts";
 import { sendToTelegram } from "./telegram.ts";
 import { Watcher } from "./watcher.ts";
 
-const APPEAR_MS = 60_000;
+const APPEAR_EVERY_MS = 60_000;
 const SWEEP_FIRST_MS = 15_000;
 const SWEEP_EVERY_MS = 3_600_000;
 
@@ -24,10 +22,10 @@ export class LiveSession {
   readonly mailbox: Mailbox;
   readonly pusher: Pusher;
   readonly #watcher: Watcher;
-  readonly #appearing: NodeJS.Timeout;
-  /** The names mail is pushed for since the last look. */
+  /** The names mail is pushed for since the last look; and when (ms) to do what is done now and then. */
   #served = "";
-  readonly #closing = new AbortController();
+  #appearAt = 0;
+  #sweepAt = performance.now() + SWEEP_FIRST_MS;
 
   /** Starts to receive. `notify` writes a channel notification to the client. */
   constructor(
@@ -44,8 +42,6 @@ export class LiveSession {
     this.#watcher = new Watcher(config, this.mailbox.inbox, () => this.#tick());
     this.mailbox.appear();
     this.mailbox.inbox.reconcile().catch((error) => config.log(`inbox: ${reasonOf(error)}`));
-    this.#appearing = setInterval(() => this.mailbox.appear(), APPEAR_MS);
-    void this.#sweepNowAndThen();
   }
 
   #tick(): void {
@@ -55,13 +51,15 @@ export class LiveSession {
     if (served !== this.#served) this.pusher.addAll();
     this.#served = served;
     this.pusher.tick();
-  }
-
-  /** A tool was called: the others see when, once the answer is out. */
-  touch(): void {
-    this.presence.check();
-    this.presence.lastCall = Date.now();
-    setImmediate(() => this.presence.beatSoon());
+    const now = performance.now();
+    if (now > this.#appearAt) {
+      this.#appearAt = now + APPEAR_EVERY_MS;
+      this.mailbox.appear();
+    }
+    if (now > this.#sweepAt && !quiet) {
+      this.#sweepAt = now + SWEEP_EVERY_MS;
+      sweep(this.config, this.mailbox.inbox, this.mailbox.sessions.online());
+    }
   }
 
   /** Sends a message; an escalation is forwarded to Telegram, which is not waited for. */
@@ -78,16 +76,14 @@ export class LiveSession {
       await sendToTelegram(telegram, `[ESCALATION] ${subject}\nfrom ${from}\n\n${body}`.trimEnd());
     } catch (error) {
       log(`escalation ${file} did not reach Telegram: ${reasonOf(error)}`);
-      await this.mailbox.inbox
-        .deliver({
-          from: "t9-ipc",
-          to: from,
-          type: "ipc",
-          priority: "high",
-          subject: "escalation did not reach Telegram",
-          body: `${file} is stored in the inbox, but was not forwarded: ${reasonOf(error)}.`,
-        })
-        .catch((again) => log(`that could not be told to ${from}: ${reasonOf(again)}`));
+      await this.mailbox.inbox.deliver({
+        from: "t9-ipc",
+        to: from,
+        type: "ipc",
+        priority: "high",
+        subject: "escalation did not reach Telegram",
+        body: `${file} is stored in the inbox, but was not forwarded: ${reasonOf(error)}.`,
+      });
     }
   }
 
@@ -95,10 +91,9 @@ export class LiveSession {
   async setName(name: string, workingOn: string | undefined): Promise<number> {
     const wanted = name.normalize("NFC");
     const length = lengthOf(workingOn ?? "");
-    const problem =
-      nameProblem(wanted) ??
-      (length > MAX_SUBJECT && `working_on has ${length} characters, the limit is ${MAX_SUBJECT}. Shorten it.`);
-    const refusal = problem || (await this.presence.rename(wanted, workingOn));
+    const tooLong = `working_on has ${length} characters, the limit is ${MAX_SUBJECT}. Shorten it.`;
+    const problem = nameProblem(wanted) ?? (length > MAX_SUBJECT ? tooLong : undefined);
+    const refusal = problem ?? (await this.presence.rename(wanted, workingOn));
     if (refusal) throw new Refusal(`Not renamed, this session is still ${this.presence.name}. ${refusal}`);
     this.mailbox.appear();
     const unread = await this.mailbox.unread();
@@ -106,28 +101,8 @@ export class LiveSession {
     return unread.length;
   }
 
-  /** A line for the next tool result, where there is unread mail that no push is known to have shown; else "". */
-  notice(): string {
-    const headers = this.pusher.unshown();
-    return headers.length > 0 ? `\n\n${pointer(headers, this.config.toolPrefix)}` : "";
-  }
-
-  async #sweepNowAndThen(): Promise<void> {
-    const { signal } = this.#closing;
-    try {
-      for (let wait = SWEEP_FIRST_MS; ; wait = SWEEP_EVERY_MS) {
-        await sleep(wait, undefined, { ref: false, signal });
-        if (!this.presence.quiet) sweep(this.config, this.mailbox.inbox, this.mailbox.sessions.online());
-      }
-    } catch (error) {
-      if (!signal.aborted) this.config.log(`sweep: ${reasonOf(error)}`);
-    }
-  }
-
   /** Stops receiving. */
   async close(): Promise<void> {
-    this.#closing.abort();
-    clearInterval(this.#appearing);
     this.pusher.close();
     await Promise.all([this.#watcher.close(), this.mailbox.close()]);
   }

@@ -30,8 +30,8 @@ export interface Entry {
   /** How mail reaches the session (route.ts), and the PID of the hook that waits for it, if one does. */
   push?: string;
   waiter?: number;
-  /** Up to which stamp hooks have pointed to mail, when last (ms since 1970), and how often to the newest. */
-  pointed?: { last: string; at: number; times: number };
+  /** Up to which stamp a hook has pointed to mail, and when to do so again (ms since 1970), if at all. */
+  pointed?: { last: string; remind?: number };
   /** What the full names of our tools begin with in this session. */
   tool_prefix?: string;
   /** From which stamp on mail to all is this session's, where its name is new. */
@@ -53,7 +53,7 @@ export type Entries = Map<string, Entry>;
 export class Sessions {
   readonly #config: Config;
   /** Foreign beats and when (own clock) they were seen to change: the other clock may be wrong. */
-  readonly #moves = new Map<string, { beat: number; at: number | undefined }>();
+  readonly #moves = new Map<string, { beat: number; at: number }>();
 
   constructor(config: Config) {
     this.#config = config;
@@ -61,7 +61,7 @@ export class Sessions {
 
   /** Every session that is online, sorted by name. */
   online(): Session[] {
-    return this.alive(this.#read().entries);
+    return this.#online(this.#read().entries);
   }
 
   /** Changes whenever heartbeats.json does; "" where it is missing. */
@@ -75,7 +75,7 @@ export class Sessions {
    * is kept aside. `change` may return false to leave the file as it is. Resolves to false where the lock was
    * not to be had: nothing has happened then.
    */
-  async update(change: (entries: Entries, online: Session[]) => boolean | undefined): Promise<boolean> {
+  async update(change: (entries: Entries, online: Session[]) => boolean): Promise<boolean> {
     const { heartbeats, log } = this.#config;
     return withLock(heartbeats, log, (locked) => {
       if (!locked) return false;
@@ -85,9 +85,14 @@ export class Sessions {
         renameSync(heartbeats, aside);
         log(`heartbeats.json could not be read (${problem}): kept as ${aside}, starting a new one`);
       }
-      const online = this.alive(entries);
-      for (const [name, entry] of entries) if (this.#isOver(name, entry, online)) entries.delete(name);
-      if (change(entries, online) === false) return true;
+      const online = this.#online(entries);
+      for (const [name, entry] of entries) {
+        if (!isEntry(entry) || online.some((session) => session.name === name)) continue;
+        // Only what is certain: other hosts' sessions are theirs to remove, for a day.
+        const age = Math.abs(Date.now() - (entry.beat ?? 0));
+        if (!this.#isElsewhere(entry) || age > DAY_MS) entries.delete(name);
+      }
+      if (!change(entries, online)) return true;
       // A null prototype: `__proto__` is a name like any other.
       const json = Object.assign(Object.create(null), Object.fromEntries(entries));
       writeWhole(heartbeats, `${JSON.stringify(json, null, 2)}\n`);
@@ -101,49 +106,40 @@ export class Sessions {
       if (typeof json !== "object" || json === null || Array.isArray(json)) throw new Error("it is no JSON object");
       return { entries: new Map(Object.entries(json)) };
     } catch (error) {
-      return errorCode(error) === "ENOENT" ? { entries: new Map() } : { entries: new Map(), problem: reasonOf(error) };
+      return { entries: new Map(), ...(errorCode(error) !== "ENOENT" && { problem: reasonOf(error) }) };
     }
   }
 
-  /** The rule for being online, in DESIGN's words: see each line. */
-  alive(entries: Entries): Session[] {
-    const all = [...entries].filter(
-      ([name, entry]) => isName(name) && isEntry(entry) && entry.status !== "signing-off",
-    );
-    const local = all.filter(([, entry]) => entry.host === this.#config.host);
-    const running = inspect(local.map(([, entry]) => entry.pid));
-    const sessions: Session[] = [];
-    for (const [name, entry] of all) {
-      const alive =
-        entry.host === undefined
-          ? // another implementation's: its process lives, under 24 h
-            isRunning(entry.pid) && Date.now() - timeOf(entry) < DAY_MS
-          : entry.host === this.#config.host
-            ? // on this host: the process lives, and it is still the same
-              isRunning(entry.pid) &&
-              (running.size === 0 || !entry.started || running.get(entry.pid)?.started === entry.started)
-            : // elsewhere: it beats
-              this.#beats(name, entry);
-      if (alive) sessions.push({ name, entry });
-    }
-    return sessions.sort((a, b) => (a.name < b.name ? -1 : 1));
+  #online(entries: Entries): Session[] {
+    const all = [...entries]
+      .map(([name, entry]) => ({ name, entry }))
+      .filter(({ name, entry }) => isName(name) && isEntry(entry) && entry.status !== "signing-off");
+    const ours = all.filter(({ entry }) => entry.host === this.#config.host);
+    const running = inspect(ours.map(({ entry }) => entry.pid));
+    const isOnline = ({ name, entry }: Session): boolean => {
+      if (this.#isElsewhere(entry)) return this.#beats(name, entry.beat ?? 0);
+      if (!isRunning(entry.pid)) return false;
+      // Another implementation's: its process lives, under 24 h.
+      if (entry.host === undefined) return Date.now() - Date.parse(entry.timestamp?.replace(" ", "T")) < DAY_MS;
+      // Ours: it is still the same process, where the system tells.
+      return running.size === 0 || !entry.started || running.get(entry.pid)?.started === entry.started;
+    };
+    return all.filter(isOnline).sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  #isElsewhere({ host }: Entry): boolean {
+    return host !== undefined && host !== this.#config.host;
   }
 
   /** Is the last beat recent by our clock, or was it seen to change recently whatever their clock says? */
-  #beats(name: string, entry: Entry): boolean {
-    const beat = entry.beat ?? 0;
-    const before = this.#moves.get(name);
+  #beats(name: string, beat: number): boolean {
     const now = performance.now();
-    if (before?.beat !== beat) this.#moves.set(name, { beat, at: before ? now : undefined });
-    const moved = this.#moves.get(name)?.at;
-    return Math.abs(Date.now() - beat) < FOREIGN_BEAT_MS || (moved !== undefined && now - moved < FOREIGN_BEAT_MS);
-  }
-
-  /** May this entry be removed? Only what is certain: other hosts' sessions are theirs to remove for a day. */
-  #isOver(name: string, entry: Entry, online: Session[]): boolean {
-    if (!isEntry(entry) || online.some((session) => session.name === name)) return false;
-    if (entry.host === undefined || entry.host === this.#config.host) return true;
-    return Math.abs(Date.now() - (entry.beat ?? 0)) > DAY_MS;
+    let seen = this.#moves.get(name);
+    if (seen?.beat !== beat) {
+      seen = { beat, at: seen ? now : -FOREIGN_BEAT_MS };
+      this.#moves.set(name, seen);
+    }
+    return Math.min(Math.abs(Date.now() - beat), now - seen.at) < FOREIGN_BEAT_MS;
   }
 }
 
@@ -165,10 +161,4 @@ function isEntry(value: unknown): value is Entry {
     typeof (entry.pointed ?? {}) === "object" &&
     entry.pid > 0
   );
-}
-
-/** Time of an entry's local `timestamp`, ms since 1970; 0 where it has none. */
-function timeOf(entry: Entry): number {
-  const ms = Date.parse(String(entry.timestamp).replace(" ", "T"));
-  return Number.isNaN(ms) ? 0 : ms;
 }

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { readUnread, sentText, whoText } from "./answers.ts";
+import type { Outgoing } from "./mailbox.ts";
 import { PRIORITIES } from "./message.ts";
 import type { LiveSession } from "./session.ts";
 
@@ -61,10 +62,8 @@ export const TOOLS: readonly Tool[] = [
         .default(false)
         .describe("true: store it for a name nobody has used yet. Otherwise that is refused, as a typing error."),
     }),
-    async run(session, args) {
-      const escalate = args.type === "escalation";
-      const sent = await session.send({ ...args, escalate, allowUnknown: args.allow_unknown });
-      return sentText(sent) + (escalate ? escalationText(session) : "");
+    async run(session, { type, allow_unknown: allowUnknown, ...args }) {
+      return send(session, { ...args, escalate: type === "escalation", allowUnknown });
     },
   }),
   tool({
@@ -79,10 +78,8 @@ export const TOOLS: readonly Tool[] = [
       priority,
       type: z.enum(["broadcast", "escalation"]).default("broadcast").describe(ESCALATION),
     }),
-    async run(session, args) {
-      const escalate = args.type === "escalation";
-      const sent = await session.send({ ...args, to: "all", escalate, allowUnknown: false });
-      return sentText(sent) + (escalate ? escalationText(session) : "");
+    async run(session, { type, ...args }) {
+      return send(session, { ...args, to: "all", escalate: type === "escalation", allowUnknown: false });
     },
   }),
   tool({
@@ -91,7 +88,7 @@ export const TOOLS: readonly Tool[] = [
     title: "Read unread messages",
     description:
       "Returns this session's unread messages with their bodies and marks exactly those as read. Use it when told of new messages, when starting or resuming work, and again while it says more are left.",
-    annotations: { readOnlyHint: false, destructiveHint: false, idempotentHint: false, openWorldHint: false },
+    annotations: WRITES,
     schema: z.strictObject({
       session_id: z
         .string()
@@ -108,7 +105,7 @@ export const TOOLS: readonly Tool[] = [
     title: "Name this session",
     description:
       "Gives this session a name the others can address, and says what it works on. Use it at the start of work, when the work changes, and after resuming a conversation that had a name. Mail to the earlier name still arrives.",
-    annotations: { readOnlyHint: false, destructiveHint: false, idempotentHint: true, openWorldHint: false },
+    annotations: { ...WRITES, idempotentHint: true },
     schema: z.strictObject({
       name: z
         .string()
@@ -117,17 +114,17 @@ export const TOOLS: readonly Tool[] = [
     }),
     async run(session, args) {
       const unread = await session.setName(args.name, args.working_on);
-      const waiting =
-        unread === 0
-          ? "No unread messages are waiting."
-          : `${unread} unread message${unread === 1 ? " is" : "s are"} waiting: call t9_ipc_unread.`;
-      return `This session is now ${session.presence.name}. ${waiting}`;
+      const waiting = unread === 1 ? "1 unread message is" : `${unread || "No"} unread messages are`;
+      const next = unread > 0 ? ": call t9_ipc_unread" : "";
+      return `This session is now ${session.presence.name}. ${waiting} waiting${next}.`;
     },
   }),
 ];
 
-function escalationText({ config }: LiveSession): string {
-  return config.telegram
-    ? " It is being forwarded to Telegram; a failure will come as a message."
-    : " Not forwarded to a phone: Telegram is not set up (the user sets IPC_TG_TOKEN and IPC_TG_CHAT for this server).";
+async function send(session: LiveSession, message: Outgoing): Promise<string> {
+  const text = sentText(await session.send(message));
+  if (!message.escalate) return text;
+  return session.config.telegram
+    ? `${text} It is being forwarded to Telegram; a failure will come as a message.`
+    : `${text} Not forwarded to a phone: Telegram is not set up (the user sets IPC_TG_TOKEN and IPC_TG_CHAT for this server).`;
 }

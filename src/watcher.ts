@@ -24,68 +24,63 @@ export class Watcher {
   readonly #onTick: () => void;
   readonly #timer: NodeJS.Timeout;
   #events: Events | undefined;
-  #watchedSince = 0;
-  /** The folder's inode, and whether it cannot be watched. */
+  /** When (ms) the folder turned out not to be watchable. */
+  #failedAt: number | undefined;
+  /** The folder's inode. */
   #folder = 0;
-  #failed = false;
   /** The folder's change time at the last two looks: equal twice, nothing was added in between. */
   #seen: [number, number] = [-1, -2];
-  #busy = false;
 
+  /** `onTick` is called after each look at the folder: every 2 s, or IPC_POLL. */
   constructor(config: Config, inbox: Inbox, onTick: () => void) {
     this.#config = config;
     this.#inbox = inbox;
     this.#onTick = onTick;
     this.#watch();
-    this.#timer = setInterval(() => void this.tick(), Math.min(TICK_MS, config.poll ?? TICK_MS));
+    this.#timer = setInterval(() => void this.#tick(), Math.min(TICK_MS, config.poll ?? TICK_MS));
   }
 
   #watch(): void {
     const { inbox, poll, log } = this.#config;
     void this.#events?.close();
     this.#events = undefined;
+    this.#failedAt = undefined;
     try {
       makeFolder(inbox);
     } catch {
       // the inbox says why it cannot be listed
     }
     this.#folder = statOf(inbox)?.ino ?? 0;
-    this.#watchedSince = performance.now();
-    this.#failed = false;
-    if (poll || !this.#folder) return; // `tick` lists the folder, or finds it again
-    this.#events = new Events({ depth: 0, ignoreInitial: true });
-    this.#events.on("raw", (_event, file) => {
+    if (poll || !this.#folder) return; // `#tick` lists the folder, or finds it again
+    const events = new Events({ depth: 0, ignoreInitial: true });
+    events.on("raw", (_event, file) => {
       if (typeof file === "string") this.#inbox.note(file);
       else void this.#inbox.reconcile();
     });
     // What came before the watch stood made no event.
-    this.#events.on("ready", () => void this.#inbox.reconcile());
-    this.#events.on("error", (error) => {
+    events.on("ready", () => void this.#inbox.reconcile());
+    events.on("error", (error) => {
       log(`inbox not watched (${reasonOf(error)}): looking every ${TICK_MS / 1000} s instead`);
-      this.#failed = true;
+      this.#failedAt = performance.now();
     });
-    this.#events.add(inbox);
+    events.add(inbox);
+    this.#events = events;
   }
 
   /** Looks at the folder; lists it where it changed, or always where events are no use. */
-  async tick(): Promise<void> {
-    if (this.#busy) return;
-    this.#busy = true;
+  async #tick(): Promise<void> {
+    const { inbox, poll, log } = this.#config;
     try {
       const [last, before] = this.#seen;
-      const now = statOf(this.#config.inbox)?.mtimeMs ?? -1;
+      const now = statOf(inbox)?.mtimeMs ?? -1;
       this.#seen = [now, last];
-      if (now !== last || last !== before || now === -1 || this.#config.poll || this.#failed) {
-        await this.#inbox.reconcile();
-      }
-      const replaced = (statOf(this.#config.inbox)?.ino ?? 0) !== this.#folder;
-      if (this.#failed ? performance.now() - this.#watchedSince > REWATCH_MS : replaced) this.#watch();
+      if (now !== last || last !== before || now === -1 || poll || this.#failedAt) await this.#inbox.reconcile();
+      const replaced = (statOf(inbox)?.ino ?? 0) !== this.#folder;
+      if (this.#failedAt ? performance.now() - this.#failedAt > REWATCH_MS : replaced) this.#watch();
       this.#inbox.saveCache();
       this.#onTick();
     } catch (error) {
-      this.#config.log(`inbox: ${reasonOf(error)}`);
-    } finally {
-      this.#busy = false;
+      log(`inbox: ${reasonOf(error)}`);
     }
   }
 
