@@ -31,8 +31,15 @@ export function statOf(path: string): fs.Stats | undefined {
   }
 }
 
+/** Makes a folder and those above it. (Node's `recursive` never ends where a parent takes no folders, as /proc.) */
 export function makeFolder(path: string): void {
-  fs.mkdirSync(path, { recursive: true, mode: 0o700 });
+  if (statOf(path)?.isDirectory()) return;
+  if (!statOf(dirname(path))) makeFolder(dirname(path));
+  try {
+    fs.mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if (!statOf(path)?.isDirectory()) throw error;
+  }
 }
 
 /**
@@ -83,18 +90,22 @@ export async function withLock<T>(path: string, log: Log, work: (locked: boolean
   try {
     return work(release !== undefined);
   } finally {
-    // Fails where the lock was taken over as stale meanwhile: then there is nothing to release.
-    await release?.().catch((error) => log(`lock of ${path}: ${reasonOf(error)}`));
+    try {
+      release?.();
+    } catch (error) {
+      log(`lock of ${path}: ${reasonOf(error)}`); // taken over as stale meanwhile: there is nothing to release
+    }
   }
 }
 
-async function acquire(path: string, log: Log): Promise<(() => Promise<void>) | undefined> {
+async function acquire(path: string, log: Log): Promise<(() => void) | undefined> {
   const deadline = performance.now() + LOCK_WAIT_MS;
   const onCompromised = (error: Error): void => log(`lock of ${path} lost: ${reasonOf(error)}`);
   let refused: unknown;
   do {
     try {
-      return await lockfile.lock(path, { realpath: false, stale: LOCK_STALE_MS, onCompromised });
+      // Its calls take microseconds; the asynchronous ones each wait for a thread.
+      return lockfile.lockSync(path, { realpath: false, stale: LOCK_STALE_MS, onCompromised });
     } catch (error) {
       refused = error;
       if (errorCode(error) === "ENOENT") makeFolder(dirname(path));

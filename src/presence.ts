@@ -102,7 +102,10 @@ export class Presence {
     }
     const wanted = this.name;
     this.name = freeName(wanted, others);
-    if (this.name !== wanted) this.#config.log(`the name ${wanted} is taken: this session is ${this.name}`);
+    if (this.name !== wanted) {
+      this.#config.log(`the name ${wanted} is taken: this session is ${this.name}`);
+      if (this.#joined) this.earlier.push(wanted); // by a server that does not ask: our mail goes on coming
+    }
     this.#put(entries, online);
     return true;
   }
@@ -159,8 +162,8 @@ export class Presence {
   check(): void {
     if (!this.#joined || this.#sessions.version() === this.#version) return;
     this.#version = this.#sessions.version();
-    const { own, sibling } = this.#split(this.#sessions.online());
-    if (own?.name === this.name) return;
+    if (this.#sessions.hasEntry(this.name, process.pid)) return;
+    const { sibling } = this.#split(this.#sessions.online());
     if (sibling) this.#adopt(sibling);
     else this.beatSoon();
   }

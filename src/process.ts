@@ -7,7 +7,8 @@ export interface ProcessInfo {
   readonly parent: number;
   /** When it started, in the system's own words: equal for one process, different for the next with its PID. */
   readonly started: string;
-  readonly argv: readonly string[];
+  /** Its command line; read when asked for. */
+  argv(): string[];
 }
 
 /**
@@ -30,7 +31,7 @@ function fromProc(pids: readonly number[], found: Map<number, ProcessInfo>): voi
       const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
       const [state = "", parent, started] = [fields[0], fields[1], fields[19]];
       if (!started || "ZX".includes(state)) continue;
-      const argv = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+      const argv = (): string[] => readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
       found.set(pid, { parent: Number(parent), started, argv });
     } catch {
       // ended
@@ -50,7 +51,7 @@ function fromPs(pids: readonly number[], found: Map<number, ProcessInfo>): void 
   // lstart: "Sun Nov 22 07:15:55 2026"
   const lines = output.matchAll(/^\s*(\d+)\s+(\d+)\s+([^Z\s]\S*)\s+(\w+\s+\w+\s+\d+\s+[\d:]+\s+\d+)\s+(.*)$/gm);
   for (const [, pid, parent, , started = "", command = ""] of lines) {
-    found.set(Number(pid), { parent: Number(parent), started, argv: command.split(" ") });
+    found.set(Number(pid), { parent: Number(parent), started, argv: () => command.split(" ") });
   }
 }
 
@@ -71,11 +72,12 @@ const MAX_ANCESTORS = 8;
 export function claudeAbove(): { pid: number; argv: readonly string[] } | undefined {
   let pid = process.ppid;
   for (let up = 0; up < MAX_ANCESTORS && pid > 1; up++) {
-    const { parent, argv } = inspect([pid]).get(pid) ?? { parent: 0, argv: [] };
+    const info = inspect([pid]).get(pid);
+    const argv = info?.argv() ?? [];
     const [program = "", script = ""] = argv;
     const isScript = /^node(\.exe)?$/.test(basename(program)) && /[\\/]claude(-code[\\/].*)?$/.test(script);
     if (isScript || /^claude(\.exe)?$/.test(basename(program))) return { pid, argv };
-    pid = parent;
+    pid = info?.parent ?? 0;
   }
   return undefined;
 }

@@ -64,6 +64,11 @@ export class Sessions {
     return this.#online(this.#read().entries);
   }
 
+  /** Is there an entry of this name with this PID? Asks nothing of the system: for looking often. */
+  hasEntry(name: string, pid: number): boolean {
+    return this.#read().entries.get(name)?.pid === pid;
+  }
+
   /** Changes whenever heartbeats.json does; "" where it is missing. */
   version(): string {
     const stats = statOf(this.#config.heartbeats);

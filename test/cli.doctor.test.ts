@@ -1,0 +1,152 @@
+import assert from "node:assert/strict";
+import { chmodSync, chownSync, cpSync, mkdirSync, renameSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { homeOf, putProgram, run } from "./command.ts";
+import { SERVER, startSession, tempDir } from "./helpers.ts";
+import { mail, writeMail } from "./mail.ts";
+
+const ENTRY = { type: "stdio", command: "node", args: [SERVER], env: {} };
+
+/** Answers as the real one does. */
+const claudeOf = (version: string, status = "✔ Connected"): string => `
+const [first, second] = process.argv.slice(2);
+if (first === "--version") console.log("${version} (Claude Code)");
+if (second === "get") console.log("t9-ipc:\\n  Scope: User config\\n  Status: ${status}\\n  Type: stdio");`;
+
+function register(dir: string, json: object): void {
+  writeFileSync(join(homeOf(dir), ".claude.json"), JSON.stringify(json));
+}
+
+interface Finding {
+  readonly state: string;
+  readonly what: string;
+  readonly problem?: string;
+  readonly remedy?: string;
+}
+
+/** What doctor finds wrong, and its exit code. */
+async function examine(dir: string, env: Record<string, string> = {}) {
+  const { stdout, code, stderr } = await run(dir, ["doctor", "--json"], { env });
+  assert.equal(stderr, "");
+  const all = stdout
+    .trim()
+    .split("\n")
+    .map((line): Finding => JSON.parse(line));
+  const wrong = all.filter(({ state }) => state !== "ok");
+  for (const { what, problem, remedy } of wrong)
+    assert.ok(problem && (remedy || /PATH/.test(problem)), `${what}: ${problem}`);
+  assert.equal(code, wrong.some(({ state }) => state === "broken") ? 1 : 0);
+  const find = (words: RegExp): string => {
+    const found = wrong.find(({ what, problem }) => words.test(`${what}: ${problem}`));
+    return found?.state ?? assert.fail(`${words} in ${stdout}`);
+  };
+  return { all, wrong, find, code };
+}
+
+test("where all is well every line is ok, and the exit code is 0", async (t) => {
+  const dir = tempDir(t);
+  register(dir, { mcpServers: { "t9-ipc": ENTRY } });
+  putProgram(dir, "claude", claudeOf("2.1.330"));
+  await startSession("alpha", { dir, env: { IPC_PUSH: "channel" } });
+  const { code, stdout } = await run(dir, ["doctor"]);
+  assert.equal(code, 0, stdout);
+  // What this machine has left, and whether it has an optional dependency, is not ours to say.
+  const lines = stdout.split("\n").filter((line) => line && !/inotify|MB free|better-sqlite3|→/.test(line));
+  for (const line of lines) assert.match(line, /^ok {7}/);
+  for (const what of [
+    /Node \d+/,
+    /server\.js: a message from server to server takes [\d.]+ ms/,
+    /better-sqlite3/,
+    /Claude Code 2\.1\.330/,
+    /Claude Code starts it/,
+    /alpha: mail reaches it: channel/,
+    /MB free/,
+    /0 messages in the inbox/,
+  ]) {
+    assert.match(stdout, what);
+  }
+});
+
+test("what keeps Claude Code from starting the server is found, with its remedy", async (t) => {
+  const dir = tempDir(t);
+  const none = await examine(dir);
+  assert.equal(none.find(/no t9-ipc entry/), "broken");
+  const session = await startSession("alpha", { dir, env: { CLAUDE_PLUGIN_ROOT: "/plugin" } });
+  assert.equal((await examine(dir)).code, 0, "a plugin needs no entry");
+  await session.close();
+  assert.equal(none.find(/claude is not on PATH/), "warning");
+
+  const gone = join(dir, "gone", "server.js");
+  register(dir, {
+    mcpServers: { "t9-ipc": { command: "python3", args: ["mcp/server.py"], cwd: "/src/t9-ipc" } },
+    projects: {
+      "/one": { mcpServers: { "t9-ipc": { command: "node", args: [gone] } } },
+      "/two": { mcpServers: { "t9-ipc": { ...ENTRY, env: { IPC_DIR: "/elsewhere" } } } },
+      "/three": { mcpServers: { "t9-ipc": { command: "node", args: [process.argv[1]?.replace(/\.ts$/, ".js")] } } },
+      "/four": {},
+    },
+  });
+  putProgram(dir, "claude", claudeOf("2.1.79", "✘ Failed to connect"));
+  const { find, wrong } = await examine(dir);
+  assert.equal(find(/server\.py: the path must be absolute/), "broken");
+  assert.equal(find(/server\.py: Claude Code ignores "cwd"$/), "warning");
+  assert.equal(find(/gone\/server\.js \(in \/one\): there is no such file/), "broken");
+  assert.match(wrong.find(({ what }) => what.includes("/one"))?.remedy ?? "", /claude mcp remove --scope local t9-ipc/);
+  assert.equal(find(/\(in \/two\): its mail is in \/elsewhere/), "warning");
+  assert.equal(find(/Claude Code 2\.1\.79: older than 2\.1\.80, no channels/), "warning");
+  assert.equal(find(/Claude Code starts it: ✘ Failed to connect/), "broken");
+  putProgram(dir, "claude", claudeOf("2.1.200"));
+  assert.equal((await examine(dir)).find(/older than 2\.1\.224, no inbox socket/), "warning");
+
+  writeFileSync(join(homeOf(dir), ".claude.json"), "{");
+  assert.equal((await examine(dir)).find(/not valid JSON/), "broken");
+});
+
+test("what is wrong with the folder and the mail in it is found", async (t) => {
+  const dir = tempDir(t);
+  const alpha = await startSession("alpha", { dir });
+  writeMail(dir, "no-header.md", "hello\n");
+  writeMail(dir, "good.md", mail({ from: "hand", to: "all" }));
+  symlinkSync("/etc/passwd", join(dir, "inbox", "link.md"));
+  for (const lock of ["inbox.lock", "heartbeats.json.lock"]) {
+    mkdirSync(join(dir, lock));
+    utimesSync(join(dir, lock), new Date(), new Date(Date.now() - 60_000));
+  }
+  chmodSync(dir, 0o777);
+  const { find, all } = await examine(dir);
+  assert.equal(find(/inbox\/no-header\.md: it has no header/), "warning");
+  assert.equal(find(/inbox\/link\.md: it is a symbolic link/), "warning");
+  assert.equal(find(/others can write to/), "warning");
+  assert.equal(find(/inbox\.lock: its holder was killed/), "warning");
+  assert.equal(find(/alpha: mail reaches it: on its next tool call: an idle session is not woken/), "warning");
+  assert.ok(
+    all.some(({ state, what }) => state === "ok" && what === "1 messages in the inbox"),
+    JSON.stringify(all),
+  );
+  await alpha.close();
+});
+
+const isRoot = process.getuid?.() === 0;
+
+test("another user's files are found", { skip: !isRoot && "needs root" }, async (t) => {
+  const dir = tempDir(t);
+  writeMail(dir, "theirs.md", mail({ from: "hand", to: "all" }));
+  chownSync(join(dir, "inbox", "theirs.md"), 12_345, 12_345);
+  const { find } = await examine(dir);
+  assert.equal(find(/another user owns inbox\/theirs\.md/), "broken");
+  assert.equal(find(/inbox\/theirs\.md: it belongs to another user \(12345\)/), "warning");
+});
+
+test("a build that does not run is found, and so is a better-sqlite3 that does not load", async (t) => {
+  const dir = tempDir(t);
+  const copy = join(dir, "..", "copy", "dist");
+  cpSync(dirname(SERVER), copy, { recursive: true });
+  const script = join(copy, "main.js");
+  renameSync(join(copy, "server.js"), script);
+  writeFileSync(join(copy, "server.js"), "process.exit(3)");
+  const { stdout, code } = await run(dir, ["doctor"], { script });
+  assert.equal(code, 1);
+  assert.match(stdout, /^broken {3}.+server\.js: .+\n +→ npm install && npm run build/m);
+  assert.match(stdout, /^warning {2}better-sqlite3: .+\n +→ /m);
+});

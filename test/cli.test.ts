@@ -1,0 +1,191 @@
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import { cpSync, existsSync, rmSync } from "node:fs";
+import { userInfo } from "node:os";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { homeOf, run } from "./command.ts";
+import { SERVER, startSession, tempDir } from "./helpers.ts";
+import { filesIn, mail, readMail, stamp, writeMail } from "./mail.ts";
+
+const COMMANDS = ["setup", "doctor", "who", "unread", "send", "broadcast", "watch", "demo", "wait"];
+
+test("help lists every command, and each command's help is its own", async (t) => {
+  const dir = tempDir(t);
+  const all = await run(dir, ["--help"]);
+  assert.equal(all.code, 0);
+  assert.match(all.stdout, /MCP server/);
+  assert.match(all.stdout, new RegExp(`claude mcp add --scope user t9-ipc -- node ${SERVER}`));
+  const helps = await Promise.all(COMMANDS.map((command) => run(dir, [command, "--help"])));
+  for (const [index, command] of COMMANDS.entries()) {
+    assert.match(all.stdout, new RegExp(`^  ${command} `, "m"));
+    const { code, stdout, stderr } = helps[index] ?? assert.fail();
+    assert.equal(code, 0, command);
+    assert.match(stdout, new RegExp(`^  ${command} .+\n`), command);
+    assert.equal(stdout.match(/^ {2}\w/gm)?.length, 1, stdout);
+    assert.equal(stderr, "");
+  }
+  assert.match(helps[COMMANDS.indexOf("send")]?.stdout ?? "", /BODY - is read from standard input/);
+});
+
+test("started by hand on a terminal it says what it is, and ends", { skip: !hasScript() && "no script(1)" }, (t) => {
+  const dir = tempDir(t);
+  const { stdout, status } = spawnSync("script", ["-qec", `'${process.execPath}' '${SERVER}'`, "/dev/null"], {
+    encoding: "utf8",
+    env: { PATH: process.env.PATH, HOME: homeOf(dir), IPC_DIR: dir },
+    timeout: 15_000,
+  });
+  assert.equal(status, 0);
+  assert.match(stdout, /It is an MCP server, which Claude Code starts\. To register it: /);
+  assert.match(stdout, /^ {2}doctor /m);
+  assert.ok(!existsSync(dir), "it left the folder alone");
+});
+
+function hasScript(): boolean {
+  return process.platform === "linux" && spawnSync("script", ["--version"]).status === 0;
+}
+
+test("wrong usage ends with 2, a line on stderr that says what was meant, and nothing done", async (t) => {
+  const dir = tempDir(t);
+  const cases: [string[], RegExp][] = [
+    [["nonsense"], /there is no command nonsense/],
+    [["constructor"], /there is no command constructor/],
+    [["who", "me"], /usage: t9-ipc who/],
+    [["send", "beta"], /usage: t9-ipc send NAME SUBJECT \[BODY\]/],
+    [["send", "beta", "two", "words", "more"], /put a text in quotes/],
+    [["send", "beta", "s", "--priority", "urgent"], /--priority is one of normal, high, critical/],
+    [["broadcast"], /usage: t9-ipc broadcast SUBJECT/],
+    [["unread", "--all"], /--all/],
+    [["watch", "--since", "yesterday"], /--since takes a number/],
+    [["watch", "--since"], /--since/],
+  ];
+  await Promise.all(
+    cases.map(async ([args, words]) => {
+      const { code, stdout, stderr } = await run(dir, args);
+      assert.equal(code, 2, args.join(" "));
+      assert.match(stderr, words);
+      assert.match(stderr, /^t9-ipc: [^\n]+\n$/);
+      assert.equal(stdout, "");
+    }),
+  );
+  assert.deepEqual(filesIn(dir), []);
+});
+
+test("who says what the tool says, as JSON everything it knows", async (t) => {
+  const dir = tempDir(t);
+  assert.equal((await run(dir, ["who"])).stdout, "Nobody is online.\n");
+  assert.equal((await run(dir, ["who", "--json"])).stdout, "[]\n");
+  const [alpha] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+  await alpha.call("set_name", { name: "alpha", working_on: "the parser" });
+  const { stdout, code } = await run(dir, ["who"]);
+  assert.equal(code, 0);
+  assert.match(stdout, /^2 sessions online:\n- alpha: in .+working on: the parser.+\n- beta: /);
+  assert.doesNotMatch(stdout, /\(you\)/);
+  const [first, second] = JSON.parse((await run(dir, ["who", "--json"])).stdout);
+  const [one, two] = first.name === "alpha" ? [first, second] : [second, first];
+  assert.equal(one.working_on, "the parser");
+  assert.equal(one.pid, alpha.pid);
+  assert.equal(two.reached_by, "on its next tool call");
+});
+
+test("a message from the command line reaches a session, which answers to the sender's name", async (t) => {
+  const dir = tempDir(t);
+  const beta = await startSession("beta", { dir });
+  const me = (await run(dir, ["send", "beta", "build failed", "see the log", "--priority", "high"])).stdout;
+  assert.match(me, /^Stored as .+\. beta is online, .+ Not read yet\.\n$/);
+  const push = await beta.waitForPush();
+  assert.equal(push.content, "see the log");
+  assert.equal(push.meta.priority, "high");
+  assert.ok(userInfo().username.length < 3 || push.meta.from === userInfo().username, push.meta.from);
+
+  const answer = await beta.call("send", { to: push.meta.from, subject: "thanks", body: "on it" });
+  assert.match(answer.text, /^Stored as/, "its name is known");
+  const first = await run(dir, ["unread"]);
+  assert.match(first.stdout, /^1 unread message:/);
+  assert.match(first.stdout, /subject: thanks\n.*\non it\n/s);
+  assert.equal((await run(dir, ["unread"])).stdout, "No unread messages.\n");
+});
+
+test("IPC_SESSION_ID is the sender, where it can be a name; a name the whole length of one too", async (t) => {
+  const dir = tempDir(t);
+  const name = `${"가".repeat(63)}Z`;
+  await run(dir, ["broadcast", "one"], { env: { IPC_SESSION_ID: name } });
+  const odd = await run(dir, ["broadcast", "two"], { env: { IPC_SESSION_ID: "a b" } });
+  assert.match(odd.stderr, /IPC_SESSION_ID not used: "a b" cannot be a name/);
+  const [one = "", two = ""] = filesIn(dir).map((file) => readMail(dir, file));
+  assert.ok(one.includes(`\nfrom: ${name}\n`));
+  assert.doesNotMatch(two, /from: a b/);
+});
+
+test("a body comes from standard input, to the letter, without the last line end", async (t) => {
+  const dir = tempDir(t);
+  const beta = await startSession("beta", { dir });
+  const input = "  FAIL 한국어\n\n--- not a header\n\tat x.ts:1\n";
+  assert.equal((await run(dir, ["send", "beta", "log", "-"], { input })).code, 0);
+  assert.equal((await beta.waitForPush()).content, input.slice(0, -1));
+  assert.equal((await run(dir, ["broadcast", "log", "-"], { input: "x\r\n" })).code, 0);
+  assert.equal((await beta.waitForPush((push) => push.meta.type === "broadcast")).content, "x");
+});
+
+test("a broadcast reaches everybody, and says whom", async (t) => {
+  const dir = tempDir(t);
+  const sessions = await Promise.all(["alpha", "beta"].map((name) => startSession(name, { dir })));
+  const { stdout } = await run(dir, ["broadcast", "lunch", "at noon"]);
+  for (const name of ["alpha", "beta"]) assert.match(stdout, new RegExp(`Online to get it: .*${name} \\(`));
+  for (const session of sessions) assert.equal((await session.waitForPush()).content, "at noon");
+});
+
+test("what the tools refuse is refused with the same words and exit code 1, and nothing is stored", async (t) => {
+  const dir = tempDir(t);
+  const long = await run(dir, ["send", "beta", "s", "-"], { input: "x".repeat(10_241) });
+  assert.equal(long.code, 1);
+  assert.match(long.stderr, /^t9-ipc: Not sent: the body has 10241 characters, the limit is 10240\. .+\n$/);
+  const beta = await startSession("beta", { dir });
+  const other = await beta.call("send", { to: "gamma", subject: "s", body: "x".repeat(10_241) });
+  assert.equal(long.stderr, `t9-ipc: ${other.text}\n`);
+
+  const unknown = await run(dir, ["send", "betta", "s"]);
+  assert.equal(unknown.code, 1);
+  assert.match(unknown.stderr, /Did you mean beta\?.+repeat with --allow-unknown\./);
+  const odd = await run(dir, ["send", "no name", "s"]);
+  assert.match(odd.stderr, /t9-ipc who lists who is online/);
+  assert.deepEqual(filesIn(dir), []);
+  assert.equal((await run(dir, ["send", "betta", "s", "--allow-unknown"])).code, 0);
+  assert.equal(filesIn(dir).length, 1);
+});
+
+test("with a name, unread only looks; as JSON it has header and body", async (t) => {
+  const dir = tempDir(t);
+  const beta = await startSession("beta", { dir });
+  await run(dir, ["send", "beta", "one", "first\nbody"]);
+  for (let i = 0; i < 2; i++) assert.match((await run(dir, ["unread", "beta"])).stdout, /^1 unread message for beta/);
+  const [message] = JSON.parse((await run(dir, ["unread", "beta", "--json"])).stdout);
+  assert.equal(message.subject, "one");
+  assert.equal(message.body, "first\nbody");
+  assert.equal(message.file, filesIn(dir)[0]);
+  assert.match((await beta.call("unread")).text, /^1 unread message:/);
+  assert.equal((await run(dir, ["unread", "beta", "--json"])).stdout, "[]\n");
+});
+
+test("a terminal shows all unread mail at once, and nothing that a message could do to it", async (t) => {
+  const dir = tempDir(t);
+  const body = `red \u001b[31malert\u001b[0m \u001b]0;title\u0007 \u009b2J bell\u0007 back\b\rover\ttab ${"y".repeat(9000)}`;
+  for (let i = 0; i < 8; i++) {
+    writeMail(dir, `${stamp(0, i)}-0a1b2c3d-x-me-x.md`, mail({ from: "xxx", to: "me-too" }, body));
+  }
+  const { stdout } = await run(dir, ["unread"], { env: { IPC_SESSION_ID: "me-too" } });
+  assert.match(stdout, /^8 unread messages:/);
+  assert.equal(stdout.match(/^red alert .*\ttab y{9000}$/gm)?.length, 8);
+  assert.match(stdout, /^[^\p{Cc}]+$/mu);
+  assert.doesNotMatch(stdout, /[^\P{Cc}\n\t]/u);
+});
+
+test("the server needs and loads no code of the command line", async (t) => {
+  const dir = tempDir(t);
+  const copy = join(dir, "..", "dist");
+  cpSync(dirname(SERVER), copy, { recursive: true });
+  rmSync(join(copy, "cli.js"));
+  const session = await startSession("alpha", { dir, command: [process.execPath, join(copy, "server.js")] });
+  assert.match((await session.call("who")).text, /you are alone/);
+  assert.throws(() => execFileSync(process.execPath, [join(copy, "server.js"), "who"], { stdio: "pipe" }));
+});

@@ -1,0 +1,117 @@
+import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { endAfter, run, start, textOf } from "./command.ts";
+import { startSession, tempDir, waitFor } from "./helpers.ts";
+import { mail, stamp, writeMail } from "./mail.ts";
+
+/** `t9-ipc watch`, and what it has printed so far; it watches already. */
+async function watching(t: TestContext, dir: string, ...args: string[]) {
+  mkdirSync(dir, { recursive: true });
+  const child = start(dir, ["watch", "--since", "1h", ...args]);
+  endAfter(t, child);
+  const text = textOf(child.stdout);
+  const sign = `${stamp(0, 0)}-00000000-sign-sign-sign.md`;
+  writeMail(dir, sign, mail({ from: "sign", to: "sign", type: "ipc", subject: "sign", created: "now" }));
+  if (args.length === 0 || args[0] === "--json") await waitFor(() => text().includes("sign"), "the watch to stand");
+  return { child, text };
+}
+
+test("watch shows mail as it comes, a block a message, broadcasts and urgent ones marked", async (t) => {
+  const dir = tempDir(t);
+  const { text } = await watching(t, dir);
+  const alpha = await startSession("alpha", { dir });
+  await alpha.call("send", { to: "later", subject: "one", body: "first\nbody", allow_unknown: true });
+  await alpha.call("broadcast", { subject: "two", priority: "critical", type: "escalation" });
+  await waitFor(() => text().includes("two"), text);
+  const blocks =
+    /^alpha → later: one\n\d.{18} {2}(\S+\.md)\nfirst\nbody\n\nalpha → EVERYBODY: two \[critical, escalation\]\n/m;
+  assert.match(text(), blocks);
+  assert.ok(!text().includes("\u001b"), "no colours where there is no terminal");
+});
+
+test("watch takes only what its filters let through", async (t) => {
+  const dir = tempDir(t);
+  const from = await watching(t, dir, "--from", "ALPHA");
+  const to = await watching(t, dir, "--to", "beta");
+  const all = await watching(t, dir, "--to", "all");
+  const put = (index: number, from: string, to: string) =>
+    writeMail(dir, `${stamp(0, index)}-0a1b2c3d-x-x-x.md`, mail({ from, to, subject: `${from}-${to}` }));
+  put(1, "alpha", "beta");
+  put(2, "alpha", "gamma");
+  put(3, "gamma", "beta");
+  put(4, "gamma", "broadcast");
+  put(5, "alpha", "all");
+  const subjects = (text: string): string[] => [...text.matchAll(/^\S+ → \S+: (\S+)$/gm)].map(([, each = ""]) => each);
+  const expected: [typeof from, string[]][] = [
+    [from, ["alpha-beta", "alpha-gamma", "alpha-all"]],
+    [to, ["alpha-beta", "gamma-beta"]],
+    [all, ["gamma-broadcast", "alpha-all"]],
+  ];
+  for (const [{ text }, wanted] of expected) {
+    await waitFor(() => subjects(text()).length >= wanted.length, text);
+    assert.deepEqual(subjects(text()), wanted);
+  }
+});
+
+test("--since shows what came before, from the archive too, in the order of sending", async (t) => {
+  const dir = tempDir(t);
+  const at = (days: number, name: string) =>
+    [`${stamp(days)}-0a1b2c3d-x-x-${name}.md`, mail({ from: "xxx", to: "all", subject: name })] as const;
+  writeMail(dir, ...at(0.02, "recent"));
+  writeMail(dir, ...at(3, "old"));
+  mkdirSync(join(dir, "archive"));
+  for (const [file, text] of [at(1.5, "archived"), at(9, "older")]) writeFileSync(join(dir, "archive", file), text);
+  const child = start(dir, ["watch", "--since", "2d", "--json"]);
+  endAfter(t, child);
+  const text = textOf(child.stdout);
+  await waitFor(() => text().includes("recent"), text);
+  const messages = text()
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  assert.deepEqual(
+    messages.map(({ subject }) => subject),
+    ["archived", "recent"],
+  );
+  assert.equal(messages[0].to, "all");
+
+  const fresh = start(dir, ["watch"]);
+  endAfter(t, fresh);
+  const none = textOf(fresh.stdout);
+  writeMail(dir, ...at(-0.0001, "now"));
+  await waitFor(() => none().includes("now"), none);
+  assert.doesNotMatch(none(), /recent|archived|old/, "without --since nothing from before");
+});
+
+test("watch keeps the process where the folder is polled, and Ctrl-C ends it", async (t) => {
+  const dir = tempDir(t);
+  const child = start(dir, ["watch", "--json"], { env: { IPC_POLL: "50" } });
+  endAfter(t, child);
+  const text = textOf(child.stdout);
+  await waitFor(async () => {
+    await run(dir, ["broadcast", "again"]);
+    return text().includes("again");
+  }, text);
+  const ended = new Promise((done) => child.on("close", (_code, signal) => done(signal)));
+  child.kill("SIGINT");
+  assert.equal(await ended, "SIGINT");
+});
+
+test("a reader that has seen enough ends it without an error", async (t) => {
+  const dir = tempDir(t);
+  const child = start(dir, ["watch", "--since", "1h"]);
+  endAfter(t, child);
+  const errors = textOf(child.stderr);
+  writeMail(dir, `${stamp()}-0a1b2c3d-x-x-x.md`, mail({ from: "xxx", to: "all", subject: "one" }));
+  await waitFor(() => child.stdout.readableLength > 0 || child.stdout.read(0) !== null, "a first message");
+  child.stdout.destroy();
+  const ended = new Promise((done) => child.on("close", done));
+  await waitFor(async () => {
+    await run(dir, ["broadcast", "more"]);
+    return child.exitCode !== null;
+  }, "its end");
+  await ended;
+  assert.doesNotMatch(errors(), /EPIPE|Error/);
+});

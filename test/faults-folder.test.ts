@@ -1,0 +1,454 @@
+// A data folder that fails: full, forbidden, gone, replaced, not watched; a cache that cannot be used.
+
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import {
+  appendFileSync,
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join, resolve } from "node:path";
+import { describe, type TestContext, test } from "node:test";
+import { SERVER, startSession, type TestSession, tempDir, waitFor } from "./helpers.ts";
+import { filesIn, heartbeats, mail, stamp, writeMail } from "./mail.ts";
+
+/** A message that made no event is found within this. */
+const RESCAN_MS = 5000;
+
+const works = (...command: string[]): boolean => spawnSync(command[0] ?? "", command.slice(1)).status === 0;
+const isRoot = process.getuid?.() === 0;
+const noMounts = !works("unshare", "-m", "mount", "-t", "tmpfs", "x", "/mnt") && "needs root on Linux, for a mount";
+/** Root may write everything, unless it gives that up. */
+const withoutRoot = isRoot ? ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] : [];
+const noPermissions = isRoot && !works(...withoutRoot, "true") && "root, and no setpriv to be less";
+const SERVE = [process.execPath, SERVER];
+
+let letters = 0;
+
+/** The fault is on: a send says so and leaves nothing behind, the other tools answer, unread does not say "none". */
+async function refuses(session: TestSession, reason: RegExp, dir = session.dir): Promise<void> {
+  const before = listing(dir);
+  const { text, isError } = await session.call("send", {
+    to: "reader",
+    subject: `lost ${++letters}`,
+    allow_unknown: true,
+  });
+  assert.ok(isError, text);
+  assert.match(text, /Not sent/);
+  assert.match(text, reason);
+  assert.deepEqual(listing(dir), before, "something half-written");
+  const who = await session.call("who");
+  assert.equal(who.isError, false, who.text);
+}
+
+/** The fault is gone: mail goes out and comes in, the session is listed, with no restart. */
+async function servesAgain(session: TestSession, dir = session.dir): Promise<void> {
+  const subject = `stored ${++letters}`;
+  const { text } = await session.call("send", { to: "reader", subject, allow_unknown: true });
+  assert.match(text, /^Stored as/);
+  assert.match(filesIn(dir).join(), new RegExp(subject.replace(" ", "_")));
+  const name = /^- (\S+) \(you\)/m.exec((await waitForWho(session)).text)?.[1] ?? "";
+  const back = `back ${++letters}`;
+  const file = `${stamp(0, letters)}-0000000a-hand-${name}-back.md`;
+  writeMail(dir, file, mail({ from: "hand", to: name, subject: back }));
+  await session.waitForPush(({ meta }) => meta.subject === back, RESCAN_MS);
+  assert.match((await session.call("unread")).text, new RegExp(`subject: ${back}$`, "m"));
+  assert.deepEqual(
+    listing(dir).filter((path) => path.includes(".tmp-")),
+    [],
+  );
+}
+
+const waitForWho = (session: TestSession): Promise<{ text: string }> =>
+  waitFor(async () => {
+    const answer = await session.call("who");
+    return answer.text.includes("(you)") && answer;
+  }, "being listed") as Promise<{ text: string }>;
+
+/** All that may not change by a failed send: everything but the heartbeats, the marks, the cache and the locks. */
+function listing(dir: string): string[] {
+  try {
+    const paths = readdirSync(dir, { recursive: true }) as string[];
+    return paths.filter((path) => !/^(heartbeats\.json|cache\.db|\.order|read\/|\.tmp-)|\.lock$/.test(path)).sort();
+  } catch {
+    return [];
+  }
+}
+
+describe("the folder", { concurrency: 3 }, () => {
+  test("the disk is full", { skip: noMounts }, async (t) => {
+    const dir = tempDir(t);
+    mkdirSync(dir);
+    const mount = [
+      "unshare",
+      "-m",
+      "sh",
+      "-c",
+      `mount -t tmpfs -o size=256k,mode=700 t9 "$IPC_DIR" && exec "$@"`,
+      "sh",
+    ];
+    const alpha = await startSession("alpha", { dir, command: [...mount, ...SERVE] });
+    const enter = ["nsenter", "-t", String(alpha.pid), "-m", ...SERVE];
+    const reader = await startSession("reader", { dir, command: enter });
+    const seen = `/proc/${alpha.pid}/root${dir}`;
+    await alpha.call("send", { to: "reader", subject: "before" });
+    await reader.waitForPush(({ meta }) => meta.subject === "before");
+    const filler = join(seen, "filler");
+    fill(filler);
+    await refuses(alpha, /ENOSPC|no space/, seen);
+    // Room for a part of a message: none of it may stay.
+    const part = readFileSync(filler);
+    writeFileSync(filler, part.subarray(0, part.length - 4096));
+    const { isError } = await alpha.call("send", { to: "reader", subject: "a part", body: "x".repeat(10_000) });
+    assert.ok(isError);
+    assert.doesNotMatch(listing(seen).join(), /a_part|\.tmp-/);
+    fill(filler);
+    assert.match((await reader.call("unread")).text, /^1 unread message:.*subject: before/s);
+    unlinkSync(filler);
+    JSON.parse(readFileSync(join(seen, "heartbeats.json"), "utf8"));
+    await servesAgain(alpha, seen);
+    // What was read while nothing could be written is read after a restart as well.
+    await reader.waitForPush(({ meta }) => /^stored/.test(meta.subject ?? ""));
+    assert.match((await reader.call("unread")).text, /^1 unread message:/);
+    await reader.close();
+    const again = await startSession("reader", { dir, command: enter });
+    assert.match((await again.call("unread")).text, /^No unread messages/);
+  });
+
+  test("the file system turns read-only", { skip: noMounts }, async (t) => {
+    const dir = tempDir(t);
+    mkdirSync(dir);
+    const mount = ["unshare", "-m", "sh", "-c", `mount --bind "$IPC_DIR" "$IPC_DIR" && exec "$@"`, "sh"];
+    const env = { IPC_DB_PATH: join(dirname(dir), "local.db") };
+    const alpha = await startSession("alpha", { dir, env, command: [...mount, ...SERVE] });
+    await alpha.call("send", { to: "reader", subject: "before", allow_unknown: true });
+    const remount = (how: string) =>
+      execFileSync("nsenter", ["-t", String(alpha.pid), "-m", "mount", "-o", `remount,bind,${how}`, dir]);
+    remount("ro");
+    await refuses(alpha, /EROFS|read-only/);
+    remount("rw");
+    await servesAgain(alpha);
+  });
+
+  test("no permission: for the inbox to be written, read, or the whole folder", { skip: noPermissions }, async (t) => {
+    const dir = tempDir(t);
+    const alpha = await startSession("alpha", { dir, command: [...withoutRoot, ...SERVE] });
+    await alpha.call("send", { to: "reader", subject: "before", allow_unknown: true });
+    t.after(() => [dir, join(dir, "inbox")].map((path) => chmodSync(path, 0o700)));
+    for (const [path, mode] of [
+      ["inbox", 0o500],
+      ["inbox", 0],
+      ["", 0o500],
+      ["", 0],
+    ] as const) {
+      chmodSync(join(dir, path), mode);
+      if (mode === 0o500 && path === "") {
+        // The inbox itself can be written: without its lock, the message still goes out.
+        assert.match((await alpha.call("send", { to: "reader", subject: "unlocked" })).text, /^Stored as/);
+      } else await refuses(alpha, /EACCES|permission/);
+      if (mode === 0) await admitsItCannotRead(alpha);
+      chmodSync(join(dir, path), 0o700);
+      await servesAgain(alpha);
+    }
+  });
+
+  test("a path is a file: the data folder at the start, the inbox later", async (t) => {
+    const dir = tempDir(t);
+    writeFileSync(dir, "a file");
+    const alpha = await startSession("alpha", { dir });
+    await refuses(alpha, /EEXIST|ENOTDIR|not a directory|exists/);
+    await admitsItCannotRead(alpha);
+    unlinkSync(dir);
+    await servesAgain(alpha);
+    rmSync(join(dir, "inbox"), { recursive: true });
+    writeFileSync(join(dir, "inbox"), "a file");
+    await refuses(alpha, /EEXIST|ENOTDIR|not a directory|exists/);
+    await admitsItCannotRead(alpha);
+    unlinkSync(join(dir, "inbox"));
+    await servesAgain(alpha);
+  });
+
+  test("the read marks cannot be read or written: mail is pushed and read all the same", async (t) => {
+    const dir = tempDir(t);
+    for (const damage of [
+      () => mkdirSync(join(dir, "read", "beta"), { recursive: true }),
+      () => writeFileSync(join(dir, "read"), "a file"),
+    ]) {
+      mkdirSync(dir, { recursive: true });
+      damage();
+      const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+      const { text, isError } = await alpha.call("send", { to: "beta", subject: "hello" });
+      assert.equal(isError, false, text);
+      await beta.waitForPush(({ meta }) => meta.subject === "hello", RESCAN_MS);
+      assert.match((await beta.call("unread")).text, /subject: hello/);
+      assert.match((await beta.call("unread")).text, /^No unread messages/);
+      assert.match(beta.stderr(), /^t9-ipc: .*read/m);
+      rmSync(join(dir, "read"), { recursive: true });
+      await servesAgain(beta);
+      await Promise.all([alpha.close(), beta.close()]);
+      rmSync(dir, { recursive: true });
+    }
+  });
+
+  test("replaced by another folder, and moved away and back with new mail in it", async (t) => {
+    const dir = tempDir(t);
+    const beta = await startSession("beta", { dir });
+    await beta.call("send", { to: "reader", subject: "before", allow_unknown: true });
+    const moved = join(dirname(dir), "moved");
+    const other = join(dirname(dir), "other");
+    mkdirSync(other);
+    writeMail(other, `${stamp()}-0000000b-hand-beta-x.md`, mail({ from: "hand", to: "beta", subject: "in another" }));
+    renameSync(dir, moved);
+    renameSync(other, dir);
+    await beta.waitForPush(({ meta }) => meta.subject === "in another", RESCAN_MS);
+    await servesAgain(beta);
+    const took = await receives(beta, 6);
+    assert.ok(took < 3000, `the new one is not watched: six messages took ${took} ms`);
+    await waitFor(() => heartbeats(dir).beta, "the heartbeat in the new folder");
+    writeMail(moved, `${stamp()}-0000000c-hand-beta-x.md`, mail({ from: "hand", to: "beta", subject: "came away" }));
+    await waitFor(() => replace(moved, dir), "the folder to be put back");
+    await beta.waitForPush(({ meta }) => meta.subject === "came away", RESCAN_MS);
+    await servesAgain(beta);
+  });
+});
+
+/** Moves the folder to a place where a server may have made an empty one meanwhile. */
+function replace(from: string, to: string): boolean {
+  try {
+    rmSync(to, { recursive: true, force: true });
+    renameSync(from, to);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function admitsItCannotRead(session: TestSession): Promise<void> {
+  const { text, isError } = await session.call("unread");
+  assert.ok(isError, text);
+  assert.match(text, /inbox|ipc/);
+}
+
+/** Writes the file until nothing more goes onto the disk. */
+function fill(path: string): void {
+  for (const size of [4096, 1]) {
+    try {
+      for (;;) appendFileSync(path, Buffer.alloc(size));
+    } catch (error) {
+      assert.equal((error as NodeJS.ErrnoException).code, "ENOSPC");
+    }
+  }
+}
+
+describe("the cache", { concurrency: 3 }, () => {
+  const require = createRequire(import.meta.url);
+  let Sqlite: typeof import("better-sqlite3") | undefined;
+  try {
+    Sqlite = require("better-sqlite3");
+    Sqlite?.(":memory:").close();
+  } catch {
+    Sqlite = undefined;
+  }
+  const noSqlite = !Sqlite && "better-sqlite3 cannot be loaded here";
+
+  /** Ways to spoil the file a session has left, and whether the next one has a reason to say so. */
+  const faults: [string, (db: string, t: TestContext) => void, boolean, (readonly string[])?][] = [
+    ["corrupt", (db) => writeFileSync(db, "no database ".repeat(1000)), true],
+    ["torn", (db) => writeFileSync(db, readFileSync(db).subarray(0, 5000)), false],
+    ["with holes in its rows", (db) => makeHoles(db), false],
+    ["of another schema", (db) => otherSchema(db), true],
+    ["a directory", (db) => mkdirSync(removed(db)), true],
+    ["locked", (db, t) => lockDatabase(db, t), true],
+    ["read-only", (db) => chmodSync(db, 0o400), true, withoutRoot],
+  ];
+
+  function removed(path: string): string {
+    unlinkSync(path);
+    return path;
+  }
+
+  const openDatabase = (path: string) => new (Sqlite as NonNullable<typeof Sqlite>)(path);
+
+  function tablesOf(db: ReturnType<typeof openDatabase>): unknown[] {
+    const tables = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").pluck().all();
+    assert.ok(tables.length > 0);
+    return tables;
+  }
+
+  function otherSchema(path: string): void {
+    const db = openDatabase(path);
+    for (const table of tablesOf(db)) {
+      db.exec(`DROP TABLE "${table}"; CREATE TABLE "${table}" (other TEXT, columns BLOB)`);
+    }
+    db.close();
+  }
+
+  /** What SQLite reads from a page that is half gone: rows with nothing in some of their columns. */
+  function makeHoles(path: string): void {
+    const db = openDatabase(path);
+    for (const table of tablesOf(db)) {
+      const columns = db.pragma(`table_info("${table}")`) as { name: string; pk: number }[];
+      for (const { name, pk } of columns) if (!pk) db.exec(`UPDATE "${table}" SET "${name}" = NULL`);
+    }
+    db.close();
+  }
+
+  function lockDatabase(path: string, t: TestContext): void {
+    const db = openDatabase(path);
+    db.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
+    t.after(() => db.close());
+  }
+
+  for (const [what, damage, said, drop = []] of faults) {
+    const skip = noSqlite || (what === "read-only" && noPermissions);
+    test(`${what}: unread is right, ${said ? "one line on stderr, " : ""}and mail goes on`, { skip }, async (t) => {
+      const dir = tempDir(t);
+      const alpha = await startSession("alpha", { dir });
+      for (const subject of ["one", "two"]) await alpha.call("send", { to: "beta", subject, allow_unknown: true });
+      await alpha.close();
+      damage(join(dir, "cache.db"), t);
+      await readsWithoutCache(dir, [...drop, ...SERVE], said);
+    });
+  }
+
+  /** Mail is pushed and read as ever, new mail as well, and one line on stderr speaks of the cache. */
+  async function readsWithoutCache(dir: string, command: readonly string[], said = true): Promise<void> {
+    const beta = await startSession("beta", { dir, command });
+    assert.match((await beta.call("unread")).text, /^2 unread messages:.*subject: one.*subject: two/s);
+    await beta.call("send", { to: "alpha", subject: "an answer" });
+    writeMail(dir, `${stamp()}-0000000d-alpha-beta-x.md`, mail({ from: "alpha", to: "beta", subject: "three" }));
+    await beta.waitForPush(({ meta }) => meta.subject === "three");
+    assert.match((await beta.call("unread")).text, /^1 unread message:.*subject: three/s);
+    if (said) await waitFor(() => /^t9-ipc: cache /m.test(beta.stderr()), "the line on stderr");
+    await beta.close();
+    assert.match(beta.stderr(), said ? /^t9-ipc: cache .*\n$/ : /^(t9-ipc: cache .*\n)?$/, "one line");
+  }
+
+  for (const [what, source] of [
+    ["not installed", undefined],
+    [
+      "not built for this Node",
+      `throw Object.assign(new Error("The module 'better_sqlite3.node'\\nwas compiled against a different Node.js version using\\nNODE_MODULE_VERSION 1."), { code: "ERR_DLOPEN_FAILED" });`,
+    ],
+  ] as const) {
+    test(`better-sqlite3 is ${what}: the same`, async (t) => {
+      const dir = tempDir(t);
+      const copy = join(dirname(dir), "copy");
+      cpSync(dirname(SERVER), join(copy, "dist"), { recursive: true });
+      cpSync(resolve(import.meta.dirname, "../package.json"), join(copy, "package.json"));
+      if (source) {
+        mkdirSync(join(copy, "node_modules/better-sqlite3"), { recursive: true });
+        writeFileSync(join(copy, "node_modules/better-sqlite3/index.js"), source);
+      }
+      for (const n of ["one", "two"]) {
+        writeMail(
+          dir,
+          `${stamp()}-0000000${n.length + Number(n === "two")}-a-beta-${n}.md`,
+          mail({ from: "alpha", to: "beta", subject: n }),
+        );
+      }
+      await readsWithoutCache(dir, [process.execPath, join(copy, "dist/server.js")]);
+    });
+  }
+
+  test("locked in the middle by another program: tools answer at once, mail goes on", { skip: noSqlite }, async (t) => {
+    const dir = tempDir(t);
+    const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+    await alpha.call("send", { to: "beta", subject: "before" });
+    await beta.waitForPush();
+    const db = openDatabase(join(dir, "cache.db"));
+    t.after(() => db.close());
+    db.exec("BEGIN IMMEDIATE");
+    // The cache is written every 2 s, when nothing is asked for.
+    const end = performance.now() + 2500;
+    for (let n = 0, start = performance.now(); start < end; start = performance.now(), n++) {
+      await alpha.call("send", { to: "beta", subject: `n ${n}` });
+      assert.match((await beta.call("unread")).text, new RegExp(`subject: n ${n}`));
+      assert.ok(performance.now() - start < 1000, "a tool waits for the cache");
+    }
+    assert.deepEqual([alpha.stderr(), beta.stderr()], ["", ""]);
+  });
+});
+
+/** The server with an fs.watch of our own. */
+function withWatch(code: string): string[] {
+  const preload = `import fs from "node:fs"; import { syncBuiltinESMExports } from "node:module"; import { EventEmitter } from "node:events";
+    const watch = fs.watch; ${code}; syncBuiltinESMExports();`;
+  return [process.execPath, "--import", `data:text/javascript,${encodeURIComponent(preload)}`, SERVER];
+}
+
+/** Messages by hand, one after the other, each of them found; gives how long all took, in ms. */
+async function receives(session: TestSession, count: number): Promise<number> {
+  const start = performance.now();
+  for (let n = 1; n <= count; n++) {
+    writeMail(
+      session.dir,
+      `${stamp(0, n)}-0000000e-hand-beta-x.md`,
+      mail({ from: "hand", to: "beta", subject: `n ${n}` }),
+    );
+    await session.waitForPush(({ meta }) => meta.subject === `n ${n}`, RESCAN_MS);
+  }
+  return performance.now() - start;
+}
+
+describe("watching", { concurrency: true }, () => {
+  const limit = ["unshare", "--user", "--map-root-user", "sh", "-c"];
+  const noLimit = !works(...limit, "echo 0 > /proc/sys/user/max_inotify_watches") && "needs a user namespace";
+
+  test("out of inotify watches: said once, and mail is found within 5 s", { skip: noLimit }, async (t) => {
+    const dir = tempDir(t);
+    const script = `echo 0 > /proc/sys/user/max_inotify_watches; exec "$@"`;
+    const beta = await startSession("beta", { dir, command: [...limit, script, "sh", ...SERVE] });
+    await receives(beta, 2);
+    assert.match(beta.stderr(), /^t9-ipc: inbox not watched \(ENOSPC.*\n$/, "one line");
+  });
+
+  test("no event ever comes: mail is found within 5 s", async (t) => {
+    const dir = tempDir(t);
+    const silent = "fs.watch = () => Object.assign(new EventEmitter(), { close() {}, ref() {}, unref() {} })";
+    const beta = await startSession("beta", { dir, command: withWatch(silent) });
+    assert.ok((await receives(beta, 3)) > 1000, "events came: the test is worth nothing");
+  });
+
+  test("the watch breaks: said once, the process lives, mail is found within 5 s", async (t) => {
+    const dir = tempDir(t);
+    const breaking = `fs.watch = (...args) => { const made = watch(...args);
+      process.on("SIGUSR2", () => { made.emit("error", Object.assign(new Error("EIO: i/o error, watch"), { code: "EIO" })); made.close(); }); return made; }`;
+    const beta = await startSession("beta", { dir, command: withWatch(breaking) });
+    await beta.call("who");
+    writeMail(dir, `${stamp()}-0000000e-hand-beta-x.md`, mail({ from: "hand", to: "beta", subject: "n 0" }));
+    await beta.waitForPush(({ meta }) => meta.subject === "n 0");
+    process.kill(beta.pid, "SIGUSR2");
+    await waitFor(() => beta.stderr().includes("inbox not watched"), "the line on stderr");
+    await receives(beta, 2);
+    assert.match(beta.stderr(), /^t9-ipc: inbox not watched \(EIO.*\n$/, "one line");
+  });
+
+  test("IPC_POLL looks every so many ms and watches nothing", async (t) => {
+    const dir = tempDir(t);
+    const telling = `fs.watch = (...args) => { process.stderr.write("watched\\n"); return watch(...args); }`;
+    const beta = await startSession("beta", { dir, env: { IPC_POLL: "100" }, command: withWatch(telling) });
+    const took = await receives(beta, 5);
+    assert.ok(took < 4000, `five messages took ${took} ms`);
+    assert.equal(beta.stderr(), "");
+  });
+
+  test("the inbox as a link to a folder elsewhere", async (t) => {
+    const dir = tempDir(t);
+    const elsewhere = join(dirname(dir), "elsewhere");
+    for (const folder of [dir, elsewhere]) mkdirSync(folder);
+    symlinkSync(elsewhere, join(dir, "inbox"));
+    const beta = await startSession("beta", { dir });
+    const took = await receives(beta, 5);
+    assert.ok(took < 4000, `five messages took ${took} ms`);
+  });
+});

@@ -1,0 +1,42 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { test } from "node:test";
+import { homeOf } from "./command.ts";
+import { startSession, tempDir } from "./helpers.ts";
+
+const ROOT = resolve(import.meta.dirname, "..");
+
+test("the package holds what it needs and nothing else, and works alone in an empty folder", async (t) => {
+  const dir = tempDir(t);
+  const root = join(dir, "..");
+  const env = { PATH: process.env.PATH, HOME: homeOf(dir), npm_config_cache: join(root, "npm") };
+  const pack = ["pack", "--ignore-scripts", "--json", "--pack-destination", root];
+  const [tarball] = JSON.parse(execFileSync("npm", pack, { cwd: ROOT, env, encoding: "utf8", stdio: "pipe" }));
+  const others = tarball.files
+    .map(({ path }: { path: string }) => path)
+    .filter(
+      (path: string) =>
+        !/^(dist\/[\w-]+\.js|\.claude-plugin\/[\w-]+\.json|LICENSE|README\.md|package\.json)$/.test(path),
+    );
+  assert.deepEqual(others, []);
+  for (const needed of ["dist/server.js", "dist/cli.js", ".claude-plugin/plugin.json", "LICENSE", "README.md"]) {
+    assert.ok(
+      tarball.files.some(({ path }: { path: string }) => path === needed),
+      needed,
+    );
+  }
+  assert.ok(tarball.unpackedSize < 1_000_000, `${tarball.unpackedSize} bytes`);
+
+  // As npm unpacks it, but without a single dependency beside it.
+  const place = join(root, "node_modules", "t9-ipc");
+  mkdirSync(place, { recursive: true });
+  execFileSync("tar", ["-xzf", join(root, tarball.filename), "--strip-components=1", "-C", place]);
+  const server = join(place, "dist", "server.js");
+  const demo = execFileSync(process.execPath, [server, "demo"], { env, encoding: "utf8" });
+  assert.match(demo, /channel notification is there/);
+  const session = await startSession("alpha", { dir, command: [process.execPath, server], env: { IPC_DIR: "" } });
+  assert.match((await session.call("who")).text, /you are alone/);
+  assert.ok(existsSync(join(homeOf(dir), ".t9-ipc", "heartbeats.json")), "its mail is in the home folder");
+});
