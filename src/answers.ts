@@ -1,7 +1,7 @@
 import type { Config } from "./config.ts";
+import { reasonOf } from "./files.ts";
 import type { Mailbox, Sent } from "./mailbox.ts";
-import { type Header, MAX_BODY } from "./message.ts";
-import { lengthOf } from "./names.ts";
+import { type Header, shownBody } from "./message.ts";
 import { clean } from "./pointer.ts";
 import { routeOf } from "./route.ts";
 import { namesOf, type Session } from "./sessions.ts";
@@ -12,13 +12,9 @@ const MAX_LISTED = 10;
 
 /** Who is online, for Claude and for people. */
 export function whoText(online: readonly Session[], own: string | undefined): string {
-  const others = online.filter(({ name }) => name !== own);
-  const head =
-    others.length === 0
-      ? own
-        ? "Nobody else is online: you are alone."
-        : "Nobody is online."
-      : `${online.length} session${online.length === 1 ? "" : "s"} online:`;
+  const nobody = own ? "Nobody else is online: you are alone." : "Nobody is online.";
+  const count = `${online.length} session${online.length === 1 ? "" : "s"} online:`;
+  const head = online.some(({ name }) => name !== own) ? count : nobody;
   return [head, ...online.map((session) => sessionLine(session, session.name === own))].join("\n");
 }
 
@@ -70,7 +66,10 @@ export interface UnreadAnswer {
   readonly shown: readonly Header[];
 }
 
-/** The owner's unread mail, which is read by this; with somebody else's `name`, theirs, looked at only. */
+/**
+ * The owner's unread mail, which is read by this; with somebody else's name as `whose`, theirs, looked at only.
+ * Messages in full, as many as fit into `maxBytes`, at least one. Throws Refusal where `whose` is no name.
+ */
 export async function readUnread(
   mailbox: Mailbox,
   config: Config,
@@ -78,59 +77,42 @@ export async function readUnread(
   maxBytes = MAX_ANSWER_BYTES,
 ): Promise<UnreadAnswer> {
   const name = whose?.normalize("NFC");
-  if (name !== undefined && !mailbox.owner.names.includes(name)) {
-    return unreadText(mailbox, config, await mailbox.unreadOf(name), [], name, maxBytes);
-  }
-  const unread = await mailbox.unread();
-  const archived = mailbox.archivedUnread();
-  const answer = unreadText(mailbox, config, unread, archived, "", maxBytes);
-  mailbox.markRead(answer.shown, archived);
-  return answer;
-}
-
-/**
- * Unread messages with their bodies, as many as fit into `maxBytes`, at least one. `whose` is "" for the
- * owner's own; `archived` names what left the inbox unread.
- */
-function unreadText(
-  mailbox: Mailbox,
-  config: Config,
-  unread: readonly Header[],
-  archived: readonly string[],
-  whose: string,
-  maxBytes: number,
-): UnreadAnswer {
+  const other = name === undefined || mailbox.owner.names.includes(name) ? undefined : name;
+  const unread = other === undefined ? await mailbox.unread() : await mailbox.unreadOf(other);
+  const archived = other === undefined ? mailbox.archivedUnread() : [];
+  const note = archivedLine(archived);
   const blocks: string[] = [];
   const shown: Header[] = [];
-  const note = archived.length > 0 && archivedLine(archived);
-  let bytes = 200 + Buffer.byteLength(note || ""); // with the lines around the messages
+  let bytes = 200 + Buffer.byteLength(note); // with the lines around the messages
   for (const header of unread) {
-    let block: string;
     try {
-      block = messageText(header, mailbox.inbox.body(header));
+      const block = messageText(header, mailbox.inbox.body(header));
+      bytes += Buffer.byteLength(block) + 1;
+      if (shown.length > 0 && bytes > maxBytes) break;
+      blocks.push(block);
+      shown.push(header);
     } catch (error) {
-      config.log(`inbox/${header.file} left out: ${error instanceof Error ? error.message : error}`);
-      continue;
+      config.log(`inbox/${header.file} left out: ${reasonOf(error)}`);
     }
-    bytes += Buffer.byteLength(block) + 1;
-    if (shown.length > 0 && bytes > maxBytes) break;
-    blocks.push(block);
-    shown.push(header);
   }
+  if (other === undefined) mailbox.markRead(shown, archived);
+  const forWhom = other === undefined ? "" : ` for ${other}`;
   const left = unread.length - shown.length;
+  const head = `${unread.length} unread message${unread.length === 1 ? "" : "s"}${forWhom}`;
   const lines = [
     shown.length === 0
-      ? `No unread messages${whose && ` for ${whose}`}.`
-      : `${unread.length} unread message${unread.length === 1 ? "" : "s"}${whose && ` for ${whose} (looked at only: they stay unread)`}:`,
+      ? `No unread messages${forWhom}.`
+      : `${head}${forWhom && " (looked at only: they stay unread)"}:`,
     ...blocks,
-    left > 0 && shown.length > 0 && !whose && `${left} more left: call t9_ipc_unread again.`,
-    left > 0 && shown.length > 0 && whose && `${left} more left.`,
+    left > 0 && shown.length > 0 && `${left} more left${forWhom ? "." : ": call t9_ipc_unread again."}`,
     note,
   ];
   return { text: lines.filter(Boolean).join("\n"), shown };
 }
 
+/** What to say of messages that left the inbox unread; "" where none did. */
 function archivedLine(files: readonly string[]): string {
+  if (files.length === 0) return "";
   const listed = files.slice(0, MAX_LISTED).map((file) => `archive/${file}`);
   const more = files.length > MAX_LISTED ? ` and ${files.length - MAX_LISTED} more` : "";
   const count = files.length === 1 ? "1 message was" : `${files.length} messages were`;
@@ -138,11 +120,7 @@ function archivedLine(files: readonly string[]): string {
 }
 
 /** One message. Its last line repeats the file name, which no sender can know while writing the body. */
-function messageText(header: Header, body: string): string {
-  const { from, to, type, subject, priority, created, file } = header;
-  const length = lengthOf(body);
-  const cut = length > MAX_BODY;
-  const text = cut ? [...body].slice(0, MAX_BODY).join("") : body;
+function messageText({ from, to, type, subject, priority, created, file }: Header, body: string): string {
   return [
     "",
     `from: ${clean(from)}`,
@@ -153,10 +131,7 @@ function messageText(header: Header, body: string): string {
     `type: ${clean(type)}`,
     `file: ${clean(file)}`,
     "",
-    text || "(no body)",
-    cut && `[${length - MAX_BODY} more characters: read the file inbox/${clean(file)}]`,
+    shownBody(body, clean(file)) || "(no body)",
     `--- end of ${clean(file)} ---`,
-  ]
-    .filter((line) => line !== false)
-    .join("\n");
+  ].join("\n");
 }

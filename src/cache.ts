@@ -1,4 +1,3 @@
-import { closeSync, openSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
 import type Database from "better-sqlite3";
@@ -9,14 +8,17 @@ import type { Header } from "./message.ts";
 /** How long a statement waits for another server's write; it blocks the whole process, so: briefly. */
 const BUSY_MS = 100;
 /** Named for what it holds: other tables in the same file are not ours. The number changes with the columns. */
-const TABLE = "t9_headers_1";
-const COLUMNS = ["file", "from", "to", "type", "subject", "priority", "created", "at", "mtime"] as const;
+const TABLE = "t9_headers_2";
+const COLUMNS = ["file", "from", "to", "type", "subject", "priority", "created", "at"];
 
-/** Parsed headers on disk, so that a start need not parse every file. Never trusted over the files, never needed. */
+/**
+ * Headers on disk, so that a start need not parse every file: of those we named, which are never edited. Never
+ * trusted over the files, never needed.
+ */
 export interface Cache {
-  load(): Iterable<Header>;
+  load(): Header[];
   /** Brings the rows up to date, in one transaction; false: not now, another server is writing. */
-  save(added: readonly Header[], gone: readonly string[]): boolean;
+  save(changes: ReadonlyMap<string, Header | undefined>): boolean;
   close(): void;
 }
 
@@ -29,38 +31,39 @@ export function openCache(path: string, log: Log): Cache | undefined {
     const Sqlite = createRequire(import.meta.url)("better-sqlite3") as typeof Database;
     makeFolder(dirname(path));
     if (statOf(path)?.isFile() === false) throw new Error("it is not a regular file");
-    closeSync(openSync(path, "a", 0o600));
     db = new Sqlite(path, { timeout: BUSY_MS });
     db.pragma("journal_mode = WAL");
     db.pragma("synchronous = OFF"); // what a power cut takes away is parsed again
     const names = COLUMNS.map((column) => `"${column}"`).join(", ");
     db.exec(`CREATE TABLE IF NOT EXISTS ${TABLE} (${names}, PRIMARY KEY (file)) WITHOUT ROWID`);
-    const select = db.prepare(`SELECT ${names} FROM ${TABLE}`);
-    const insert = db.prepare(`INSERT OR REPLACE INTO ${TABLE} VALUES (${COLUMNS.map(() => "?").join(", ")})`);
+    const select = db.prepare(`SELECT * FROM ${TABLE} ORDER BY file DESC`); // newest first: see Inbox.#accept
+    const insert = db.prepare(`INSERT OR REPLACE INTO ${TABLE} VALUES (@${COLUMNS.join(", @")})`);
     const remove = db.prepare(`DELETE FROM ${TABLE} WHERE file = ?`);
-    const write = db.transaction((added: readonly Header[], gone: readonly string[]) => {
-      for (const file of gone) remove.run(file);
-      for (const header of added) insert.run(COLUMNS.map((column) => header[column] ?? null));
+    const write = db.transaction((changes: ReadonlyMap<string, Header | undefined>) => {
+      for (const [file, header] of changes) {
+        if (!header) remove.run(file);
+        else if (header.mtime === undefined) insert.run(header);
+      }
     });
-    const close = db.close.bind(db);
     return {
-      *load() {
+      load() {
         try {
-          yield* select.iterate() as Iterable<Header>;
+          return select.all() as Header[];
         } catch (error) {
           fail(error);
+          return [];
         }
       },
-      save(added, gone) {
+      save(changes) {
         try {
-          write.immediate(added, gone);
+          write.immediate(changes);
         } catch (error) {
           if (errorCode(error)?.startsWith("SQLITE_BUSY")) return false;
           fail(error);
         }
         return true;
       },
-      close,
+      close: db.close.bind(db),
     };
   } catch (error) {
     db?.close();

@@ -111,7 +111,7 @@ async function acquire(path: string, log: Log): Promise<(() => void) | undefined
       if (errorCode(error) === "ENOENT") makeFolder(dirname(path));
       else if (errorCode(error) !== "ELOCKED") break;
     }
-    await sleep(2 + Math.random() * 10);
+    await sleep(1 + Math.random() * 3);
   } while (performance.now() < deadline);
   log(`no lock of ${path}: ${reasonOf(refused)}; going on without`);
   // It is stale by the clock; one from a clock that ran ahead would never be.

@@ -5,13 +5,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Cache, openCache } from "./cache.ts";
 import type { Config } from "./config.ts";
 import { errorCode, makeFolder, readOwn, reasonOf, withLock, writeWhole } from "./files.ts";
-import { type Draft, fileName, formatMessage, type Header, MAX_FILE_BYTES, parseMessage } from "./message.ts";
-import { give, isAhead, isMessageName, isOurName, lastGiven, localTime, stamp, wallClock, wallOf } from "./stamp.ts";
+import { type Draft, fileName, formatMessage, type Header, MAX_FILE_BYTES, parseMessage, plain } from "./message.ts";
+import { isAhead, isMessageName, isOurName, localTime, stamp, takeStamps } from "./stamp.ts";
 
 /** A file with a hand-given name may still be being written while it is younger than this. */
 const YOUNG_MS = 50;
-/** So long a file may be no message yet (an editor saving, a slow copy) before it is called unreadable. */
-const GIVE_UP_MS = 1500;
+/** So long after its last change a file may become a message yet (an editor saving; FAT keeps time to 2 s). */
+const GIVE_UP_MS = 2500;
 /** Work on many files lets other work through after so long. */
 const SLICE_MS = 10;
 
@@ -23,18 +23,18 @@ export class Inbox {
   onMessage: (header: Header) => void = () => {};
 
   readonly #config: Config;
-  #cache: Cache | undefined;
-  #cacheTried = false;
-  readonly #unsaved = new Set<string>();
-  readonly #gone = new Set<string>();
-  /** Unreadable files, with the change time (ms) they were looked at: looked at again when it differs. */
+  /** null: it cannot be opened. */
+  #cache: Cache | null | undefined;
+  /** What the cache does not know yet: new headers, and undefined for files that are gone. */
+  readonly #unsaved = new Map<string, Header | undefined>();
+  /** Files that are no messages, with their change time (ms): looked at again when it differs. */
   readonly #bad = new Map<string, number>();
-  /** Files that may become messages yet, with the time (ms) they were first seen. */
-  readonly #unsettled = new Map<string, number>();
-  #settling: Promise<void> | undefined;
-  #reconciling: Promise<void> | undefined;
+  /** Files to look at again in a moment. */
+  readonly #soon = new Set<string>();
   #newest = "";
-  #queue: { draft: Draft; resolve(header: Header): void; reject(error: unknown): void }[] = [];
+  #reconciling: Promise<void> | undefined;
+  /** Messages to be stored: each is given its stamp. */
+  #queue: ((at: string) => void)[] = [];
   #writing: Promise<void> | undefined;
   #closed = false;
 
@@ -46,69 +46,52 @@ export class Inbox {
   note(file: string): void {
     const known = this.headers.get(file);
     if ((known && known.mtime === undefined) || !isMessageName(file) || this.#closed) return;
+    const path = join(this.#config.inbox, file);
     const bad = this.#bad.get(file);
     try {
       if (known || bad !== undefined) {
-        const stats = lstatSync(join(this.#config.inbox, file));
+        const stats = lstatSync(path);
         if (known ? Math.floor(stats.mtimeMs) === known.mtime : stats.ctimeMs === bad) return;
         this.#forget(file);
       }
-      const { header, mtime } = this.#read(this.#config.inbox, file);
-      const age = Date.now() - mtime;
-      if (!isOurName(file) && age >= 0 && age < YOUNG_MS) this.#later(file);
+      const { header } = read(path, file);
+      if (isWithin(YOUNG_MS, header.mtime ?? 0)) this.#lookAgain(file);
       else this.#accept(header);
     } catch (error) {
-      if (errorCode(error) === "ENOENT") this.#forget(file);
-      else this.#unreadable(file, error);
+      const changed = lstatSync(path, { throwIfNoEntry: false })?.ctimeMs;
+      if (changed === undefined) this.#forget(file);
+      else if (isWithin(GIVE_UP_MS, changed)) this.#lookAgain(file);
+      else {
+        this.#bad.set(file, changed);
+        this.#config.log(`inbox/${file} is not a message and stays where it is: ${reasonOf(error)}`);
+      }
     }
   }
 
-  #read(folder: string, file: string): { header: Header; body: string; mtime: number } {
-    const { text, stats } = readOwn(join(folder, file), MAX_FILE_BYTES);
-    return { ...parseMessage(file, text, stats.ctimeMs, stats.mtimeMs), mtime: stats.mtimeMs };
+  #lookAgain(file: string): void {
+    if (this.#soon.has(file)) return;
+    this.#soon.add(file);
+    setTimeout(() => {
+      this.#soon.delete(file);
+      this.note(file);
+    }, YOUNG_MS);
   }
 
   /** The text of a message. Throws where the file is gone or unreadable by now. */
-  body(header: Header): string {
-    return this.#read(this.#config.inbox, header.file).body;
+  body({ file }: Header): string {
+    return read(join(this.#config.inbox, file), file).body;
   }
 
-  #accept(header: Header, saved = false): void {
-    this.#unsettled.delete(header.file);
+  #accept(header: Header, isSaved = false): void {
     this.headers.set(header.file, header);
-    if (!saved) this.#unsaved.add(header.file);
+    if (!isSaved) this.#unsaved.set(header.file, header);
     if (header.at > this.#newest && !isAhead(header.at)) this.#newest = header.at;
     this.onMessage(header);
   }
 
   #forget(file: string): void {
-    if (this.headers.delete(file)) this.#gone.add(file);
-    this.#unsaved.delete(file);
+    if (this.headers.delete(file)) this.#unsaved.set(file, undefined);
     this.#bad.delete(file);
-    this.#unsettled.delete(file);
-  }
-
-  #unreadable(file: string, error: unknown): void {
-    const stats = lstatSync(join(this.#config.inbox, file), { throwIfNoEntry: false });
-    const firstSeen = this.#unsettled.get(file) ?? performance.now();
-    this.#later(file);
-    if (!stats || performance.now() - firstSeen < GIVE_UP_MS) return;
-    this.#unsettled.delete(file);
-    this.#bad.set(file, stats.ctimeMs);
-    this.#config.log(`inbox/${file} is not a message and stays where it is: ${reasonOf(error)}`);
-  }
-
-  #later(file: string): void {
-    if (!this.#unsettled.has(file)) this.#unsettled.set(file, performance.now());
-    this.#settling ??= this.#settle();
-  }
-
-  async #settle(): Promise<void> {
-    while (this.#unsettled.size > 0 && !this.#closed) {
-      await sleep(YOUNG_MS);
-      for (const file of [...this.#unsettled.keys()]) this.note(file);
-    }
-    this.#settling = undefined;
   }
 
   /** Makes `headers` equal to the folder as it is after the call. */
@@ -119,18 +102,15 @@ export class Inbox {
     });
     await this.#reconciling;
     // A hand-written file may be a moment too young; give it that moment.
-    if ([...this.#unsettled.values()].some((since) => performance.now() - since < 2 * YOUNG_MS)) {
-      await Promise.race([this.#settling, sleep(2 * YOUNG_MS)]);
-    }
+    if (this.#soon.size > 0) await sleep(2 * YOUNG_MS);
   }
 
   async #reconcile(): Promise<void> {
     const present = new Set(this.#list());
-    for (const file of [...this.headers.keys(), ...this.#bad.keys()]) if (!present.has(file)) this.#forget(file);
-    for (const row of this.#openCache()) {
-      if (!present.has(row.file)) this.#gone.add(row.file);
-      else if (isOurName(row.file) && !this.headers.has(row.file)) this.#accept({ ...row, mtime: undefined }, true);
+    for (const known of [this.headers, this.#bad]) {
+      for (const file of known.keys()) if (!present.has(file)) this.#forget(file);
     }
+    this.#openCache(present);
     let sliceEnd = performance.now() + SLICE_MS;
     for (const file of present) {
       this.note(file);
@@ -151,31 +131,34 @@ export class Inbox {
     }
   }
 
-  /** Opens the cache the first time, and gives its rows; opens it again where it was deleted since. */
-  #openCache(): Iterable<Header> {
-    if (this.#cacheTried && (!this.#cache || existsSync(this.#config.db))) return [];
+  /** Opens the cache the first time, or where it was deleted since, and takes over what it knows. */
+  #openCache(present: ReadonlySet<string>): void {
+    const { db, log } = this.#config;
+    if (this.#cache === null || (this.#cache && existsSync(db))) return;
     this.#cache?.close();
-    this.#cache = openCache(this.#config.db, this.#config.log);
-    for (const file of this.headers.keys()) this.#unsaved.add(file);
-    const first = !this.#cacheTried;
-    this.#cacheTried = true;
-    return (first && this.#cache?.load()) || [];
+    this.#cache = openCache(db, log) ?? null;
+    for (const [file, header] of this.headers) this.#unsaved.set(file, header);
+    for (const header of this.#cache?.load() ?? []) {
+      if (!present.has(header.file)) this.#unsaved.set(header.file, undefined);
+      else if (!this.headers.has(header.file)) this.#accept(header, true);
+    }
   }
 
   /** Writes to the cache what has changed since. Called now and then, never on a tool's path. */
   saveCache(): void {
-    if (this.#cache && this.#unsaved.size + this.#gone.size > 0) {
-      const added = [...this.#unsaved].flatMap((file) => this.headers.get(file) ?? []);
-      if (!this.#cache.save(added, [...this.#gone])) return;
-    }
-    this.#unsaved.clear();
-    this.#gone.clear();
+    if (this.#unsaved.size > 0 && this.#cache?.save(this.#unsaved) !== false) this.#unsaved.clear();
   }
 
   /** Stores a message and gives its header; in one process, messages sent together share one lock. */
   deliver(draft: Draft): Promise<Header> {
     return new Promise((resolve, reject) => {
-      this.#queue.push({ draft, resolve, reject });
+      this.#queue.push((at) => {
+        try {
+          resolve(this.#store(draft, at));
+        } catch (error) {
+          reject(error);
+        }
+      });
       this.#writing ??= this.#write().finally(() => {
         this.#writing = undefined;
       });
@@ -187,17 +170,8 @@ export class Inbox {
     while (this.#queue.length > 0) {
       await withLock(inbox, log, () => {
         const batch = this.#queue.splice(0);
-        // Under the lock nobody else gives stamps. Without it names are unique all the same; only order is weaker.
-        const last = Math.max(wallOf(lastGiven(dir)) ?? 0, wallOf(this.#newest) ?? 0);
-        const first = Math.max(wallClock(), last + 1);
-        give(dir, stamp(first + batch.length - 1));
-        for (const [index, { draft, resolve, reject }] of batch.entries()) {
-          try {
-            resolve(this.#store(draft, stamp(first + index)));
-          } catch (error) {
-            reject(error);
-          }
-        }
+        const first = takeStamps(dir, batch.length, this.#newest);
+        for (const [index, store] of batch.entries()) store(stamp(first + index));
       });
     }
   }
@@ -205,35 +179,35 @@ export class Inbox {
   #store(draft: Draft, at: string): Header {
     const { body: _, ...fields } = draft;
     const file = fileName(at, randomBytes(4).toString("hex"), draft);
-    const header: Header = { ...fields, file, created: localTime(), at, mtime: undefined };
+    const header: Header = { ...fields, file, created: localTime(), at };
     writeWhole(join(this.#config.inbox, file), formatMessage(draft, header.created));
     this.#accept(header);
     return header;
   }
 
   /** Moves a message to the archive; gives its name there, or undefined where another server has moved it. */
-  archive(header: Header): string | undefined {
+  archive({ file, at }: Header): string | undefined {
     // A hand-given name may be in the archive already.
-    const name = isOurName(header.file) ? header.file : `${header.at}-${header.file}`;
+    const name = isOurName(file) ? file : `${at}-${file}`;
     try {
       makeFolder(this.#config.archive);
-      renameSync(join(this.#config.inbox, header.file), join(this.#config.archive, name));
+      renameSync(join(this.#config.inbox, file), join(this.#config.archive, name));
     } catch (error) {
       if (errorCode(error) !== "ENOENT") throw error;
       return undefined;
     }
-    this.#forget(header.file);
+    this.#forget(file);
     return name;
   }
 
   /** Did a message by this sender leave the inbox? Lists the archive: for rare questions only. */
-  archiveHasSender(name: string, part: string): boolean {
+  archiveHasSender(name: string): boolean {
     const { archive } = this.#config;
     const files = existsSync(archive) ? readdirSync(archive) : [];
     return files.some((file) => {
-      if (!isMessageName(file) || !file.includes(part)) return false;
+      if (!isMessageName(file) || !file.includes(`-${plain(name, 16)}-`)) return false;
       try {
-        return this.#read(archive, file).header.from === name;
+        return read(join(archive, file), file).header.from === name;
       } catch {
         return false; // not a message
       }
@@ -247,4 +221,15 @@ export class Inbox {
     this.#closed = true;
     this.#cache?.close();
   }
+}
+
+function read(path: string, file: string): { header: Header; body: string } {
+  const { text, stats } = readOwn(path, MAX_FILE_BYTES);
+  return parseMessage(file, text, stats.ctimeMs, stats.mtimeMs);
+}
+
+/** Is this time (ms) less than `limit` ms ago? One that lies ahead is not. */
+function isWithin(limit: number, time: number): boolean {
+  const age = Date.now() - time;
+  return age >= 0 && age < limit;
 }

@@ -1,11 +1,10 @@
-import { createHash } from "node:crypto";
 import type { Config } from "./config.ts";
 import { reasonOf } from "./files.ts";
 import { Inbox } from "./inbox.ts";
-import { type Draft, type Header, idOf, inOrder, MAX_BODY, MAX_SUBJECT, type Priority, plain } from "./message.ts";
+import { type Draft, type Header, idOf, inOrder, MAX_BODY, MAX_SUBJECT, type Priority } from "./message.ts";
 import { isForAll, isName, lengthOf, nameProblem } from "./names.ts";
 import { holderOf } from "./presence.ts";
-import { knownNames, ReadMarks } from "./reads.ts";
+import { isUnread, knownNames, ReadMarks } from "./reads.ts";
 import { Refusal } from "./refusal.ts";
 import { namesOf, type Session, type Sessions } from "./sessions.ts";
 
@@ -43,6 +42,7 @@ export class Mailbox {
   readonly #config: Config;
   readonly #marks = new Map<string, ReadMarks>();
   readonly #since: string;
+  /** What was sent within REPEAT_MS: recipient, subject and body; with its file, and when (ms). */
   readonly #recent = new Map<string, { file: string; at: number }>();
 
   /** `since`: what was sent to `all` before is not the owner's mail, where its name is new. */
@@ -57,15 +57,14 @@ export class Mailbox {
   /** Sends one message. Throws Refusal where a rule forbids it or the file cannot be written. */
   async send(message: Outgoing): Promise<Sent> {
     const draft = this.#draft(message);
-    const online = await this.#recipients(draft, message.allowUnknown);
-    const key = createHash("sha256")
-      .update(JSON.stringify([draft.to, draft.subject, draft.body]))
-      .digest("hex");
+    const online = await this.#recipients(draft.to, message.allowUnknown);
+    const key = JSON.stringify([draft.to, draft.subject, draft.body]);
     this.#refuseRepeat(key);
-    this.#recent.set(key, { file: "being written at this moment", at: performance.now() });
+    const sent = { file: "being written at this moment", at: performance.now() };
+    this.#recent.set(key, sent);
     try {
       const header = await this.inbox.deliver(draft);
-      this.#recent.set(key, { file: header.file, at: performance.now() });
+      sent.file = header.file;
       return { header, online };
     } catch (error) {
       this.#recent.delete(key);
@@ -75,33 +74,32 @@ export class Mailbox {
   }
 
   #draft({ to, subject, body, priority, escalate }: Outgoing): Draft {
+    const { name: from, names } = this.owner;
     const recipient = isForAll(to.toLowerCase()) ? "all" : to.normalize("NFC");
     if (recipient !== "all" && !isName(recipient)) {
       throw new Refusal(`Not sent: ${nameProblem(recipient)} t9_ipc_who lists who is online.`);
     }
-    if (subject.trim() === "")
+    if (subject.trim() === "") {
       throw new Refusal("Not sent: the subject is empty. Say in a few words what it is about.");
-    tooLong("subject", subject, MAX_SUBJECT, "Shorten it and put the rest into the body.");
-    tooLong("body", body, MAX_BODY, "Send it in parts, or write it to a file and send the path.");
-    for (const [what, text] of Object.entries({ subject, body })) {
-      if (text.includes("\0") || !text.isWellFormed()) {
-        throw new Refusal(`Not sent: the ${what} has a NUL or half a character in it. Take it out and send again.`);
-      }
     }
-    if (this.owner.names.includes(recipient)) {
+    check("subject", subject, MAX_SUBJECT, "Shorten it and put the rest into the body.");
+    check("body", body, MAX_BODY, "Send it in parts, or write it to a file and send the path.");
+    if (names.includes(recipient)) {
       throw new Refusal(`Not sent: ${recipient} is this session itself. t9_ipc_who lists the others.`);
     }
     const type = escalate ? "escalation" : recipient === "all" ? "broadcast" : "ipc";
-    return { from: this.owner.name, to: recipient, type, subject, body, priority };
+    return { from, to: recipient, type, subject, body, priority };
   }
 
   /** Who is online to get it. Throws Refusal for a recipient nobody has ever seen. */
-  async #recipients({ to }: Draft, allowUnknown: boolean): Promise<Session[]> {
-    const others = this.others();
+  async #recipients(to: string, allowUnknown: boolean): Promise<Session[]> {
+    const online = this.sessions.online();
+    const own = holderOf(this.owner.name, online);
+    const others = online.filter((session) => session !== own);
     if (to === "all") return others;
     const holder = others.find((session) => namesOf(session).includes(to));
     if (holder) return [holder];
-    if (allowUnknown || (await this.isKnown(to))) return [];
+    if (allowUnknown || (await this.#isKnown(to))) return [];
     throw new Refusal(
       `Not sent: no session named ${to} has been here. ${this.#suggest(to, others)} Names must match exactly. To leave it for a session that is still to come, repeat with allow_unknown: true.`,
     );
@@ -123,25 +121,18 @@ export class Mailbox {
     const now = performance.now();
     for (const [old, { at }] of this.#recent) if (now - at > REPEAT_MS) this.#recent.delete(old);
     const same = this.#recent.get(key);
-    if (same) {
-      throw new Refusal(
-        `Not sent again: the same message (recipient, subject and body) went out ${Math.round((now - same.at) / 1000)} s ago (${same.file}). If there is nothing new to say, say nothing; otherwise change the text or wait ${REPEAT_MS / 1000} s.`,
-      );
-    }
-  }
-
-  /** Every session online but the owner's. */
-  others(): Session[] {
-    const online = this.sessions.online();
-    const own = holderOf(this.owner.name, online);
-    return online.filter((session) => session !== own);
+    if (!same) return;
+    const ago = `${Math.round((now - same.at) / 1000)} s ago (${same.file})`;
+    throw new Refusal(
+      `Not sent again: the same message (recipient, subject and body) went out ${ago}. If there is nothing new to say, say nothing; otherwise change the text or wait ${REPEAT_MS / 1000} s.`,
+    );
   }
 
   /** Was a session of this name online within a week, or has it sent or read a message that is still on disk? */
-  async isKnown(name: string): Promise<boolean> {
+  async #isKnown(name: string): Promise<boolean> {
     if (this.#recentNames().includes(name) || new ReadMarks(this.#config, name).ids.size > 0) return true;
     await this.inbox.reconcile();
-    return this.#senders().has(name) || this.inbox.archiveHasSender(name, `-${plain(name, 16)}-`);
+    return this.#senders().has(name) || this.inbox.archiveHasSender(name);
   }
 
   #recentNames(): string[] {
@@ -152,27 +143,19 @@ export class Mailbox {
     return new Set([...this.inbox.headers.values()].map((header) => header.from).filter(isName));
   }
 
-  #marksOf(name: string): ReadMarks {
-    const marks = this.#marks.get(name) ?? new ReadMarks(this.#config, name);
-    this.#marks.set(name, marks);
-    marks.since ??= this.#since;
-    return marks;
+  /** What the owner has read, for each of its names. */
+  #own(): ReadMarks[] {
+    return this.owner.names.map((name) => {
+      const marks = this.#marks.get(name) ?? new ReadMarks(this.#config, name);
+      this.#marks.set(name, marks);
+      marks.since ??= this.#since;
+      return marks;
+    });
   }
 
   /** Records that the owner's names are in use, so that mail for them is accepted while they are away. */
   appear(): void {
-    for (const name of this.owner.names) {
-      try {
-        this.#marksOf(name).appear(this.#since);
-      } catch (error) {
-        this.#config.log(`read/${name} not written: ${reasonOf(error)}`);
-      }
-    }
-  }
-
-  async close(): Promise<void> {
-    this.saveMarks();
-    await this.inbox.close();
+    for (const marks of this.#own()) marks.appear(this.#since);
   }
 
   /** Is this message unread for the owner, by what is known now? */
@@ -180,13 +163,9 @@ export class Mailbox {
     return isUnread(header, this.#own());
   }
 
-  #own(): NamedMarks[] {
-    return this.owner.names.map((name) => [name, this.#marksOf(name)]);
-  }
-
   /** Takes in what other processes have marked as read. */
   refresh(): void {
-    for (const name of this.owner.names) this.#marksOf(name).refresh();
+    for (const marks of this.#own()) marks.refresh();
   }
 
   /** Unread messages of the owner, `critical` and `high` first, then in the order of sending. */
@@ -196,67 +175,58 @@ export class Mailbox {
     return this.#unreadBy(this.#own());
   }
 
-  /** The same for somebody else's name. */
+  /** The same for somebody else's name. Throws Refusal for what cannot be one. */
   async unreadOf(name: string): Promise<Header[]> {
+    const problem = nameProblem(name);
+    if (problem) throw new Refusal(`${problem} t9_ipc_who lists who is online.`);
     await this.inbox.reconcile();
     const session = holderOf(name, this.sessions.online());
     const names = session && namesOf(session).includes(name) ? namesOf(session) : [name];
-    return this.#unreadBy(names.map((each) => [each, new ReadMarks(this.#config, each)]));
+    return this.#unreadBy(names.map((each) => new ReadMarks(this.#config, each)));
   }
 
-  #unreadBy(marks: NamedMarks[]): Header[] {
-    return inReadingOrder([...this.inbox.headers.values()].filter((header) => isUnread(header, marks)));
+  #unreadBy(names: readonly ReadMarks[]): Header[] {
+    const rank = ({ priority }: Header): number => (priority === "critical" ? 0 : priority === "high" ? 1 : 2);
+    const unread = [...this.inbox.headers.values()].filter((header) => isUnread(header, names));
+    return unread.sort((a, b) => rank(a) - rank(b) || inOrder(a, b));
   }
 
   /**
    * Marks as read: in memory at once, on disk after the answer is out, so that a killed server has not marked
    * what nobody saw. The marks go to each of the owner's names; whoever holds one later has them.
    */
-  markRead(headers: readonly Header[], archived: readonly string[] = []): void {
+  markRead(headers: readonly Header[], archived: readonly string[]): void {
     const lines = [...headers.map(idOf), ...archived];
     if (lines.length === 0) return;
-    for (const name of this.owner.names) this.#marksOf(name).mark(lines);
-    setImmediate(() => this.saveMarks());
+    for (const marks of this.#own()) marks.mark(lines);
+    setImmediate(() => this.#saveMarks());
   }
 
-  saveMarks(): void {
-    for (const [name, marks] of this.#marks) {
-      try {
-        marks.save();
-      } catch (error) {
-        this.#config.log(`read/${name} not written: ${reasonOf(error)}; what was read is unread after a restart`);
-      }
-    }
+  #saveMarks(): void {
+    for (const marks of this.#marks.values()) marks.save();
   }
 
   /** Messages that were moved to the archive before the owner read them, and that it was not told of yet. */
   archivedUnread(): string[] {
-    const marks = this.owner.names.map((name) => this.#marksOf(name));
-    const files = new Set(marks.flatMap((each) => [...each.archived]));
-    return [...files].filter((file) => !marks.some((each) => each.ids.has(file))).sort();
+    const own = this.#own();
+    const files = new Set(own.flatMap((marks) => [...marks.archived]));
+    return [...files].filter((file) => !own.some((marks) => marks.ids.has(file))).sort();
+  }
+
+  async close(): Promise<void> {
+    this.#saveMarks();
+    await this.inbox.close();
   }
 }
 
-type NamedMarks = readonly [name: string, marks: ReadMarks];
-
-function isUnread(header: Header, marks: readonly NamedMarks[]): boolean {
-  return (
-    marks.some(([name, each]) => each.covers(name, header.to, header.at)) &&
-    !marks.some(([name, each]) => name === header.from || each.ids.has(idOf(header)))
-  );
-}
-
-const RANK = new Map(["critical", "high"].map((priority, rank) => [priority, rank]));
-
-function inReadingOrder(headers: Header[]): Header[] {
-  const rank = ({ priority }: Header): number => RANK.get(priority) ?? RANK.size;
-  return headers.sort((a, b) => rank(a) - rank(b) || inOrder(a, b));
-}
-
-function tooLong(what: string, text: string, limit: number, remedy: string): void {
+/** Throws Refusal for a text that is too long, or that no file can hold as it is. */
+function check(what: string, text: string, limit: number, remedy: string): void {
   const length = lengthOf(text);
   if (length > limit) {
     throw new Refusal(`Not sent: the ${what} has ${length} characters, the limit is ${limit}. ${remedy}`);
+  }
+  if (text.includes("\0") || !text.isWellFormed()) {
+    throw new Refusal(`Not sent: the ${what} has a NUL or half a character in it. Take it out and send again.`);
   }
 }
 

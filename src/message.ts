@@ -25,7 +25,7 @@ export interface Header {
   /** Its place in the order of sending: a stamp. */
   readonly at: string;
   /** Modification time, ms, of a file not named by us: with the name it tells one `note.md` from the next. */
-  readonly mtime: number | undefined;
+  readonly mtime?: number | undefined;
 }
 
 /** A message to be sent. */
@@ -45,6 +45,13 @@ export const idOf = ({ file, mtime }: Header): string => (mtime === undefined ? 
 export function inOrder(a: Header, b: Header): number {
   const [x, y] = a.at === b.at ? [a.file, b.file] : [a.at, b.at];
   return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/** A body as it is shown: at most MAX_BODY characters, and then how many more there are, and in which file. */
+export function shownBody(body: string, file: string): string {
+  const more = lengthOf(body) - MAX_BODY;
+  if (more <= 0) return body;
+  return `${[...body].slice(0, MAX_BODY).join("")}\n[${more} more characters: read the file inbox/${file}]`;
 }
 
 /** File name of a message: sorts by sending order, readable, at most 200 bytes in any script. */
@@ -75,6 +82,7 @@ function scalar(text: string): string {
 }
 
 function readsAsItself(text: string): boolean {
+  if (text !== text.trim()) return false;
   // Words of YAML 1.1 that js-yaml reads as text and other readers do not: booleans, numbers with `_` or `:`
   if (/^(y|n|yes|no|on|off|=|[-+]?\.?\d[\w.:]*)$/i.test(text)) return false;
   try {
@@ -90,12 +98,17 @@ function readsAsItself(text: string): boolean {
  * Throws an Error that says why the text is no message.
  */
 export function parseMessage(file: string, text: string, ctime: number, mtime: number) {
-  const { fields, body } = splitMessage(text);
+  const open = /^---(?:ya?ml)?[ \t]*\r?\n/.exec(text)?.[0];
+  if (!open) throw new Error(text.startsWith("---") ? "its header is not plain YAML" : "it has no header (---)");
+  const rest = text.slice(open.length);
+  const close = /(?:^|\n)---[ \t]*(?:\r?\n|$)/.exec(rest.slice(0, MAX_HEADER_CHARS));
+  if (!close) throw new Error(`its header is not closed (---) within ${MAX_HEADER_CHARS} characters`);
+  const fields = parseFields(rest.slice(0, close.index));
   const from = fields.from?.normalize("NFC") ?? "";
   const to = fields.to?.normalize("NFC") ?? "";
   if (!from || !to) throw new Error(`its header has no ${from ? "to" : "from"}`);
-  if (lengthOf(from) > MAX_NAME || lengthOf(to) > MAX_NAME)
-    throw new Error(`from or to has over ${MAX_NAME} characters`);
+  const isLong = lengthOf(from) > MAX_NAME || lengthOf(to) > MAX_NAME;
+  if (isLong) throw new Error(`from or to has over ${MAX_NAME} characters`);
   const ours = isOurName(file);
   const header: Header = {
     file,
@@ -108,25 +121,9 @@ export function parseMessage(file: string, text: string, ctime: number, mtime: n
     at: ours ? file.slice(0, 21) : stamp(wallClock(ctime)),
     mtime: ours ? undefined : Math.floor(mtime),
   };
-  return { header, body };
-}
-
-function splitMessage(text: string): { fields: Record<string, string>; body: string } {
-  const open = /^---(?:ya?ml)?[ \t]*\r?\n/.exec(text)?.[0];
-  if (!open) throw new Error(text.startsWith("---") ? "its header is not plain YAML" : "it has no header (---)");
-  const rest = text.slice(open.length);
-  const close = /(?:^|\n)---[ \t]*(?:\r?\n|$)/.exec(rest.slice(0, MAX_HEADER_CHARS));
-  if (!close) throw new Error(`its header is not closed (---) within ${MAX_HEADER_CHARS} characters`);
-  const lines = rest.slice(0, close.index).split("\n");
-  // Only our engine, only for a header checked above: gray-matter would run `---js` as code.
-  const { data } = matter(`---\n${lines.filter((line) => line.trim()).join("\n")}\n---\n`, {
-    language: "yaml",
-    engines: { yaml: { parse: parseFields } },
-  });
-  const body = rest.slice(close.index + close[0].length);
-  // One line end before and one after are the format's; they are CR LF where the header's are.
-  const end = open.endsWith("\r\n") ? "\r?\n" : "\n";
-  return { fields: data, body: body.replace(new RegExp(`^${end}`), "").replace(new RegExp(`${end}$`), "") };
+  // One line end before the body and one after are the format's; they are CR LF where the header's are.
+  const ends = open.endsWith("\r\n") ? /^\r?\n|\r?\n$/g : /^\n|\n$/g;
+  return { header, body: rest.slice(close.index + close[0].length).replace(ends, "") };
 }
 
 /** `key: value` lines; every value is text. Nothing is nested, expanded or executed. The first of a key counts. */

@@ -18,12 +18,13 @@ export const lengthOf = (text: string): number => [...text].length;
 /** Why this cannot be a session's name, and what can; undefined: it can. */
 export function nameProblem(name: string): string | undefined {
   if (isForAll(name.toLowerCase())) return `"${name}" means every session and cannot be one's name.`;
-  if (isName(name) && Buffer.byteLength(name) <= MAX_NAME_BYTES) return undefined;
-  if (isName(name))
-    return `${JSON.stringify(name)} has over ${MAX_NAME_BYTES} bytes and cannot name a file. Choose a shorter name.`;
+  if (isName(name)) {
+    if (Buffer.byteLength(name) <= MAX_NAME_BYTES) return undefined;
+    return `"${name}" has over ${MAX_NAME_BYTES} bytes and cannot name a file. Choose a shorter name.`;
+  }
   const length = lengthOf(name);
   const size = length < 3 || length > MAX_NAME ? ` It has ${length}.` : "";
-  const shown = JSON.stringify([...name].slice(0, 80).join(""));
+  const shown = JSON.stringify([...name.replace(/\p{C}/gu, "\ufffd")].slice(0, 80).join(""));
   return `${shown} cannot be a name: a name has 3 to ${MAX_NAME} letters, digits, "_" or "-", and nothing else.${size} Try ${JSON.stringify(fit(name))}.`;
 }
 

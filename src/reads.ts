@@ -1,25 +1,31 @@
 import { appendFileSync, existsSync, readdirSync, readFileSync, utimesSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import type { Config } from "./config.ts";
-import { makeFolder, statOf } from "./files.ts";
+import { makeFolder, reasonOf, statOf } from "./files.ts";
+import { type Header, idOf } from "./message.ts";
 import { isForAll, isName } from "./names.ts";
 
 /**
  * What one name has read: the file `read/NAME`, append only, one message id (its file name) a line. Two kinds of
- * lines beside: `# since STAMP`, first, when the name appeared (what was sent to `all` before is not its mail),
- * and `# archived FILE`, a message that left the inbox before NAME read it.
+ * lines beside: `# since STAMP`, when the name appeared (what was sent to `all` before is not its mail), and
+ * `# archived FILE`, a message that left the inbox before NAME read it.
  */
 export class ReadMarks {
+  readonly name: string;
   readonly ids = new Set<string>();
   readonly archived = new Set<string>();
   since: string | undefined;
+  readonly #config: Config;
   readonly #path: string;
-  #size = -1;
-  #torn = false;
+  /** Of the file as it was last read or written: its size, the stamp in it, and whether its last line has no end. */
+  #size = 0;
   #sinceSaved = false;
+  #torn = false;
   #unsaved: string[] = [];
 
   constructor(config: Config, name: string) {
+    this.name = name;
+    this.#config = config;
     this.#path = join(config.read, name);
     this.refresh();
   }
@@ -27,11 +33,13 @@ export class ReadMarks {
   /** Takes in what was appended, by whichever process. A file that is gone forgets nothing. */
   refresh(): void {
     const stats = statOf(this.#path);
-    if (!stats?.isFile() || stats.size === this.#size) return;
-    const text = readFileSync(this.#path, "utf8");
-    this.#size = stats.size;
-    this.#torn = text !== "" && !text.endsWith("\n");
-    for (const line of text.split("\n").slice(0, -1)) this.#take(line);
+    const size = stats?.isFile() ? stats.size : 0;
+    if (size === this.#size) return;
+    const lines = size > 0 ? readFileSync(this.#path, "utf8").split("\n") : [""];
+    this.#size = size;
+    this.#sinceSaved = false;
+    this.#torn = lines.pop() !== "";
+    for (const line of lines) this.#take(line);
   }
 
   #take(line: string): void {
@@ -51,53 +59,61 @@ export class ReadMarks {
     }
   }
 
-  /** Appends what was marked. Throws where the disk or the rights do not allow it; the next `save` tries again. */
+  /** Appends what was marked; where the disk or the rights do not allow it, says so, and the next call tries again. */
   save(): void {
     if (this.#unsaved.length > 0) this.#append();
-  }
-
-  #append(): void {
-    makeFolder(dirname(this.#path));
-    const stats = statOf(this.#path);
-    if (stats && !stats.isFile()) throw new Error("it is not a regular file");
-    const isNew = !stats;
-    const since = this.since !== undefined && (isNew || !this.#sinceSaved) ? [`# since ${this.since}`] : [];
-    // A line torn by a kill must not swallow ours.
-    const torn = this.#torn && !isNew ? "\n" : "";
-    const text = torn + [...since, ...this.#unsaved].map((line) => `${line}\n`).join("");
-    appendFileSync(this.#path, text, { mode: 0o600 });
-    // Where nobody else has written, there is nothing to read again.
-    this.#size = (isNew ? 0 : this.#size) + Buffer.byteLength(text);
-    this.#torn = false;
-    this.#sinceSaved = this.since !== undefined;
-    this.#unsaved = [];
   }
 
   /** Notes that the name is online now (the file's time), and from when its mail counts where it is new. */
   appear(since: string): void {
     this.since ??= since;
-    if (!this.#sinceSaved || !existsSync(this.#path)) this.#append();
-    const now = new Date();
-    utimesSync(this.#path, now, now);
+    this.#append();
   }
 
-  /** Has the name neither read nor missed anything? */
-  isBlank(): boolean {
-    return this.ids.size + this.archived.size === 0;
+  #append(): void {
+    try {
+      makeFolder(this.#config.read);
+      if (statOf(this.#path)?.isFile() === false) throw new Error("it is not a regular file");
+      this.refresh();
+      const since = this.#sinceSaved || this.since === undefined ? [] : [`# since ${this.since}`];
+      // A line torn by a kill must not swallow ours.
+      const text = (this.#torn ? "\n" : "") + [...since, ...this.#unsaved].map((line) => `${line}\n`).join("");
+      appendFileSync(this.#path, text, { mode: 0o600 });
+      // Where nobody else writes, there is nothing to read again.
+      this.#size += Buffer.byteLength(text);
+      this.#sinceSaved = this.since !== undefined;
+      this.#torn = false;
+      this.#unsaved = [];
+      const now = new Date();
+      utimesSync(this.#path, now, now);
+    } catch (error) {
+      const lost = "until it is, what was read is unread after a restart";
+      this.#config.log(`read/${this.name} not written: ${reasonOf(error)}; ${lost}`);
+    }
   }
 
-  /** Is a message to `to`, at this place in the order, for a session of this name? */
-  covers(name: string, to: string, at: string): boolean {
-    return to === name || (isForAll(to) && this.since !== undefined && at > this.since);
+  /** Is that message addressed to this name, or to all since it appeared? */
+  covers({ to, at }: Header): boolean {
+    return to === this.name || (isForAll(to) && this.since !== undefined && at > this.since);
   }
 }
 
+/** Is that message for a session with these names, and not from it? */
+export function isMailFor(header: Header, names: readonly ReadMarks[]): boolean {
+  return names.some((marks) => marks.covers(header)) && !names.some(({ name }) => name === header.from);
+}
+
+/** ... and none of its names has read it. */
+export function isUnread(header: Header, names: readonly ReadMarks[]): boolean {
+  return isMailFor(header, names) && !names.some(({ ids }) => ids.has(idOf(header)));
+}
+
 /** Every name that has been online here, with the time (ms) it was last. */
-export function knownNames(config: Config): Map<string, number> {
+export function knownNames({ read }: Config): Map<string, number> {
   const names = new Map<string, number>();
-  const files = existsSync(config.read) ? readdirSync(config.read) : [];
+  const files = existsSync(read) ? readdirSync(read) : [];
   for (const file of files.filter(isName)) {
-    const stats = statOf(join(config.read, file));
+    const stats = statOf(join(read, file));
     if (stats?.isFile()) names.set(file, stats.mtimeMs);
   }
   return names;

@@ -1,6 +1,9 @@
 import { join } from "node:path";
 import { readOwn, writeWhole } from "./files.ts";
 
+/** A stamp further ahead than this is somebody's file name and no clock: order does not follow it. */
+const DAY_WALL = 24 * 3600 * 1e6;
+
 /**
  * Local wall-clock time in microseconds. Not an instant: stamps are local time in the original's format, so
  * order is kept by never giving a stamp below the last one, whatever the clock does.
@@ -16,12 +19,12 @@ export function stamp(wall: number): string {
   return new Date(ms).toISOString().replace(/[-:.Z]/g, "") + micros;
 }
 
-/** The wall-clock time a stamp, or a file name that starts with one, stands for; undefined: it is none. */
-export function wallOf(text: string): number | undefined {
+/** The wall-clock time a stamp stands for; 0: it is none. */
+function wallOf(text: string): number {
   const [, y, m, d, hours, minutes, seconds, ms, micros] =
-    /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(\d{3})(\d{3})(?!\d)/.exec(text) ?? [];
+    /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(\d{3})(\d{3})$/.exec(text) ?? [];
   const instant = Date.parse(`${y}-${m}-${d}T${hours}:${minutes}:${seconds}.${ms}Z`);
-  return Number.isNaN(instant) ? undefined : instant * 1000 + Number(micros);
+  return Number.isNaN(instant) ? 0 : instant * 1000 + Number(micros);
 }
 
 /** `YYYY-MM-DD HH:MM:SS`, local: the `created` of a message and the `timestamp` of a heartbeat. */
@@ -35,42 +38,29 @@ export const isOurName = (file: string): boolean => /^\d{8}T\d{12}-[0-9a-f]{8}-/
 /** May this name be a message at all? Hides temporaries and editors' leavings. */
 export const isMessageName = (file: string): boolean => file.endsWith(".md") && !file.startsWith(".");
 
-/** A stamp further ahead than this is somebody's file name and no clock: order does not follow it. */
-const DAY_WALL = 24 * 3600 * 1e6;
-
-let limit = { at: "", until: 0 };
-
 /** Is this stamp so far ahead that order does not follow it? */
-export function isAhead(at: string): boolean {
-  const now = performance.now();
-  if (now > limit.until) limit = { at: stamp(wallClock() + DAY_WALL), until: now + 60_000 };
-  return at > limit.at;
-}
+export const isAhead = (at: string): boolean => at > stamp(wallClock() + DAY_WALL);
 
-/** The last stamp given in this data folder; "" where nobody knows. */
-export function lastGiven(dir: string): string {
+/**
+ * Takes `count` places in the order of sending, a microsecond each, after all that were taken in this data folder
+ * and after `newest`; gives the first, as wall-clock time. Two who do this at once may get the same: see `Inbox`.
+ */
+export function takeStamps(dir: string, count: number, newest: string): number {
+  const path = join(dir, ".order");
+  let last = "";
   try {
-    const at = readOwn(join(dir, ".order"), 100).text;
-    return wallOf(at) === undefined || isAhead(at) ? "" : at;
+    last = readOwn(path, 100).text;
   } catch {
-    return "";
+    // nobody knows
   }
-}
-
-/** Records a stamp as given. A failure is let pass: what is written next will meet the same, and say so. */
-export function give(dir: string, at: string): void {
+  const first = Math.max(wallClock(), wallOf(isAhead(last) ? "" : last) + 1, wallOf(newest) + 1);
   try {
-    writeWhole(join(dir, ".order"), at);
+    writeWhole(path, stamp(first + count - 1));
   } catch {
-    // order is weaker by that
+    // What is written next will meet the same, and say so.
   }
+  return first;
 }
 
 /** A place in the order of sending for something that happens now: what is sent later has a higher stamp. */
-export function takeStamp(dir: string): string {
-  const now = stamp(wallClock());
-  const last = lastGiven(dir);
-  if (now <= last) return last;
-  give(dir, now);
-  return now;
-}
+export const takeStamp = (dir: string): string => stamp(takeStamps(dir, 1, ""));

@@ -1,17 +1,19 @@
-import { readdirSync, statSync, unlinkSync } from "node:fs";
+import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "./config.ts";
 import { isTemporary, reasonOf } from "./files.ts";
 import type { Inbox } from "./inbox.ts";
 import { type Header, idOf } from "./message.ts";
 import { isForAll, isName } from "./names.ts";
-import { knownNames, ReadMarks } from "./reads.ts";
+import { isMailFor, isUnread, knownNames, ReadMarks } from "./reads.ts";
 import { namesOf, type Session } from "./sessions.ts";
-import { wallClock, wallOf } from "./stamp.ts";
+import { stamp, wallClock } from "./stamp.ts";
 
-const HOUR_WALL = 3600 * 1e6;
-const DAY_WALL = 24 * HOUR_WALL;
-const WEEK_WALL = 7 * DAY_WALL;
+const HOUR_MS = 3600 * 1000;
+const DAY_MS = 24 * HOUR_MS;
+const WEEK_MS = 7 * DAY_MS;
+
+type AllMarks = Map<string, ReadMarks>;
 
 /**
  * Keeps the inbox short: what every addressee online has read and is over a day old, and anything over seven
@@ -21,43 +23,37 @@ const WEEK_WALL = 7 * DAY_WALL;
  */
 export function sweep(config: Config, inbox: Inbox, online: readonly Session[]): void {
   removeTemporaries(config);
-  const marks = new Map<string, ReadMarks>();
-  const names = knownNames(config);
-  for (const name of names.keys()) marks.set(name, new ReadMarks(config, name));
+  const lastOnline = knownNames(config);
+  const marks: AllMarks = new Map([...lastOnline.keys()].map((name) => [name, new ReadMarks(config, name)]));
+  const [dayAgo, weekAgo] = [stamp(wallClock() - DAY_MS * 1000), stamp(wallClock() - WEEK_MS * 1000)];
   for (const header of [...inbox.headers.values()]) {
-    const age = wallClock() - (wallOf(header.at) ?? 0);
-    const done = age > WEEK_WALL || (age > DAY_WALL && isReadByAll(header, online, marks));
-    if (done) archive(header, inbox, marks, config);
+    const isDone = header.at < weekAgo || (header.at < dayAgo && isReadByAll(header, online, marks));
+    if (isDone) archive(header, inbox, marks, config);
   }
   for (const [name, each] of marks) {
+    each.save();
+    const isOld = Date.now() - (lastOnline.get(name) ?? 0) > WEEK_MS;
     try {
-      each.save();
-      if (Date.now() - (names.get(name) ?? 0) > WEEK_WALL / 1000 && each.isBlank()) unlinkSync(join(config.read, name));
+      if (isOld && each.ids.size + each.archived.size === 0) rmSync(join(config.read, name), { force: true });
     } catch (error) {
-      config.log(`read/${name} not written: ${reasonOf(error)}`);
+      config.log(`read/${name} not removed: ${reasonOf(error)}`);
     }
   }
 }
 
-function isReadByAll(header: Header, online: readonly Session[], marks: ReadonlyMap<string, ReadMarks>): boolean {
-  const hasRead = (name: string): boolean => marks.get(name)?.ids.has(idOf(header)) ?? false;
-  if (!isForAll(header.to)) return hasRead(header.to);
-  const addressees = online.filter((session) => {
-    const names = namesOf(session);
-    return !names.includes(header.from) && names.some((name) => marks.get(name)?.covers(name, header.to, header.at));
-  });
-  return addressees.length > 0 && addressees.every((session) => namesOf(session).some(hasRead));
+function isReadByAll(header: Header, online: readonly Session[], marks: AllMarks): boolean {
+  if (!isForAll(header.to)) return marks.get(header.to)?.ids.has(idOf(header)) ?? false;
+  const sessions = online.map((session) => namesOf(session).flatMap((name) => marks.get(name) ?? []));
+  const addressees = sessions.filter((names) => isMailFor(header, names));
+  return addressees.length > 0 && !addressees.some((names) => isUnread(header, names));
 }
 
-function archive(header: Header, inbox: Inbox, marks: Map<string, ReadMarks>, config: Config): void {
+function archive(header: Header, inbox: Inbox, marks: AllMarks, config: Config): void {
   try {
     const file = inbox.archive(header);
     if (file === undefined) return; // another server was faster, and leaves the notes
     if (isName(header.to) && !marks.has(header.to)) marks.set(header.to, new ReadMarks(config, header.to));
-    for (const [name, each] of marks) {
-      const missed = each.covers(name, header.to, header.at) && name !== header.from && !each.ids.has(idOf(header));
-      if (missed) each.mark([`# archived ${file}`]);
-    }
+    for (const each of marks.values()) if (isUnread(header, [each])) each.mark([`# archived ${file}`]);
   } catch (error) {
     config.log(`inbox/${header.file} not archived: ${reasonOf(error)}`);
   }
@@ -69,7 +65,7 @@ function removeTemporaries({ inbox, dir, log }: Config): void {
     try {
       for (const file of readdirSync(folder).filter(isTemporary)) {
         const path = join(folder, file);
-        if (Date.now() - statSync(path).mtimeMs > HOUR_WALL / 1000) unlinkSync(path);
+        if (Date.now() - statSync(path).mtimeMs > HOUR_MS) rmSync(path);
       }
     } catch (error) {
       log(`temporaries in ${folder} not removed: ${reasonOf(error)}`);
