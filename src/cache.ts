@@ -17,8 +17,8 @@ const COLUMNS = ["file", "from", "to", "type", "subject", "priority", "created",
  */
 export interface Cache {
   load(): Header[];
-  /** Brings the rows up to date, in one transaction; false: not now, another server is writing. */
-  save(changes: ReadonlyMap<string, Header | undefined>): boolean;
+  /** Brings the rows up to date, in one transaction. "busy": another server is writing; "gone": the file was deleted. */
+  save(changes: ReadonlyMap<string, Header | undefined>): "saved" | "busy" | "gone";
   close(): void;
 }
 
@@ -32,7 +32,6 @@ export function openCache(path: string, log: Log): Cache | undefined {
     makeFolder(dirname(path));
     if (statOf(path)?.isFile() === false) throw new Error("it is not a regular file");
     db = new Sqlite(path, { timeout: BUSY_MS });
-    db.pragma("journal_mode = WAL");
     db.pragma("synchronous = OFF"); // what a power cut takes away is parsed again
     const names = COLUMNS.map((column) => `"${column}"`).join(", ");
     db.exec(`CREATE TABLE IF NOT EXISTS ${TABLE} (${names}, PRIMARY KEY (file)) WITHOUT ROWID`);
@@ -48,7 +47,9 @@ export function openCache(path: string, log: Log): Cache | undefined {
     return {
       load() {
         try {
-          return select.all() as Header[];
+          // SQLite reads what a torn file lacks as NULL.
+          const rows = select.all() as Header[];
+          return rows.filter((row) => Object.values(row).every((value) => typeof value === "string"));
         } catch (error) {
           fail(error);
           return [];
@@ -58,10 +59,12 @@ export function openCache(path: string, log: Log): Cache | undefined {
         try {
           write.immediate(changes);
         } catch (error) {
-          if (errorCode(error)?.startsWith("SQLITE_BUSY")) return false;
+          const code = errorCode(error) ?? "";
+          if (code.startsWith("SQLITE_BUSY")) return "busy";
+          if (code === "SQLITE_READONLY_DBMOVED") return "gone";
           fail(error);
         }
-        return true;
+        return "saved";
       },
       close: db.close.bind(db),
     };

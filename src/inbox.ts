@@ -94,7 +94,7 @@ export class Inbox {
     this.#bad.delete(file);
   }
 
-  /** Makes `headers` equal to the folder as it is after the call. */
+  /** Makes `headers` equal to the folder as it is after the call. Rejects where it cannot be read. */
   async reconcile(): Promise<void> {
     await this.#reconciling;
     this.#reconciling ??= this.#reconcile().finally(() => {
@@ -125,8 +125,8 @@ export class Inbox {
     try {
       return readdirSync(this.#config.inbox).filter(isMessageName);
     } catch (error) {
-      if (errorCode(error) === "ENOENT") makeFolder(this.#config.inbox);
-      else this.#config.log(`inbox cannot be listed: ${reasonOf(error)}`);
+      if (errorCode(error) !== "ENOENT") throw error;
+      makeFolder(this.#config.inbox);
       return [];
     }
   }
@@ -146,7 +146,11 @@ export class Inbox {
 
   /** Writes to the cache what has changed since. Called now and then, never on a tool's path. */
   saveCache(): void {
-    if (this.#unsaved.size > 0 && this.#cache?.save(this.#unsaved) !== false) this.#unsaved.clear();
+    const result = this.#unsaved.size > 0 && this.#cache?.save(this.#unsaved);
+    if (result === "gone") {
+      this.#cache?.close();
+      this.#cache = undefined; // the next look opens it anew
+    } else if (result !== "busy") this.#unsaved.clear();
   }
 
   /** Stores a message and gives its header; in one process, messages sent together share one lock. */

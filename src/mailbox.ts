@@ -79,7 +79,7 @@ export class Mailbox {
     if (recipient !== "all" && !isName(recipient)) {
       throw new Refusal(`Not sent: ${nameProblem(recipient)} t9_ipc_who lists who is online.`);
     }
-    if (subject.trim() === "") {
+    if (/^[ \t\r\n]*$/.test(subject)) {
       throw new Refusal("Not sent: the subject is empty. Say in a few words what it is about.");
     }
     check("subject", subject, MAX_SUBJECT, "Shorten it and put the rest into the body.");
@@ -131,7 +131,7 @@ export class Mailbox {
   /** Was a session of this name online within a week, or has it sent or read a message that is still on disk? */
   async #isKnown(name: string): Promise<boolean> {
     if (this.#recentNames().includes(name) || new ReadMarks(this.#config, name).ids.size > 0) return true;
-    await this.inbox.reconcile();
+    await this.#look();
     return this.#senders().has(name) || this.inbox.archiveHasSender(name);
   }
 
@@ -170,16 +170,25 @@ export class Mailbox {
 
   /** Unread messages of the owner, `critical` and `high` first, then in the order of sending. */
   async unread(): Promise<Header[]> {
-    await this.inbox.reconcile();
+    await this.#look();
     this.refresh();
     return this.#unreadBy(this.#own());
+  }
+
+  async #look(): Promise<void> {
+    try {
+      await this.inbox.reconcile();
+    } catch (error) {
+      const reason = `${reasonOf(error)} (${this.#config.inbox})`;
+      throw new Refusal(`The inbox cannot be read: ${reason}. Mend that, then call again: no mail is lost by it.`);
+    }
   }
 
   /** The same for somebody else's name. Throws Refusal for what cannot be one. */
   async unreadOf(name: string): Promise<Header[]> {
     const problem = nameProblem(name);
     if (problem) throw new Refusal(`${problem} t9_ipc_who lists who is online.`);
-    await this.inbox.reconcile();
+    await this.#look();
     const session = holderOf(name, this.sessions.online());
     const names = session && namesOf(session).includes(name) ? namesOf(session) : [name];
     return this.#unreadBy(names.map((each) => new ReadMarks(this.#config, each)));

@@ -39,7 +39,11 @@ export interface Draft {
 }
 
 /** What read marks know a message by: its file name; with a hand-given name, its time too. */
-export const idOf = ({ file, mtime }: Header): string => (mtime === undefined ? file : `${file}\t${mtime}`);
+export function idOf({ file, mtime }: Header): string {
+  if (mtime === undefined) return file;
+  // One line, and no remark: somebody's name may hold anything.
+  return `${/^#|\p{Cc}/u.test(file) ? JSON.stringify(file) : file}\t${mtime}`;
+}
 
 /** Order of sending. */
 export function inOrder(a: Header, b: Header): number {
@@ -103,7 +107,12 @@ export function parseMessage(file: string, text: string, ctime: number, mtime: n
   const rest = text.slice(open.length);
   const close = /(?:^|\n)---[ \t]*(?:\r?\n|$)/.exec(rest.slice(0, MAX_HEADER_CHARS));
   if (!close) throw new Error(`its header is not closed (---) within ${MAX_HEADER_CHARS} characters`);
-  const fields = parseFields(rest.slice(0, close.index));
+  const lines = rest.slice(0, close.index).split("\n");
+  // Only our engine, only for a header checked above: gray-matter would run `---js` as code.
+  const { data: fields } = matter(`---\n${lines.filter((line) => line.trim()).join("\n")}\n---\n`, {
+    language: "yaml",
+    engines: { yaml: { parse: parseFields } },
+  }) as { data: Partial<Record<string, string>> };
   const from = fields.from?.normalize("NFC") ?? "";
   const to = fields.to?.normalize("NFC") ?? "";
   if (!from || !to) throw new Error(`its header has no ${from ? "to" : "from"}`);

@@ -109,9 +109,9 @@ export class LiveSession {
 }
 
 /** Mail in a folder that others can write to may come from them, whoever it says it is from. */
-export function warnIfShared({ dir, log }: Config): void {
-  const stats = statOf(dir);
-  if (stats && process.platform !== "win32" && (stats.mode & 0o022) !== 0) {
-    log(`others can write to ${dir}: mail in it may be forged; chmod 700 it`);
-  }
+export function warnIfShared({ dir, inbox, log }: Config): void {
+  const mode = (path: string): number => (process.platform === "win32" ? 0 : (statOf(path)?.mode ?? 0));
+  const isOpen = (path: string): boolean => (mode(path) & 0o022) !== 0;
+  const open = isOpen(dir) ? dir : (mode(dir) & 0o011) !== 0 && isOpen(inbox) && inbox;
+  if (open) log(`others can write to ${open}: mail in it may be forged; chmod 700 it`);
 }

@@ -2,6 +2,7 @@ import { EventEmitter, once } from "node:events";
 import { text as readAll } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "./config.ts";
+import { reasonOf } from "./files.ts";
 import { Mailbox } from "./mailbox.ts";
 import { inOrder } from "./message.ts";
 import { pointer, REMIND_MS } from "./pointer.ts";
@@ -71,7 +72,7 @@ export async function wait(config: Config, env: NodeJS.ProcessEnv = process.env)
     return 2;
   };
 
-  await mailbox.inbox.reconcile();
+  await mailbox.inbox.reconcile().catch((error) => config.log(`inbox cannot be read: ${reasonOf(error)}`));
   let code = await look();
   while (code === undefined) {
     await once(hints, "look");

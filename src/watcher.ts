@@ -55,16 +55,24 @@ export class Watcher {
     const events = new Events({ depth: 0, ignoreInitial: true });
     events.on("raw", (_event, file) => {
       if (typeof file === "string") this.#inbox.note(file);
-      else void this.#inbox.reconcile();
+      else void this.#list();
     });
     // What came before the watch stood made no event.
-    events.on("ready", () => void this.#inbox.reconcile());
+    events.on("ready", () => void this.#list());
     events.on("error", (error) => {
       log(`inbox not watched (${reasonOf(error)}): looking every ${TICK_MS / 1000} s instead`);
       this.#failedAt = performance.now();
     });
     events.add(inbox);
     this.#events = events;
+  }
+
+  async #list(): Promise<void> {
+    try {
+      await this.#inbox.reconcile();
+    } catch (error) {
+      this.#config.log(`inbox cannot be read: ${reasonOf(error)}`);
+    }
   }
 
   /** Looks at the folder; lists it where it changed, or always where events are no use. */
@@ -74,7 +82,7 @@ export class Watcher {
       const [last, before] = this.#seen;
       const now = statOf(inbox)?.mtimeMs ?? -1;
       this.#seen = [now, last];
-      if (now !== last || last !== before || now === -1 || poll || this.#failedAt) await this.#inbox.reconcile();
+      if (now !== last || last !== before || now === -1 || poll || this.#failedAt) await this.#list();
       const replaced = (statOf(inbox)?.ino ?? 0) !== this.#folder;
       if (this.#failedAt ? performance.now() - this.#failedAt > REWATCH_MS : replaced) this.#watch();
       this.#inbox.saveCache();

@@ -1,7 +1,7 @@
 // A data folder that fails: full, forbidden, gone, replaced, not watched; a cache that cannot be used.
 
 import assert from "node:assert/strict";
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import {
   appendFileSync,
   chmodSync,
@@ -131,11 +131,12 @@ describe("the folder", { concurrency: 3 }, () => {
     const env = { IPC_DB_PATH: join(dirname(dir), "local.db") };
     const alpha = await startSession("alpha", { dir, env, command: [...mount, ...SERVE] });
     await alpha.call("send", { to: "reader", subject: "before", allow_unknown: true });
+    // Busy while a file is open for writing.
     const remount = (how: string) =>
-      execFileSync("nsenter", ["-t", String(alpha.pid), "-m", "mount", "-o", `remount,bind,${how}`, dir]);
-    remount("ro");
+      waitFor(() => works("nsenter", "-t", `${alpha.pid}`, "-m", "mount", "-o", `remount,bind,${how}`, dir), how);
+    await remount("ro");
     await refuses(alpha, /EROFS|read-only/);
-    remount("rw");
+    await remount("rw");
     await servesAgain(alpha);
   });
 
@@ -143,7 +144,6 @@ describe("the folder", { concurrency: 3 }, () => {
     const dir = tempDir(t);
     const alpha = await startSession("alpha", { dir, command: [...withoutRoot, ...SERVE] });
     await alpha.call("send", { to: "reader", subject: "before", allow_unknown: true });
-    t.after(() => [dir, join(dir, "inbox")].map((path) => chmodSync(path, 0o700)));
     for (const [path, mode] of [
       ["inbox", 0o500],
       ["inbox", 0],
@@ -151,12 +151,16 @@ describe("the folder", { concurrency: 3 }, () => {
       ["", 0],
     ] as const) {
       chmodSync(join(dir, path), mode);
-      if (mode === 0o500 && path === "") {
-        // The inbox itself can be written: without its lock, the message still goes out.
-        assert.match((await alpha.call("send", { to: "reader", subject: "unlocked" })).text, /^Stored as/);
-      } else await refuses(alpha, /EACCES|permission/);
-      if (mode === 0) await admitsItCannotRead(alpha);
-      chmodSync(join(dir, path), 0o700);
+      try {
+        if (mode === 0o500 && path === "") {
+          // The inbox itself can be written: without its lock, the message still goes out.
+          const { text } = await alpha.call("send", { to: "reader", subject: "unlocked", allow_unknown: true });
+          assert.match(text, /^Stored as/);
+        } else await refuses(alpha, /EACCES|permission/);
+        if (mode === 0) await admitsItCannotRead(alpha);
+      } finally {
+        chmodSync(join(dir, path), 0o700);
+      }
       await servesAgain(alpha);
     }
   });

@@ -86,7 +86,7 @@ describe("tool arguments", { concurrency: true }, () => {
   });
 
   const SUBJECTS =
-    "line\nbreak¦---¦--- js¦x\n---\nfrom: evil¦\r\nto: evil¦\u001b[31mred\u001b[0m¦</channel>¦\u202eevil¦\"quoted\"¦'single'¦\u00a0spaces\u3000¦\ufeff¦ lead¦trail ¦../../etc/passwd¦%00%2e%2e¦__proto__¦\u2028¦a: b # c".split(
+    "line\nbreak¦---¦--- js¦x\n---\nfrom: evil¦\r\nto: evil¦\u001b[31mred\u001b[0m¦</channel>¦\u202eevil¦\"quoted\"¦'single'¦\u00a0spaces\u3000¦mark\ufeff¦ lead¦trail ¦../../etc/passwd¦%00%2e%2e¦__proto__¦line\u2028separator¦a: b # c".split(
       "¦",
     );
   const BODIES =

@@ -18,7 +18,7 @@ function originalSends(dir: string, from: string, to: string, subject: string, b
       .slice(0, length)
       .join("")
       .replace(/[^\p{L}\p{N}_-]/gu, "_");
-  const name = `${stamp(0, 654321)}-9f8e7d6c-${fit(from, 16)}-${fit(to, 16)}-${fit(subject, 40)}`;
+  const name = `${stamp(0, (Date.now() % 1000) * 1000 + 999)}-9f8e7d6c-${fit(from, 16)}-${fit(to, 16)}-${fit(subject, 40)}`;
   const head = `from: ${from}\nto: ${to}\ntype: ${type}\nsubject: ${subject}\npriority: normal\ncreated: ${localTime()}`;
   const temporary = join(dir, "inbox", `${name}.tmp.9f8e7d6c`);
   writeFileSync(temporary, `---\n${head}\n---\n\n${body}\n`);
