@@ -8,8 +8,8 @@ import type { Header } from "./message.ts";
 /** How long a statement waits for another server's write; it blocks the whole process, so: briefly. */
 const BUSY_MS = 100;
 /** Named for what it holds: other tables in the same file are not ours. The number changes with the columns. */
-const TABLE = "t9_headers_2";
-const COLUMNS = ["file", "from", "to", "type", "subject", "priority", "created", "at"];
+const TABLE = "t9_headers_1";
+const COLUMNS = ["file", "from", "to", "type", "subject", "priority", "created", "at", "came"];
 
 /**
  * Headers on disk, so that a start need not parse every file: of those we named, which are never edited. Never

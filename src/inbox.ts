@@ -183,7 +183,7 @@ export class Inbox {
   #store(draft: Draft, at: string): Header {
     const { body: _, ...fields } = draft;
     const file = fileName(at, randomBytes(4).toString("hex"), draft);
-    const header: Header = { ...fields, file, created: localTime(), at };
+    const header: Header = { ...fields, file, created: localTime(), at, came: at };
     writeWhole(join(this.#config.inbox, file), formatMessage(draft, header.created));
     this.#accept(header);
     return header;

@@ -9,6 +9,8 @@ export const MAX_BODY = 10_240;
 export const MAX_FILE_BYTES = 1 << 20;
 const MAX_FILE_NAME_BYTES = 200;
 const MAX_HEADER_CHARS = 8192;
+/** A file that appears so long after its stamp was put there by somebody else than its sender. */
+const LATE_MS = 60_000;
 
 export const PRIORITIES = ["normal", "high", "critical"] as const;
 export type Priority = (typeof PRIORITIES)[number];
@@ -24,6 +26,8 @@ export interface Header {
   readonly created: string;
   /** Its place in the order of sending: a stamp. */
   readonly at: string;
+  /** When it came into the folder: a stamp. The same as `at`, but for a file that was put there later. */
+  readonly came: string;
   /** Modification time, ms, of a file not named by us: with the name it tells one `note.md` from the next. */
   readonly mtime?: number | undefined;
 }
@@ -98,7 +102,7 @@ function readsAsItself(text: string): boolean {
 }
 
 /**
- * Takes a message file apart. `ctime` and `mtime` (ms) place a file with a hand-given name, which has no stamp.
+ * Takes a message file apart. `ctime` (ms) tells when it came, and with `mtime` places a file that has no stamp.
  * Throws an Error that says why the text is no message.
  */
 export function parseMessage(file: string, text: string, ctime: number, mtime: number) {
@@ -119,6 +123,8 @@ export function parseMessage(file: string, text: string, ctime: number, mtime: n
   const isLong = lengthOf(from) > MAX_NAME || lengthOf(to) > MAX_NAME;
   if (isLong) throw new Error(`from or to has over ${MAX_NAME} characters`);
   const ours = isOurName(file);
+  const changed = stamp(wallClock(ctime));
+  const at = ours ? file.slice(0, 21) : changed;
   const header: Header = {
     file,
     from,
@@ -127,7 +133,8 @@ export function parseMessage(file: string, text: string, ctime: number, mtime: n
     subject: fields.subject ?? "",
     priority: fields.priority || "normal",
     created: fields.created || localTime(mtime),
-    at: ours ? file.slice(0, 21) : stamp(wallClock(ctime)),
+    at,
+    came: at < stamp(wallClock(ctime - LATE_MS)) ? changed : at,
     mtime: ours ? undefined : Math.floor(mtime),
   };
   // One line end before the body and one after are the format's; they are CR LF where the header's are.

@@ -93,8 +93,8 @@ export class ReadMarks {
   }
 
   /** Is that message addressed to this name, or to all since it appeared? */
-  covers({ to, at }: Header): boolean {
-    return to === this.name || (isForAll(to) && this.since !== undefined && at > this.since);
+  covers({ to, came }: Header): boolean {
+    return to === this.name || (isForAll(to) && this.since !== undefined && came > this.since);
   }
 }
 

@@ -188,6 +188,7 @@ describe("format and parse, fuzzed", () => {
             priority: "high",
             created: "2026-04-06 15:30:00",
             at: FILE.slice(0, 21),
+            came: FILE.slice(0, 21),
             mtime: undefined,
           },
         );
