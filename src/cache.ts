@@ -35,8 +35,8 @@ export function openCache(path: string, log: Log): Cache | undefined {
     db.pragma("synchronous = OFF"); // what a power cut takes away is parsed again
     const names = COLUMNS.map((column) => `"${column}"`).join(", ");
     db.exec(`CREATE TABLE IF NOT EXISTS ${TABLE} (${names}, PRIMARY KEY (file)) WITHOUT ROWID`);
-    const select = db.prepare(`SELECT * FROM ${TABLE} ORDER BY file DESC`); // newest first: see Inbox.#accept
-    const insert = db.prepare(`INSERT OR REPLACE INTO ${TABLE} VALUES (@${COLUMNS.join(", @")})`);
+    const select = db.prepare(`SELECT ${names} FROM ${TABLE} ORDER BY file DESC`); // newest first: see Inbox.#accept
+    const insert = db.prepare(`INSERT OR REPLACE INTO ${TABLE} (${names}) VALUES (@${COLUMNS.join(", @")})`);
     const remove = db.prepare(`DELETE FROM ${TABLE} WHERE file = ?`);
     const write = db.transaction((changes: ReadonlyMap<string, Header | undefined>) => {
       for (const [file, header] of changes) {

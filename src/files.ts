@@ -2,7 +2,7 @@ import { isUtf8 } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import { dirname, join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import lockfile from "proper-lockfile";
 import type { Log } from "./config.ts";
 
@@ -90,6 +90,7 @@ export async function withLock<T>(path: string, log: Log, work: (locked: boolean
   try {
     return work(release !== undefined);
   } finally {
+    await nextTurn(); // answers first
     try {
       release?.();
     } catch (error) {
@@ -104,12 +105,12 @@ async function acquire(path: string, log: Log): Promise<(() => void) | undefined
   let refused: unknown;
   do {
     try {
+      makeFolder(dirname(path));
       // Its calls take microseconds; the asynchronous ones each wait for a thread.
       return lockfile.lockSync(path, { realpath: false, stale: LOCK_STALE_MS, onCompromised });
     } catch (error) {
       refused = error;
-      if (errorCode(error) === "ENOENT") makeFolder(dirname(path));
-      else if (errorCode(error) !== "ELOCKED") break;
+      if (errorCode(error) !== "ELOCKED" && errorCode(error) !== "ENOENT") break;
     }
     await sleep(1 + Math.random() * 3);
   } while (performance.now() < deadline);

@@ -58,7 +58,7 @@ export class Inbox {
       if (isWithin(YOUNG_MS, header.mtime ?? 0)) this.#lookAgain(file);
       else this.#accept(header);
     } catch (error) {
-      const changed = lstatSync(path, { throwIfNoEntry: false })?.ctimeMs;
+      const changed = changeTime(path);
       if (changed === undefined) this.#forget(file);
       else if (isWithin(GIVE_UP_MS, changed)) this.#lookAgain(file);
       else {
@@ -230,6 +230,15 @@ export class Inbox {
 function read(path: string, file: string): { header: Header; body: string } {
   const { text, stats } = readOwn(path, MAX_FILE_BYTES);
   return parseMessage(file, text, stats.ctimeMs, stats.mtimeMs);
+}
+
+/** When a file was last changed, ms; undefined where it is gone or not to be seen. */
+function changeTime(path: string): number | undefined {
+  try {
+    return lstatSync(path).ctimeMs;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Is this time (ms) less than `limit` ms ago? One that lies ahead is not. */

@@ -11,7 +11,7 @@ import { localTime, takeStamp } from "./stamp.ts";
 
 const BEAT_MS = 30_000;
 /** Beats come no closer than this. */
-const BEAT_AGAIN_MS = 250;
+const BEAT_AGAIN_MS = 500;
 /** Leaving waits no longer for the lock: the process ends, and its PID then tells the others. */
 const LEAVE_MS = 500;
 

@@ -2,8 +2,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Config } from "./config.ts";
 import { reasonOf } from "./files.ts";
 import type { Mailbox } from "./mailbox.ts";
-import { type Header, inOrder, MAX_BODY } from "./message.ts";
-import { lengthOf } from "./names.ts";
+import { type Header, inOrder, shownBody } from "./message.ts";
 import { clean, pointer, post, REMIND_MS } from "./pointer.ts";
 import type { Presence } from "./presence.ts";
 import { BY_TOOL_RESULT, type Route } from "./route.ts";
@@ -160,13 +159,10 @@ export class Pusher {
 /** The notification for a message: the body as content, the header as attributes (FACTS: strings, safe in a tag). */
 function channelMessage(header: Header, body: string): ChannelMessage {
   const { from, to, subject, priority, type, created, file } = header;
-  const more = lengthOf(body) - MAX_BODY;
-  const rest = more > 0 ? `\n[${more} more characters: read the file inbox/${file}]` : "";
-  const content = [...(body || subject)].slice(0, MAX_BODY).join("") + rest;
   const meta = { from, to, subject, priority, type, created, filename: file };
   return {
     // A body must not close its tag, nor open another.
-    content: content.replace(/<(?=\s*\/?\s*channel)/gi, "&lt;"),
+    content: (shownBody(body, file) || subject).replace(/<(?=\s*\/?\s*channel)/gi, "&lt;"),
     meta: Object.fromEntries(Object.entries(meta).map(([key, value]) => [key, clean(value)])),
   };
 }

@@ -35,8 +35,14 @@ export class ReadMarks {
     const stats = statOf(this.#path);
     const size = stats?.isFile() ? stats.size : 0;
     if (size === this.#size) return;
-    const lines = size > 0 ? readFileSync(this.#path, "utf8").split("\n") : [""];
     this.#size = size;
+    let text = "";
+    try {
+      if (size > 0) text = readFileSync(this.#path, "utf8");
+    } catch (error) {
+      this.#config.log(`read/${this.name} cannot be read: ${reasonOf(error)}; what it marks is unread`);
+    }
+    const lines = text.split("\n");
     this.#sinceSaved = false;
     this.#torn = lines.pop() !== "";
     for (const line of lines) this.#take(line);

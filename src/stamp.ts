@@ -1,8 +1,9 @@
+import fs from "node:fs";
 import { join } from "node:path";
-import { readOwn, writeWhole } from "./files.ts";
 
 /** A stamp further ahead than this is somebody's file name and no clock: order does not follow it. */
 const DAY_WALL = 24 * 3600 * 1e6;
+const STAMP_LENGTH = 21;
 
 /**
  * Local wall-clock time in microseconds. Not an instant: stamps are local time in the original's format, so
@@ -46,18 +47,24 @@ export const isAhead = (at: string): boolean => at > stamp(wallClock() + DAY_WAL
  * and after `newest`; gives the first, as wall-clock time. Two who do this at once may get the same: see `Inbox`.
  */
 export function takeStamps(dir: string, count: number, newest: string): number {
-  const path = join(dir, ".order");
+  const { O_RDWR, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+  let fd: number | undefined;
   let last = "";
   try {
-    last = readOwn(path, 100).text;
+    fd = fs.openSync(join(dir, ".order"), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
+    const bytes = Buffer.alloc(STAMP_LENGTH);
+    last = bytes.toString("latin1", 0, fs.readSync(fd, bytes, 0, bytes.length, 0));
   } catch {
     // nobody knows
   }
   const first = Math.max(wallClock(), wallOf(isAhead(last) ? "" : last) + 1, wallOf(newest) + 1);
   try {
-    writeWhole(path, stamp(first + count - 1));
+    // In place: file systems flush what is truncated or renamed over, and that takes milliseconds.
+    if (fd !== undefined) fs.writeSync(fd, stamp(first + count - 1), 0);
   } catch {
     // What is written next will meet the same, and say so.
+  } finally {
+    if (fd !== undefined) fs.closeSync(fd);
   }
   return first;
 }

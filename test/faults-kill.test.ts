@@ -228,7 +228,7 @@ describe("locks", { concurrency: true }, () => {
     // Stale meanwhile: the next sender takes the lock over, and the holder wakes up without it.
     leaveLocks(dir, -10_000);
     await other.call("send", { to: "reader", subject: "taken over", allow_unknown: true });
-    assert.ok(!existsSync(join(dir, "inbox.lock")));
+    await waitFor(() => !existsSync(join(dir, "inbox.lock")), "the lock to be released");
     process.kill(holder.pid, "SIGCONT");
     for (const { text, isError } of await Promise.all(sends)) {
       assert.equal(isError, false, text);

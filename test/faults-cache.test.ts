@@ -1,0 +1,147 @@
+// A read cache that cannot be used: the files are what counts.
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { chmodSync, cpSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join, resolve } from "node:path";
+import { describe, type TestContext, test } from "node:test";
+import { SERVER, startSession, tempDir, waitFor } from "./helpers.ts";
+import { mail, stamp, writeMail } from "./mail.ts";
+
+const works = (...command: string[]): boolean => spawnSync(command[0] ?? "", command.slice(1)).status === 0;
+const isRoot = process.getuid?.() === 0;
+/** Root may write everything, unless it gives that up. */
+const withoutRoot = isRoot ? ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] : [];
+const noPermissions = isRoot && !works(...withoutRoot, "true") && "root, and no setpriv to be less";
+const SERVE = [process.execPath, SERVER];
+
+describe("the cache", { concurrency: 3 }, () => {
+  const require = createRequire(import.meta.url);
+  let Sqlite: typeof import("better-sqlite3") | undefined;
+  try {
+    Sqlite = require("better-sqlite3");
+    Sqlite?.(":memory:").close();
+  } catch {
+    Sqlite = undefined;
+  }
+  const noSqlite = !Sqlite && "better-sqlite3 cannot be loaded here";
+
+  /** Ways to spoil the file a session has left, and whether the next one has a reason to say so. */
+  const faults: [string, (db: string, t: TestContext) => void, boolean, (readonly string[])?][] = [
+    ["corrupt", (db) => writeFileSync(db, "no database ".repeat(1000)), true],
+    ["torn", (db) => writeFileSync(db, readFileSync(db).subarray(0, 5000)), false],
+    ["with holes in its rows", (db) => makeHoles(db), false],
+    ["of another schema", (db) => otherSchema(db), true],
+    ["a directory", (db) => mkdirSync(removed(db)), true],
+    ["locked", (db, t) => lockDatabase(db, t), true],
+    ["read-only", (db) => chmodSync(db, 0o400), true, withoutRoot],
+  ];
+
+  function removed(path: string): string {
+    unlinkSync(path);
+    return path;
+  }
+
+  const openDatabase = (path: string) => new (Sqlite as NonNullable<typeof Sqlite>)(path);
+
+  function tablesOf(db: ReturnType<typeof openDatabase>): unknown[] {
+    const tables = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").pluck().all();
+    assert.ok(tables.length > 0);
+    return tables;
+  }
+
+  function otherSchema(path: string): void {
+    const db = openDatabase(path);
+    for (const table of tablesOf(db)) {
+      db.exec(`DROP TABLE "${table}"; CREATE TABLE "${table}" (other TEXT, columns BLOB)`);
+    }
+    db.close();
+  }
+
+  /** What SQLite reads from a page that is half gone: rows with nothing in some of their columns. */
+  function makeHoles(path: string): void {
+    const db = openDatabase(path);
+    for (const table of tablesOf(db)) {
+      const columns = db.pragma(`table_info("${table}")`) as { name: string; pk: number }[];
+      for (const { name, pk } of columns) if (!pk) db.exec(`UPDATE "${table}" SET "${name}" = NULL`);
+    }
+    db.close();
+  }
+
+  function lockDatabase(path: string, t: TestContext): void {
+    const db = openDatabase(path);
+    db.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
+    t.after(() => db.close());
+  }
+
+  for (const [what, damage, said, drop = []] of faults) {
+    const skip = noSqlite || (what === "read-only" && noPermissions);
+    test(`${what}: unread is right, ${said ? "one line on stderr, " : ""}and mail goes on`, { skip }, async (t) => {
+      const dir = tempDir(t);
+      const alpha = await startSession("alpha", { dir });
+      for (const subject of ["one", "two"]) await alpha.call("send", { to: "beta", subject, allow_unknown: true });
+      await alpha.close();
+      damage(join(dir, "cache.db"), t);
+      await readsWithoutCache(dir, [...drop, ...SERVE], said);
+    });
+  }
+
+  /** Mail is pushed and read as ever, new mail as well, and one line on stderr speaks of the cache. */
+  async function readsWithoutCache(dir: string, command: readonly string[], said = true): Promise<void> {
+    const beta = await startSession("beta", { dir, command });
+    assert.match((await beta.call("unread")).text, /^2 unread messages:.*subject: one.*subject: two/s);
+    await beta.call("send", { to: "alpha", subject: "an answer" });
+    writeMail(dir, `${stamp()}-0000000d-alpha-beta-x.md`, mail({ from: "alpha", to: "beta", subject: "three" }));
+    await beta.waitForPush(({ meta }) => meta.subject === "three");
+    assert.match((await beta.call("unread")).text, /^1 unread message:.*subject: three/s);
+    if (said) await waitFor(() => /^t9-ipc: cache /m.test(beta.stderr()), "the line on stderr");
+    await beta.close();
+    assert.match(beta.stderr(), said ? /^t9-ipc: cache .*\n$/ : /^(t9-ipc: cache .*\n)?$/, "one line");
+  }
+
+  for (const [what, source] of [
+    ["not installed", undefined],
+    [
+      "not built for this Node",
+      `throw Object.assign(new Error("The module 'better_sqlite3.node'\\nwas compiled against a different Node.js version using\\nNODE_MODULE_VERSION 1."), { code: "ERR_DLOPEN_FAILED" });`,
+    ],
+  ] as const) {
+    test(`better-sqlite3 is ${what}: the same`, async (t) => {
+      const dir = tempDir(t);
+      const copy = join(dirname(dir), "copy");
+      cpSync(dirname(SERVER), join(copy, "dist"), { recursive: true });
+      cpSync(resolve(import.meta.dirname, "../package.json"), join(copy, "package.json"));
+      if (source) {
+        mkdirSync(join(copy, "node_modules/better-sqlite3"), { recursive: true });
+        writeFileSync(join(copy, "node_modules/better-sqlite3/index.js"), source);
+      }
+      for (const n of ["one", "two"]) {
+        writeMail(
+          dir,
+          `${stamp()}-0000000${n.length + Number(n === "two")}-a-beta-${n}.md`,
+          mail({ from: "alpha", to: "beta", subject: n }),
+        );
+      }
+      await readsWithoutCache(dir, [process.execPath, join(copy, "dist/server.js")]);
+    });
+  }
+
+  test("locked in the middle by another program: tools answer at once, mail goes on", { skip: noSqlite }, async (t) => {
+    const dir = tempDir(t);
+    const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+    await alpha.call("send", { to: "beta", subject: "before" });
+    await beta.waitForPush();
+    const db = openDatabase(join(dir, "cache.db"));
+    t.after(() => db.close());
+    db.exec("BEGIN IMMEDIATE");
+    // The cache is written every 2 s, when nothing is asked for.
+    const end = performance.now() + 2500;
+    for (let n = 0, start = performance.now(); start < end; start = performance.now(), n++) {
+      await alpha.call("send", { to: "beta", subject: `n ${n}` });
+      assert.match((await beta.call("unread")).text, new RegExp(`subject: n ${n}`));
+      assert.ok(performance.now() - start < 1000, "a tool waits for the cache");
+    }
+    assert.deepEqual([alpha.stderr(), beta.stderr()], ["", ""]);
+  });
+});
