@@ -16,7 +16,7 @@ import {
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
-import { startSession, tempDir, waitFor } from "./helpers.ts";
+import { SERVER, startSession, tempDir, waitFor } from "./helpers.ts";
 import { mail, stamp, writeMail } from "./mail.ts";
 
 const isRoot = process.getuid?.() === 0;
@@ -161,6 +161,28 @@ describe("the inbox", { concurrency: true }, () => {
       subjects.map((subject) => subject.replace("<", "'").replace("<", "'")),
     );
     assert.match((await beta.call("unread")).text, new RegExp(`^${subjects.length} unread messages`));
+    assert.equal(beta.stderr(), "");
+  });
+
+  test("a file written in two goes is a message, and nothing is said of its first half", async (t) => {
+    const dir = tempDir(t);
+    // The files' times are ahead of our clock: by a part of a millisecond always, by more on a network folder.
+    const clock = "data:text/javascript,const now = Date.now; Date.now = () => now() - 200";
+    const beta = await startSession("beta", { dir, command: [process.execPath, "--import", clock, SERVER] });
+    await beta.call("who");
+    const texts = Array.from({ length: 20 }, (_, n) => mail({ ...GOOD, subject: `half ${n}` }, "body"));
+    const firstHalf = (n: number, text: string) => text.slice(0, n * 2);
+    for (const [n, text] of texts.entries()) writeMail(dir, `half-${n}.md`, firstHalf(n, text));
+    await beta.call("unread"); // looks at all of them
+    assert.equal(beta.pushes.length, 0);
+    for (const [n, text] of texts.entries()) writeMail(dir, `half-${n}.md`, text);
+    await waitFor(
+      () => beta.pushes.length >= texts.length,
+      () => `all pushes, have ${beta.pushes.length}; ${beta.stderr()}`,
+    );
+    const subjects = beta.pushes.map(({ meta }) => meta.subject).sort();
+    assert.deepEqual(subjects, texts.map((_, n) => `half ${n}`).sort());
+    for (const { content } of beta.pushes) assert.equal(content, "body");
     assert.equal(beta.stderr(), "");
   });
 
