@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Cache, openCache } from "./cache.ts";
 import type { Config } from "./config.ts";
-import { errorCode, makeFolder, readOwn, reasonOf, withLock, writeWhole } from "./files.ts";
+import { errorCode, makeFolder, readOwn, reasonOf, statOf, withLock, writeWhole } from "./files.ts";
 import { type Draft, fileName, formatMessage, type Header, MAX_FILE_BYTES, parseMessage, plain } from "./message.ts";
 import { isAhead, isMessageName, isOurName, localTime, stamp, takeStamps } from "./stamp.ts";
 
@@ -32,6 +32,8 @@ export class Inbox {
   /** Files to look at again in a moment. */
   readonly #soon = new Set<string>();
   #newest = "";
+  /** The folder's change time (ms) that the last listing holds for. */
+  #listedFor: number | undefined;
   #reconciling: Promise<void> | undefined;
   /** Messages to be stored: each is given its stamp. */
   #queue: ((at: string) => void)[] = [];
@@ -106,7 +108,18 @@ export class Inbox {
   }
 
   async #reconcile(): Promise<void> {
+    const { inbox, poll } = this.#config;
+    const changed = statOf(inbox)?.mtimeMs;
+    if (changed !== undefined && changed === this.#listedFor && !poll) {
+      // Nothing came, nothing went; but a file with a hand-given name may have been written anew in its place.
+      const others = [...this.headers.values()].filter(({ mtime }) => mtime !== undefined).map(({ file }) => file);
+      for (const file of [...others, ...this.#bad.keys()]) this.note(file);
+      return;
+    }
+    // A time that has just passed may be that of the next change as well.
+    const holds = changed !== undefined && !isWithin(YOUNG_MS, changed);
     const present = new Set(this.#list());
+    this.#listedFor = holds ? changed : undefined;
     for (const known of [this.headers, this.#bad]) {
       for (const file of known.keys()) if (!present.has(file)) this.#forget(file);
     }
@@ -241,8 +254,5 @@ function changeTime(path: string): number | undefined {
   }
 }
 
-/** Is this time (ms) less than `limit` ms ago? One that lies ahead is not. */
-function isWithin(limit: number, time: number): boolean {
-  const age = Date.now() - time;
-  return age >= 0 && age < limit;
-}
+/** Is this time (ms) less than `limit` ms away? The clock may be behind a file's time, by a part of a ms at least. */
+const isWithin = (limit: number, time: number): boolean => Math.abs(Date.now() - time) < limit;
