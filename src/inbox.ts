@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, lstatSync, readdirSync, renameSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Cache, openCache } from "./cache.ts";
@@ -118,10 +119,13 @@ export class Inbox {
     }
     // A time that has just passed may be that of the next change as well.
     const holds = changed !== undefined && !isWithin(YOUNG_MS, changed);
-    const present = new Set(this.#list());
+    const present = new Set(await this.#list());
     this.#listedFor = holds ? changed : undefined;
     for (const known of [this.headers, this.#bad]) {
-      for (const file of known.keys()) if (!present.has(file)) this.#forget(file);
+      for (const file of known.keys()) {
+        // What came during the listing is not in it, and not gone.
+        if (!present.has(file) && changeTime(join(inbox, file)) === undefined) this.#forget(file);
+      }
     }
     this.#openCache(present);
     let sliceEnd = performance.now() + SLICE_MS;
@@ -134,9 +138,9 @@ export class Inbox {
   }
 
   /** Message names in the folder, which is made where it is missing. */
-  #list(): string[] {
+  async #list(): Promise<string[]> {
     try {
-      return readdirSync(this.#config.inbox).filter(isMessageName);
+      return (await readdir(this.#config.inbox)).filter(isMessageName);
     } catch (error) {
       if (errorCode(error) !== "ENOENT") throw error;
       makeFolder(this.#config.inbox);
