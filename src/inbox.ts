@@ -14,7 +14,7 @@ const YOUNG_MS = 50;
 /** So long after its last change a file may become a message yet (an editor saving; FAT keeps time to 2 s). */
 const GIVE_UP_MS = 2500;
 /** Work on many files lets other work through after so long. */
-const SLICE_MS = 10;
+const SLICE_MS = 4;
 
 /** The inbox folder as this process knows it: a header for each message. The files are the truth. */
 export class Inbox {
