@@ -208,8 +208,8 @@ export class Inbox {
 
   /** Moves a message to the archive; gives its name there, or undefined where another server has moved it. */
   archive({ file, at }: Header): string | undefined {
-    // A hand-given name may be in the archive already.
-    const name = isOurName(file) ? file : `${at}-${file}`;
+    // A hand-given name may be in the archive already; and the note of it is one line in read/NAME.
+    const name = isOurName(file) ? file : `${at}-${file.replace(/\p{Cc}/gu, "_")}`;
     try {
       makeFolder(this.#config.archive);
       renameSync(join(this.#config.inbox, file), join(this.#config.archive, name));

@@ -157,3 +157,15 @@ test("temporaries of killed writers go after an hour; one that is being written 
   assert.equal(existsSync(join(dir, "inbox/.tmp-1-00000000")), false);
   assert.equal(existsSync(join(dir, "inbox/.tmp-2-00000000")), true);
 });
+
+test("a name with a line break is archived under one that makes one line of its note", async (t) => {
+  const dir = tempDir(t);
+  const inbox = new Inbox(readConfig({ IPC_DIR: dir }, "/", () => {}));
+  writeMail(dir, "line\nbreak.md", mail({ from: "hand", to: "beta" }, "x"));
+  await inbox.reconcile();
+  const [header] = inbox.headers.values();
+  assert.ok(header);
+  assert.match(inbox.archive(header) ?? "", /^\d{8}T\d{12}-line_break\.md$/);
+  assert.equal(filesIn(dir, "archive").length, 1);
+  await inbox.close();
+});
