@@ -188,6 +188,8 @@ export class Inbox {
 
   async #write(): Promise<void> {
     const { dir, inbox, log } = this.#config;
+    // At the start: what is newest in the folder is about to be known.
+    if (!this.#newest) await this.#reconciling?.catch(() => {});
     while (this.#queue.length > 0) {
       await withLock(inbox, log, () => {
         const batch = this.#queue.splice(0);

@@ -24,7 +24,8 @@ export class Pusher {
   readonly #waiting = new Set<Header>();
   /** Pushed and unread, and when (ms) to point to it: Infinity where that was done twice. */
   readonly #pushed = new Map<Header, number>();
-  #pumping = false;
+  /** From the start, until `start`. */
+  #pumping = true;
   #lastPost = "";
   /** From when (ms) the next post may go. */
   #nextPost = performance.now() + READY_MS;
@@ -50,6 +51,11 @@ export class Pusher {
     if (this.#pushed.has(header) || !this.#mailbox.isUnread(header)) return;
     this.#waiting.add(header);
     if (!this.#pumping) void this.#pump();
+  }
+
+  /** Pushes from now on: what was there at the start is known, and is put in order with what came since. */
+  start(): void {
+    void this.#pump();
   }
 
   /** Takes up all there is: after a name was taken, or when this server serves its session again. */

@@ -42,6 +42,7 @@ export class LiveSession {
     this.#watcher = new Watcher(config, this.mailbox.inbox, () => this.#tick());
     this.mailbox.appear();
     this.mailbox.inbox.reconcile().catch((error) => config.log(`inbox: ${reasonOf(error)}`));
+    void this.#watcher.ready.then(() => this.pusher.start());
   }
 
   #tick(): void {

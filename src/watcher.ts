@@ -22,7 +22,10 @@ export class Watcher {
   readonly #config: Config;
   readonly #inbox: Inbox;
   readonly #onTick: () => void;
+  /** Resolves when the folder has been listed with its watch standing: from then on, events come in order. */
+  readonly ready: Promise<void>;
   readonly #timer: NodeJS.Timeout;
+  #isReady = (): void => {};
   #events: Events | undefined;
   /** When (ms) the folder turned out not to be watchable. */
   #failedAt: number | undefined;
@@ -36,6 +39,9 @@ export class Watcher {
     this.#config = config;
     this.#inbox = inbox;
     this.#onTick = onTick;
+    this.ready = new Promise((resolve) => {
+      this.#isReady = resolve;
+    });
     this.#watch();
     this.#timer = setInterval(() => void this.#tick(), Math.min(TICK_MS, config.poll ?? TICK_MS));
   }
@@ -51,17 +57,18 @@ export class Watcher {
       // the inbox says why it cannot be listed
     }
     this.#folder = statOf(inbox)?.ino ?? 0;
-    if (poll || !this.#folder) return; // `#tick` lists the folder, or finds it again
+    if (poll || !this.#folder) return void this.#list().then(this.#isReady); // then `#tick` lists it, or finds it again
     const events = new Events({ depth: 0, ignoreInitial: true });
     events.on("raw", (_event, file) => {
       if (typeof file === "string") this.#inbox.note(file);
       else void this.#list();
     });
     // What came before the watch stood made no event.
-    events.on("ready", () => void this.#list());
+    events.on("ready", () => void this.#list().then(this.#isReady));
     events.on("error", (error) => {
       log(`inbox not watched (${reasonOf(error)}): looking every ${TICK_MS / 1000} s instead`);
       this.#failedAt = performance.now();
+      void this.#list().then(this.#isReady);
     });
     events.add(inbox);
     this.#events = events;
