@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { isatty } from "node:tty";
 import { readConfig } from "./config.ts";
-import { Presence } from "./presence.ts";
-import { Sessions } from "./sessions.ts";
+import { Sessions } from "./sessions/heartbeats.ts";
+import { Presence } from "./sessions/presence.ts";
 
 /** The handshake is not answered before the session is on the list, unless that takes longer than this. */
 const JOIN_MS = 500;
@@ -16,7 +16,7 @@ process.umask(0o077);
 const config = readConfig(process.env, process.cwd());
 const args = process.argv.slice(2);
 if (args.length === 0 && !isatty(0)) await serveSession();
-else process.exitCode = await (await import("./cli.js")).cli(config, args);
+else process.exitCode = await (await import("./commands/cli.ts")).cli(config, args);
 
 async function serveSession(): Promise<void> {
   const sessions = new Sessions(config);
@@ -40,7 +40,7 @@ async function serveSession(): Promise<void> {
   process.on("unhandledRejection", (reason) => config.log(`unexpected: ${(reason as Error)?.stack ?? reason}`));
 
   const joined = presence.join();
-  const { serve } = await import("./mcp.ts");
+  const { serve } = await import("./mcp/server.ts");
   await Promise.race([joined, sleep(JOIN_MS)]);
   server = await serve(config, sessions, presence, leave);
 }

@@ -3,9 +3,9 @@ import { existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from "
 import { join } from "node:path";
 import { test } from "node:test";
 import { readConfig } from "../src/config.ts";
-import { Inbox } from "../src/inbox.ts";
-import { Sessions } from "../src/sessions.ts";
-import { sweep } from "../src/sweep.ts";
+import { Inbox } from "../src/mail/inbox.ts";
+import { sweep } from "../src/mail/sweep.ts";
+import { Sessions } from "../src/sessions/heartbeats.ts";
 import { startSession, tempDir, waitFor } from "./helpers.ts";
 import { filesIn, mail, readMail, stamp, writeMail } from "./mail.ts";
 

@@ -17,8 +17,8 @@ const ANSWER_MS = 3000;
 const SENDER = `
   import { writeSync } from "node:fs";
   import { readConfig } from "./config.ts";
-  import { Inbox } from "./inbox.ts";
-  import { Sessions } from "./sessions.ts";
+  import { Inbox } from "./mail/inbox.ts";
+  import { Sessions } from "./sessions/heartbeats.ts";
   const config = readConfig(process.env, process.cwd());
   const inbox = new Inbox(config);
   const sessions = new Sessions(config);

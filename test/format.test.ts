@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Draft, fileName, formatMessage, parseMessage } from "../src/message.ts";
+import { type Draft, fileName, formatMessage, parseMessage } from "../src/mail/message.ts";
 import { startSession, tempDir } from "./helpers.ts";
 import { filesIn, readByLine, readMail } from "./mail.ts";
 

@@ -5,7 +5,7 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { formatMessage, parseMessage } from "../src/message.ts";
+import { formatMessage, parseMessage } from "../src/mail/message.ts";
 import { startSession, tempDir, waitFor } from "./helpers.ts";
 import { filesIn, readMail } from "./mail.ts";
 

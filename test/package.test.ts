@@ -21,7 +21,7 @@ test("the package holds what it needs and nothing else, and works alone in an em
         !/^(dist\/[\w-]+\.js|\.claude-plugin\/[\w-]+\.json|LICENSE|README\.md|package\.json)$/.test(path),
     );
   assert.deepEqual(others, []);
-  for (const needed of ["dist/server.js", "dist/cli.js", ".claude-plugin/plugin.json", "LICENSE", "README.md"]) {
+  for (const needed of ["dist/server.js", ".claude-plugin/plugin.json", "LICENSE", "README.md"]) {
     assert.ok(
       tarball.files.some(({ path }: { path: string }) => path === needed),
       needed,

@@ -1,10 +1,10 @@
-import type { Config } from "./config.ts";
-import { reasonOf } from "./files.ts";
-import type { Mailbox, Sent } from "./mailbox.ts";
-import { type Header, shownBody } from "./message.ts";
-import { clean } from "./pointer.ts";
-import { routeOf } from "./route.ts";
-import { namesOf, type Session } from "./sessions.ts";
+import type { Config } from "../config.ts";
+import { clean } from "../delivery/pointer.ts";
+import { routeOf } from "../delivery/route.ts";
+import { reasonOf } from "../files.ts";
+import type { Mailbox, Sent } from "../mail/mailbox.ts";
+import { type Header, shownBody } from "../mail/message.ts";
+import { namesOf, type Session } from "../sessions/heartbeats.ts";
 
 /** Claude Code cuts a tool result near 25,000 tokens; this many bytes stay below in any script. */
 const MAX_ANSWER_BYTES = 40_000;

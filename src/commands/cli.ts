@@ -1,18 +1,18 @@
 import { userInfo } from "node:os";
 import { text as readAll } from "node:stream/consumers";
 import { parseArgs, stripVTControlCharacters, styleText } from "node:util";
-import packageJson from "../package.json" with { type: "json" };
-import { readUnread, sentText, whoText } from "./answers.ts";
-import type { Config } from "./config.ts";
+import packageJson from "../../package.json" with { type: "json" };
+import type { Config } from "../config.ts";
+import { routeOf } from "../delivery/route.ts";
+import { errorCode, reasonOf } from "../files.ts";
+import { Mailbox } from "../mail/mailbox.ts";
+import { PRIORITIES } from "../mail/message.ts";
+import { Refusal } from "../mail/refusal.ts";
+import { readUnread, sentText, whoText } from "../mcp/answers.ts";
+import { Sessions } from "../sessions/heartbeats.ts";
+import { fit } from "../sessions/names.ts";
+import { askedName } from "../sessions/presence.ts";
 import { SERVER } from "./demo.ts";
-import { errorCode, reasonOf } from "./files.ts";
-import { Mailbox } from "./mailbox.ts";
-import { PRIORITIES } from "./message.ts";
-import { fit } from "./names.ts";
-import { askedName } from "./presence.ts";
-import { Refusal } from "./refusal.ts";
-import { routeOf } from "./route.ts";
-import { Sessions } from "./sessions.ts";
 
 /** Also the definition: a command's arguments and options are what stands here behind its name. */
 const HELP = `
@@ -50,7 +50,7 @@ const COMMANDS: Record<string, (config: Config, options: Options, args: string[]
   broadcast: (config, options, args) => send(config, options, ["all", ...args]),
   watch: async (config, options) => (await import("./watch.ts")).watch(config, options, print),
   demo: () => import("./demo.ts").then(({ demo }) => demo(print)).then(() => 0),
-  wait: async (config) => (await import("./wait.ts")).wait(config),
+  wait: async (config) => (await import("../delivery/wait.ts")).wait(config),
 };
 
 /** Runs a command; resolves to the exit code: 0, 1 where it failed or was refused, 2 for wrong usage (RangeError). */

@@ -1,8 +1,8 @@
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
 import type Database from "better-sqlite3";
-import type { Log } from "./config.ts";
-import { errorCode, makeFolder, reasonOf, statOf } from "./files.ts";
+import type { Log } from "../config.ts";
+import { errorCode, makeFolder, reasonOf, statOf } from "../files.ts";
 import type { Header } from "./message.ts";
 
 /** How long a statement waits for another server's write; it blocks the whole process, so: briefly. */

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Config } from "./config.ts";
+import type { Config } from "../config.ts";
 
 type Telegram = NonNullable<Config["telegram"]>;
 /** What the Bot API says where it does not send; `retry_after` in seconds. */

@@ -1,7 +1,7 @@
 import * as z from "zod";
+import type { Outgoing } from "../mail/mailbox.ts";
+import { PRIORITIES } from "../mail/message.ts";
 import { readUnread, sentText, whoText } from "./answers.ts";
-import type { Outgoing } from "./mailbox.ts";
-import { PRIORITIES } from "./message.ts";
 import type { LiveSession } from "./session.ts";
 
 /** The limits are the mailbox's (mailbox.ts, message.ts), where they are checked; here they are only told. */

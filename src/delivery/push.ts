@@ -1,10 +1,10 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import type { Config } from "./config.ts";
-import { reasonOf } from "./files.ts";
-import type { Mailbox } from "./mailbox.ts";
-import { type Header, inOrder, shownBody } from "./message.ts";
+import type { Config } from "../config.ts";
+import { reasonOf } from "../files.ts";
+import type { Mailbox } from "../mail/mailbox.ts";
+import { type Header, inOrder, shownBody } from "../mail/message.ts";
+import type { Presence } from "../sessions/presence.ts";
 import { clean, pointer, post, REMIND_MS } from "./pointer.ts";
-import type { Presence } from "./presence.ts";
 import { BY_TOOL_RESULT, type Route } from "./route.ts";
 
 /** Posts to the inbox socket come no closer than this: Claude Code drops what comes faster. */

@@ -7,14 +7,14 @@ import {
   type Tool as ToolDefinition,
 } from "@modelcontextprotocol/sdk/types.js";
 import * as z from "zod"; // `{ z }` would bundle its 50 languages
-import packageJson from "../package.json" with { type: "json" };
-import type { Config } from "./config.ts";
+import packageJson from "../../package.json" with { type: "json" };
+import type { Config } from "../config.ts";
+import type { ChannelMessage } from "../delivery/push.ts";
+import { Refusal } from "../mail/refusal.ts";
+import type { Sessions } from "../sessions/heartbeats.ts";
+import type { Presence } from "../sessions/presence.ts";
 import { wholeLines } from "./lines.ts";
-import type { Presence } from "./presence.ts";
-import type { ChannelMessage } from "./push.ts";
-import { Refusal } from "./refusal.ts";
 import type { LiveSession } from "./session.ts";
-import type { Sessions } from "./sessions.ts";
 import { TOOLS, type Tool } from "./tools.ts";
 
 /**

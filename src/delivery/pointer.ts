@@ -1,6 +1,6 @@
 import { connect } from "node:net";
-import type { Config } from "./config.ts";
-import type { Header } from "./message.ts";
+import type { Config } from "../config.ts";
+import type { Header } from "../mail/message.ts";
 
 /** Mail pointed to and not read by then is pointed to once more. */
 export const REMIND_MS = 5 * 60_000;

@@ -1,17 +1,17 @@
 import fs from "node:fs";
 import { isAbsolute, join } from "node:path";
-import packageJson from "../package.json" with { type: "json" };
-import { openCache } from "./cache.ts";
+import packageJson from "../../package.json" with { type: "json" };
+import { type Config, readConfig } from "../config.ts";
+import { routeOf } from "../delivery/route.ts";
+import { reasonOf } from "../files.ts";
+import { openCache } from "../mail/cache.ts";
+import { Inbox } from "../mail/inbox.ts";
+import { warnIfShared } from "../mcp/session.ts";
+import { Sessions } from "../sessions/heartbeats.ts";
+import { isMessageName } from "../stamp.ts";
 import type { Print } from "./cli.ts";
-import { type Config, readConfig } from "./config.ts";
 import { demo, SERVER } from "./demo.ts";
-import { reasonOf } from "./files.ts";
-import { Inbox } from "./inbox.ts";
-import { routeOf } from "./route.ts";
-import { warnIfShared } from "./session.ts";
-import { Sessions } from "./sessions.ts";
 import { readClaudeJson, run, type Servers } from "./setup.ts";
-import { isMessageName } from "./stamp.ts";
 
 /** Takes one finding: what was looked at; what is wrong, if anything is; what to do then; how bad it is. */
 type Report = (what: string, problem?: string | false, remedy?: string, bad?: "warning" | "broken") => void;

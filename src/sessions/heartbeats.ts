@@ -1,9 +1,9 @@
 import { renameSync } from "node:fs";
-import type { Config } from "./config.ts";
-import { errorCode, readOwn, reasonOf, statOf, withLock, writeWhole } from "./files.ts";
+import type { Config } from "../config.ts";
+import { errorCode, readOwn, reasonOf, statOf, withLock, writeWhole } from "../files.ts";
+import { stamp, wallClock } from "../stamp.ts";
 import { isName } from "./names.ts";
 import { inspect, isRunning } from "./process.ts";
-import { stamp, wallClock } from "./stamp.ts";
 
 const MAX_BYTES = 8 << 20;
 /** A session on another host, or in another PID namespace, is online while its last beat is younger. */

@@ -1,12 +1,12 @@
-import type { Config } from "./config.ts";
-import { reasonOf } from "./files.ts";
+import type { Config } from "../config.ts";
+import { reasonOf } from "../files.ts";
+import { namesOf, type Session, type Sessions } from "../sessions/heartbeats.ts";
+import { isForAll, isName, lengthOf, nameProblem } from "../sessions/names.ts";
+import { holderOf } from "../sessions/presence.ts";
 import { Inbox } from "./inbox.ts";
 import { type Draft, type Header, idOf, inOrder, MAX_BODY, MAX_SUBJECT, type Priority } from "./message.ts";
-import { isForAll, isName, lengthOf, nameProblem } from "./names.ts";
-import { holderOf } from "./presence.ts";
-import { isUnread, knownNames, ReadMarks } from "./reads.ts";
+import { isUnread, knownNames, ReadMarks } from "./read-marks.ts";
 import { Refusal } from "./refusal.ts";
-import { namesOf, type Session, type Sessions } from "./sessions.ts";
 
 /** The same message again is refused for so long: two sessions thanking each other for ever is a real failure. */
 const REPEAT_MS = 60_000;

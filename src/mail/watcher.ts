@@ -1,6 +1,6 @@
 import { FSWatcher } from "chokidar";
-import type { Config } from "./config.ts";
-import { makeFolder, reasonOf, statOf } from "./files.ts";
+import type { Config } from "../config.ts";
+import { makeFolder, reasonOf, statOf } from "../files.ts";
 import type { Inbox } from "./inbox.ts";
 
 /** So often the folder is looked at without an event: events can be missed, folders replaced. */

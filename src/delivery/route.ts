@@ -1,6 +1,6 @@
-import type { Config } from "./config.ts";
-import { isRunning } from "./process.ts";
-import type { Entry } from "./sessions.ts";
+import type { Config } from "../config.ts";
+import type { Entry } from "../sessions/heartbeats.ts";
+import { isRunning } from "../sessions/process.ts";
 
 /** How mail reaches a session: the words that `t9_ipc_who` and `t9_ipc_send` use. */
 export type Route = "channel" | "inbox socket" | typeof BY_TOOL_RESULT | "on its next tool call only";

@@ -1,9 +1,9 @@
 import { appendFileSync, existsSync, readdirSync, readFileSync, utimesSync } from "node:fs";
 import { join } from "node:path";
-import type { Config } from "./config.ts";
-import { makeFolder, reasonOf, statOf } from "./files.ts";
+import type { Config } from "../config.ts";
+import { makeFolder, reasonOf, statOf } from "../files.ts";
+import { isForAll, isName } from "../sessions/names.ts";
 import { type Header, idOf } from "./message.ts";
-import { isForAll, isName } from "./names.ts";
 
 /**
  * What one name has read: the file `read/NAME`, append only, one message id (its file name) a line. Two kinds of

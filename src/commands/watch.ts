@@ -1,12 +1,12 @@
 import { existsSync, readdirSync } from "node:fs";
+import type { Config } from "../config.ts";
+import { clean } from "../delivery/pointer.ts";
+import { Inbox } from "../mail/inbox.ts";
+import { type Header, inOrder } from "../mail/message.ts";
+import { Watcher } from "../mail/watcher.ts";
+import { isForAll, sameName } from "../sessions/names.ts";
+import { stamp, wallClock } from "../stamp.ts";
 import type { Options, Print } from "./cli.ts";
-import type { Config } from "./config.ts";
-import { Inbox } from "./inbox.ts";
-import { type Header, inOrder } from "./message.ts";
-import { isForAll, sameName } from "./names.ts";
-import { clean } from "./pointer.ts";
-import { stamp, wallClock } from "./stamp.ts";
-import { Watcher } from "./watcher.ts";
 
 const COLOURS = ["cyan", "green", "magenta", "blue", "yellow", "red"] as const;
 

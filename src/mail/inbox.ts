@@ -3,11 +3,11 @@ import { existsSync, lstatSync, readdirSync, renameSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Config } from "../config.ts";
+import { errorCode, makeFolder, readOwn, reasonOf, statOf, withLock, writeWhole } from "../files.ts";
+import { isAhead, isMessageName, isOurName, localTime, stamp, takeStamps } from "../stamp.ts";
 import { type Cache, openCache } from "./cache.ts";
-import type { Config } from "./config.ts";
-import { errorCode, makeFolder, readOwn, reasonOf, statOf, withLock, writeWhole } from "./files.ts";
 import { type Draft, fileName, formatMessage, type Header, MAX_FILE_BYTES, parseMessage, plain } from "./message.ts";
-import { isAhead, isMessageName, isOurName, localTime, stamp, takeStamps } from "./stamp.ts";
 
 /** A file with a hand-given name may still be being written while it is younger than this. */
 const YOUNG_MS = 50;

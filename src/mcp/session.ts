@@ -1,15 +1,15 @@
-import type { Config } from "./config.ts";
-import { reasonOf, statOf } from "./files.ts";
-import { Mailbox, type Outgoing, type Sent } from "./mailbox.ts";
-import { type Header, MAX_SUBJECT } from "./message.ts";
-import { lengthOf, nameProblem } from "./names.ts";
-import type { Presence } from "./presence.ts";
-import { type ChannelMessage, Pusher } from "./push.ts";
-import { Refusal } from "./refusal.ts";
-import type { Sessions } from "./sessions.ts";
-import { sweep } from "./sweep.ts";
-import { sendToTelegram } from "./telegram.ts";
-import { Watcher } from "./watcher.ts";
+import type { Config } from "../config.ts";
+import { type ChannelMessage, Pusher } from "../delivery/push.ts";
+import { sendToTelegram } from "../delivery/telegram.ts";
+import { reasonOf, statOf } from "../files.ts";
+import { Mailbox, type Outgoing, type Sent } from "../mail/mailbox.ts";
+import { type Header, MAX_SUBJECT } from "../mail/message.ts";
+import { Refusal } from "../mail/refusal.ts";
+import { sweep } from "../mail/sweep.ts";
+import { Watcher } from "../mail/watcher.ts";
+import type { Sessions } from "../sessions/heartbeats.ts";
+import { lengthOf, nameProblem } from "../sessions/names.ts";
+import type { Presence } from "../sessions/presence.ts";
 
 const APPEAR_EVERY_MS = 60_000;
 const SWEEP_FIRST_MS = 15_000;

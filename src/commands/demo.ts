@@ -2,8 +2,8 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { PACKAGE_ROOT } from "../config.ts";
 import type { Print } from "./cli.ts";
-import { PACKAGE_ROOT } from "./config.ts";
 
 /** What Claude Code starts. */
 export const SERVER = join(PACKAGE_ROOT, "dist", "server.js");

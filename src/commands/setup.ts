@@ -2,10 +2,10 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import type { Config } from "../config.ts";
+import { reasonOf, withLock, writeWhole } from "../files.ts";
 import type { Print } from "./cli.ts";
-import type { Config } from "./config.ts";
 import { demo, SERVER } from "./demo.ts";
-import { reasonOf, withLock, writeWhole } from "./files.ts";
 
 export type McpEntry = { command?: string; args?: string[]; cwd?: string; env?: Record<string, string> };
 /** MCP servers by name, as Claude Code keeps them for all projects and for each. */

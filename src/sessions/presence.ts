@@ -1,13 +1,13 @@
 import { createHash, randomBytes } from "node:crypto";
 import { basename } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Config } from "./config.ts";
-import { reasonOf } from "./files.ts";
+import type { Config } from "../config.ts";
+import { chooseRoute, type Route } from "../delivery/route.ts";
+import { reasonOf } from "../files.ts";
+import { localTime, takeStamp } from "../stamp.ts";
+import { type Entries, type Entry, namesOf, type Session, type Sessions } from "./heartbeats.ts";
 import { fit, MAX_NAME, nameProblem, sameName } from "./names.ts";
 import { claudeAbove, inspect } from "./process.ts";
-import { chooseRoute, type Route } from "./route.ts";
-import { type Entries, type Entry, namesOf, type Session, type Sessions } from "./sessions.ts";
-import { localTime, takeStamp } from "./stamp.ts";
 
 const BEAT_MS = 30_000;
 /** Beats come no closer than this. */

@@ -1,6 +1,6 @@
 import matter from "gray-matter";
-import { isForAll, lengthOf, MAX_NAME } from "./names.ts";
-import { isOurName, localTime, stamp, wallClock } from "./stamp.ts";
+import { isForAll, lengthOf, MAX_NAME } from "../sessions/names.ts";
+import { isOurName, localTime, stamp, wallClock } from "../stamp.ts";
 
 /** Limits, in characters (Unicode code points), as in the Python original. */
 export const MAX_SUBJECT = 200;

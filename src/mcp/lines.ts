@@ -1,5 +1,5 @@
 import { Transform } from "node:stream";
-import type { Log } from "./config.ts";
+import type { Log } from "../config.ts";
 
 /** A longer line is no tool call (a body has 10,240 characters): it is dropped. */
 const MAX_LINE_BYTES = 32 << 20;

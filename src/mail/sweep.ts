@@ -1,13 +1,13 @@
 import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
-import type { Config } from "./config.ts";
-import { isTemporary, reasonOf } from "./files.ts";
+import type { Config } from "../config.ts";
+import { isTemporary, reasonOf } from "../files.ts";
+import { namesOf, type Session } from "../sessions/heartbeats.ts";
+import { isForAll, isName } from "../sessions/names.ts";
+import { stamp, wallClock } from "../stamp.ts";
 import type { Inbox } from "./inbox.ts";
 import { type Header, idOf } from "./message.ts";
-import { isForAll, isName } from "./names.ts";
-import { isMailFor, isUnread, knownNames, ReadMarks } from "./reads.ts";
-import { namesOf, type Session } from "./sessions.ts";
-import { stamp, wallClock } from "./stamp.ts";
+import { isMailFor, isUnread, knownNames, ReadMarks } from "./read-marks.ts";
 
 const HOUR_MS = 3600 * 1000;
 const DAY_MS = 24 * HOUR_MS;

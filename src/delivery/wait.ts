@@ -1,15 +1,15 @@
 import { EventEmitter, once } from "node:events";
 import { text as readAll } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Config } from "./config.ts";
-import { reasonOf } from "./files.ts";
-import { Mailbox } from "./mailbox.ts";
-import { inOrder } from "./message.ts";
+import type { Config } from "../config.ts";
+import { reasonOf } from "../files.ts";
+import { Mailbox } from "../mail/mailbox.ts";
+import { inOrder } from "../mail/message.ts";
+import { Watcher } from "../mail/watcher.ts";
+import { type Entry, namesOf, type Session, Sessions } from "../sessions/heartbeats.ts";
+import { isRunning } from "../sessions/process.ts";
 import { pointer, REMIND_MS } from "./pointer.ts";
-import { isRunning } from "./process.ts";
 import { BY_TOOL_RESULT } from "./route.ts";
-import { type Entry, namesOf, type Session, Sessions } from "./sessions.ts";
-import { Watcher } from "./watcher.ts";
 
 /** At SessionStart the hook may run before its server does. */
 const SERVER_STARTS_MS = 15_000;
