@@ -1,0 +1,37 @@
+// The command line, as a person or a script runs it.
+
+import { binOf, homeOf } from "./folder.ts";
+import { Process, SERVER } from "./process.ts";
+
+export interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface Around {
+  /** Beside PATH, HOME and IPC_DIR; it may replace these. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** What comes on standard input; default: nothing. */
+  readonly input?: string;
+  /** Default: the home folder. */
+  readonly cwd?: string;
+  /** Default: the built server. */
+  readonly script?: string;
+}
+
+/** Starts `t9-ipc ARGS`. `node` is all there is on PATH. */
+export function start(dir: string, args: readonly string[], around: Around = {}): Process {
+  const { env = {}, cwd = homeOf(dir), script = SERVER } = around;
+  const own = { PATH: binOf(dir), HOME: homeOf(dir), IPC_DIR: dir, ...env };
+  return new Process([process.execPath, script, ...args], { cwd, env: own });
+}
+
+/** Runs `t9-ipc ARGS` to its end. */
+export async function run(dir: string, args: readonly string[], around: Around = {}): Promise<Ended> {
+  const command = start(dir, args, around);
+  command.child.stdin.end(around.input ?? "");
+  const code = await command.ended;
+  // better-sqlite3 is optional, and need not be built for the Node that runs this.
+  return { code, stdout: command.stdout, stderr: command.stderr.replace(/^t9-ipc: cache .+ not used .+\n/gm, "") };
+}
