@@ -5,8 +5,10 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { startSession, tempDir, waitFor } from "./helpers.ts";
-import { type Entry, filesIn, heartbeats, localTime, readByLine, readMail, stamp } from "./mail.ts";
+import { tempDir } from "./support/folder.ts";
+import { type Entry, filesIn, heartbeats, localTime, readByLine, readMail, stamp } from "./support/mail.ts";
+import { startSession } from "./support/session.ts";
+import { waitFor } from "./support/wait.ts";
 
 /** What the original calls a session that was given no name: date, PID, two random bytes. */
 const ORIGINAL_ID = "20261122_3655_8201";

@@ -3,8 +3,8 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { test } from "node:test";
-import { homeOf } from "./command.ts";
-import { startSession, tempDir } from "./helpers.ts";
+import { homeOf, tempDir } from "./support/folder.ts";
+import { startSession } from "./support/session.ts";
 
 const ROOT = resolve(import.meta.dirname, "..");
 

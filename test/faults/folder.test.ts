@@ -16,8 +16,11 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
-import { SERVER, startSession, type TestSession, tempDir, waitFor } from "./helpers.ts";
-import { filesIn, heartbeats, mail, stamp, writeMail } from "./mail.ts";
+import { tempDir } from "../support/folder.ts";
+import { filesIn, heartbeats, mail, stamp, writeMail } from "../support/mail.ts";
+import { SERVER } from "../support/process.ts";
+import { startSession, type TestSession } from "../support/session.ts";
+import { waitFor } from "../support/wait.ts";
 
 /** A message that made no event is found within this. */
 const RESCAN_MS = 5000;

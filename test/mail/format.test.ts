@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Draft, fileName, formatMessage, parseMessage } from "../src/mail/message.ts";
-import { startSession, tempDir } from "./helpers.ts";
-import { filesIn, readByLine, readMail } from "./mail.ts";
+import { type Draft, fileName, formatMessage, parseMessage } from "../../src/mail/message.ts";
+import { tempDir } from "../support/folder.ts";
+import { filesIn, readByLine, readMail } from "../support/mail.ts";
+import { startSession } from "../support/session.ts";
 
 const FILE = "20260406T153000123456-0a1b2c3d-alpha-beta-x.md";
 const CREATED = "2026-04-06 15:30:00";

@@ -2,8 +2,11 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
-import { SERVER, startSession, tempDir, waitFor } from "./helpers.ts";
-import { mail, writeMail } from "./mail.ts";
+import { tempDir } from "../support/folder.ts";
+import { mail, writeMail } from "../support/mail.ts";
+import { SERVER } from "../support/process.ts";
+import { startSession } from "../support/session.ts";
+import { waitFor } from "../support/wait.ts";
 
 const NAMES = ["t9_ipc_broadcast", "t9_ipc_send", "t9_ipc_set_name", "t9_ipc_unread", "t9_ipc_who"];
 

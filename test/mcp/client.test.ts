@@ -6,8 +6,10 @@ import { once } from "node:events";
 import { mkdirSync, readFileSync, utimesSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
-import { SERVER, tempDir, waitFor } from "./helpers.ts";
-import { filesIn, heartbeats } from "./mail.ts";
+import { tempDir } from "../support/folder.ts";
+import { filesIn, heartbeats } from "../support/mail.ts";
+import { SERVER } from "../support/process.ts";
+import { waitFor } from "../support/wait.ts";
 
 /** A process ends within a second of its client. */
 const LEAVE_MS = 1000;

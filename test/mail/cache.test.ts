@@ -6,8 +6,11 @@ import { chmodSync, cpSync, mkdirSync, readFileSync, unlinkSync, writeFileSync }
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { describe, type TestContext, test } from "node:test";
-import { SERVER, startSession, tempDir, waitFor } from "./helpers.ts";
-import { mail, stamp, writeMail } from "./mail.ts";
+import { tempDir } from "../support/folder.ts";
+import { mail, stamp, writeMail } from "../support/mail.ts";
+import { SERVER } from "../support/process.ts";
+import { startSession } from "../support/session.ts";
+import { waitFor } from "../support/wait.ts";
 
 const works = (...command: string[]): boolean => spawnSync(command[0] ?? "", command.slice(1)).status === 0;
 const isRoot = process.getuid?.() === 0;
@@ -111,7 +114,7 @@ describe("the cache", { concurrency: 3 }, () => {
       const dir = tempDir(t);
       const copy = join(dirname(dir), "copy");
       cpSync(dirname(SERVER), join(copy, "dist"), { recursive: true });
-      cpSync(resolve(import.meta.dirname, "../package.json"), join(copy, "package.json"));
+      cpSync(resolve(import.meta.dirname, "../../package.json"), join(copy, "package.json"));
       if (source) {
         mkdirSync(join(copy, "node_modules/better-sqlite3"), { recursive: true });
         writeFileSync(join(copy, "node_modules/better-sqlite3/index.js"), source);

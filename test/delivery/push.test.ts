@@ -3,8 +3,11 @@ import { execFileSync, spawn } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { SERVER, startSession, type TestSession, tempDir, waitFor } from "./helpers.ts";
-import { filesIn, heartbeats, mail, stamp, writeMail } from "./mail.ts";
+import { tempDir } from "../support/folder.ts";
+import { filesIn, heartbeats, mail, stamp, writeMail } from "../support/mail.ts";
+import { SERVER } from "../support/process.ts";
+import { startSession, type TestSession } from "../support/session.ts";
+import { waitFor } from "../support/wait.ts";
 
 const subjects = (session: TestSession): (string | undefined)[] => session.pushes.map(({ meta }) => meta.subject);
 const filenames = (session: TestSession): (string | undefined)[] => session.pushes.map(({ meta }) => meta.filename);

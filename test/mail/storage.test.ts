@@ -13,8 +13,11 @@ import {
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
-import { SERVER, startSession, tempDir, waitFor } from "./helpers.ts";
-import { filesIn, heartbeats, mail, writeMail } from "./mail.ts";
+import { tempDir } from "../support/folder.ts";
+import { filesIn, heartbeats, mail, writeMail } from "../support/mail.ts";
+import { SERVER } from "../support/process.ts";
+import { startSession } from "../support/session.ts";
+import { waitFor } from "../support/wait.ts";
 
 type Sqlite = typeof import("better-sqlite3");
 const sqlite = ((): Sqlite | undefined => {

@@ -4,8 +4,11 @@ import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { SERVER, startSession, tempDir, waitFor } from "./helpers.ts";
-import { type Entry, heartbeats, localTime } from "./mail.ts";
+import { tempDir } from "../support/folder.ts";
+import { type Entry, heartbeats, localTime } from "../support/mail.ts";
+import { SERVER } from "../support/process.ts";
+import { startSession } from "../support/session.ts";
+import { waitFor } from "../support/wait.ts";
 
 function writeHeartbeats(dir: string, entries: Record<string, Entry>): void {
   mkdirSync(dir, { recursive: true });

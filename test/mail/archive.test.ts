@@ -2,12 +2,14 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { readConfig } from "../src/config.ts";
-import { Inbox } from "../src/mail/inbox.ts";
-import { sweep } from "../src/mail/sweep.ts";
-import { Sessions } from "../src/sessions/heartbeats.ts";
-import { startSession, tempDir, waitFor } from "./helpers.ts";
-import { filesIn, mail, readMail, stamp, writeMail } from "./mail.ts";
+import { readConfig } from "../../src/config.ts";
+import { Inbox } from "../../src/mail/inbox.ts";
+import { sweep } from "../../src/mail/sweep.ts";
+import { Sessions } from "../../src/sessions/heartbeats.ts";
+import { tempDir } from "../support/folder.ts";
+import { filesIn, mail, readMail, stamp, writeMail } from "../support/mail.ts";
+import { startSession } from "../support/session.ts";
+import { waitFor } from "../support/wait.ts";
 
 /** What a server does 15 s after its start and then every hour; `times` servers at one moment. */
 async function sweepNow(dir: string, times = 1): Promise<string[]> {

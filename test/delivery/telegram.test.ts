@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type TestContext, test } from "node:test";
-import { startSession, type TestSession, tempDir, waitFor } from "./helpers.ts";
+import { tempDir } from "../support/folder.ts";
+import { startSession, type TestSession } from "../support/session.ts";
+import { waitFor } from "../support/wait.ts";
 
 const TOKEN = "123456:AAtop-secret_token";
 

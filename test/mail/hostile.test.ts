@@ -16,8 +16,11 @@ import {
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
-import { SERVER, startSession, tempDir, waitFor } from "./helpers.ts";
-import { mail, stamp, writeMail } from "./mail.ts";
+import { tempDir } from "../support/folder.ts";
+import { mail, stamp, writeMail } from "../support/mail.ts";
+import { SERVER } from "../support/process.ts";
+import { startSession } from "../support/session.ts";
+import { waitFor } from "../support/wait.ts";
 
 const isRoot = process.getuid?.() === 0;
 const GOOD = { from: "hand", to: "beta", subject: "good" };

@@ -2,8 +2,11 @@ import assert from "node:assert/strict";
 import { mkdirSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { SERVER, startSession, tempDir, waitFor } from "./helpers.ts";
-import { heartbeats } from "./mail.ts";
+import { tempDir } from "../support/folder.ts";
+import { heartbeats } from "../support/mail.ts";
+import { SERVER } from "../support/process.ts";
+import { startSession } from "../support/session.ts";
+import { waitFor } from "../support/wait.ts";
 
 const NAME = /^[\p{L}\p{N}_-]{3,64}$/u;
 const online = (dir: string): string[] => Object.keys(heartbeats(dir)).sort();

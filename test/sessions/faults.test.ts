@@ -5,8 +5,11 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
-import { SERVER, startSession, type TestSession, tempDir, waitFor } from "./helpers.ts";
-import { type Entry, filesIn, heartbeats, localTime } from "./mail.ts";
+import { tempDir } from "../support/folder.ts";
+import { type Entry, filesIn, heartbeats, localTime } from "../support/mail.ts";
+import { SERVER } from "../support/process.ts";
+import { startSession, type TestSession } from "../support/session.ts";
+import { waitFor } from "../support/wait.ts";
 
 /** The file is looked at every 2 s; a beat later all is as it should be. */
 const ONE_BEAT_MS = 8000;

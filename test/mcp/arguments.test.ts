@@ -5,9 +5,11 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { formatMessage, parseMessage } from "../src/mail/message.ts";
-import { startSession, tempDir, waitFor } from "./helpers.ts";
-import { filesIn, readMail } from "./mail.ts";
+import { formatMessage, parseMessage } from "../../src/mail/message.ts";
+import { tempDir } from "../support/folder.ts";
+import { filesIn, readMail } from "../support/mail.ts";
+import { startSession } from "../support/session.ts";
+import { waitFor } from "../support/wait.ts";
 
 const NO_NAMES = "a/b¦../../x¦..¦.hid¦a\0b¦a\nb¦esc\u001b[1m¦ab¦¦   ¦a b c¦-rf *¦a:b¦a\\b".split("¦");
 NO_NAMES.push("x".repeat(65), "\u200fabc", "\u202eabc", "abc\u200d", "\ud800abc");

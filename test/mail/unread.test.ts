@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
 import { test } from "node:test";
-import { startSession, type TestSession, tempDir, waitFor } from "./helpers.ts";
-import { filesIn, localTime, mail, stamp, writeMail } from "./mail.ts";
+import { tempDir } from "../support/folder.ts";
+import { filesIn, localTime, mail, stamp, writeMail } from "../support/mail.ts";
+import { startSession, type TestSession } from "../support/session.ts";
+import { waitFor } from "../support/wait.ts";
 
 /** The file names in an answer, in its order. */
 const listed = (text: string): string[] => [...text.matchAll(/^file: (.+)$/gm)].map(([, file = ""]) => file);

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { startSession, tempDir, waitFor } from "./helpers.ts";
-import { filesIn, localTime, mail, readByLine, readMail, stamp, writeMail } from "./mail.ts";
+import { tempDir } from "../support/folder.ts";
+import { filesIn, localTime, mail, readByLine, readMail, stamp, writeMail } from "../support/mail.ts";
+import { startSession } from "../support/session.ts";
+import { waitFor } from "../support/wait.ts";
 
 test("a message to one session reaches that one, with its header, and nobody else", async (t) => {
   const dir = tempDir(t);

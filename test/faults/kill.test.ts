@@ -7,8 +7,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, utimesSync
 import { dirname, join, resolve } from "node:path";
 import { describe, test } from "node:test";
 import { build } from "esbuild";
-import { startSession, type TestSession, tempDir, waitFor } from "./helpers.ts";
-import { filesIn, heartbeats, readByLine, readMail } from "./mail.ts";
+import { tempDir } from "../support/folder.ts";
+import { filesIn, heartbeats, readByLine, readMail } from "../support/mail.ts";
+import { startSession, type TestSession } from "../support/session.ts";
+import { waitFor } from "../support/wait.ts";
 
 /** A tool answers within this, whatever holds the locks. */
 const ANSWER_MS = 3000;
@@ -38,7 +40,7 @@ async function bundleSender(dir: string): Promise<string> {
   const outfile = join(dirname(dir), "sender.mjs");
   const banner = { js: "import{createRequire as r}from'node:module';const require=r(import.meta.url);" };
   await build({
-    stdin: { contents: SENDER, resolveDir: resolve(import.meta.dirname, "../src"), loader: "ts" },
+    stdin: { contents: SENDER, resolveDir: resolve(import.meta.dirname, "../../src"), loader: "ts" },
     ...{ bundle: true, platform: "node", format: "esm", banner, outfile, external: ["better-sqlite3"] },
   });
   return outfile;
