@@ -7,7 +7,7 @@ import { reasonOf } from "../files.ts";
 import { localTime, takeStamp } from "../stamp.ts";
 import { type Entries, type Entry, namesOf, type Session, type Sessions } from "./heartbeats.ts";
 import { fit, MAX_NAME, nameProblem, sameName } from "./names.ts";
-import { claudeAbove, inspect } from "./process.ts";
+import { agentAbove, inspect } from "./process.ts";
 
 const BEAT_MS = 30_000;
 /** Beats come no closer than this. */
@@ -49,7 +49,7 @@ export class Presence {
     this.#sessions = sessions;
     this.name = firstName(config);
     this.since = takeStamp(config.dir);
-    const claude = config.claudeSession ? claudeAbove() : undefined;
+    const claude = config.claudeSession ? agentAbove() : undefined;
     this.#claudePid = claude?.pid;
     this.push = chooseRoute(config, claude?.argv ?? []);
   }
