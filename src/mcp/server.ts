@@ -63,9 +63,9 @@ export async function serve(
   };
 }
 
-function definition({ name, title, description, annotations, schema }: Tool): ToolDefinition {
+function definition({ name, title, description, annotations, schema, _meta }: Tool): ToolDefinition {
   const inputSchema = z.toJSONSchema(schema, { io: "input" }) as ToolDefinition["inputSchema"];
-  return { name, title, description, annotations: { title, ...annotations }, inputSchema };
+  return { name, title, description, annotations: { title, ...annotations }, inputSchema, _meta };
 }
 
 async function call(session: LiveSession, request: { name: string; arguments?: unknown }): Promise<CallToolResult> {

@@ -18,6 +18,8 @@ export interface Tool {
   readonly title: string;
   readonly description: string;
   readonly annotations: Record<string, boolean>;
+  /** Passed on as it is: see `ALWAYS_LOADED`. */
+  readonly _meta: Record<string, unknown>;
   readonly schema: z.ZodObject;
   /** Its answer speaks of unread mail itself. */
   readonly tellsUnread?: true;
@@ -31,6 +33,14 @@ function tool<S extends z.ZodObject>(
   return about;
 }
 
+/**
+ * Claude Code keeps the tools of servers out of the model's sight until it searches for them. A session that mail has
+ * woken could not read in its next turn, so the tools to read and to answer with are always there. The others are
+ * found by their hints.
+ */
+const ALWAYS_LOADED = { "anthropic/alwaysLoad": true };
+const foundBy = (hint: string) => ({ "anthropic/searchHint": hint });
+
 const WRITES = { readOnlyHint: false, destructiveHint: false, idempotentHint: false, openWorldHint: false };
 
 export const TOOLS: readonly Tool[] = [
@@ -40,6 +50,7 @@ export const TOOLS: readonly Tool[] = [
     description:
       "Lists every Claude Code session that is online on this mailbox: name, folder, what it works on, when it last did something, how mail reaches it. Use it when the user asks who else is there, and before sending, for the exact name.",
     annotations: { readOnlyHint: true, openWorldHint: false },
+    _meta: foundBy("list the other sessions, agents and colleagues that are online"),
     schema: z.strictObject({}),
     async run({ mailbox }) {
       return whoText(mailbox.sessions.online(), mailbox.owner.name);
@@ -51,6 +62,7 @@ export const TOOLS: readonly Tool[] = [
     description:
       "Sends a message to another session: to ask, to answer, to hand over, to warn. It is stored as a file; an offline session finds it when it returns. Do not acknowledge an acknowledgement.",
     annotations: WRITES,
+    _meta: ALWAYS_LOADED,
     schema: z.strictObject({
       to,
       subject,
@@ -72,6 +84,7 @@ export const TOOLS: readonly Tool[] = [
     description:
       "Sends one message to every session: for what all of them must know. For one session use t9_ipc_send, which disturbs nobody else.",
     annotations: WRITES,
+    _meta: foundBy("tell every session, all agents, everybody at once"),
     schema: z.strictObject({
       subject,
       body,
@@ -88,7 +101,9 @@ export const TOOLS: readonly Tool[] = [
     title: "Read unread messages",
     description:
       "Returns this session's unread messages with their bodies and marks exactly those as read. Use it when told of new messages, when starting or resuming work, and again while it says more are left.",
-    annotations: WRITES,
+    // Its only effect is our own record of what it has shown. Plan mode would ask the user before anything else.
+    annotations: { readOnlyHint: true, openWorldHint: false },
+    _meta: ALWAYS_LOADED,
     schema: z.strictObject({
       session_id: z
         .string()
@@ -106,6 +121,7 @@ export const TOOLS: readonly Tool[] = [
     description:
       "Gives this session a name the others can address, and says what it works on. Use it at the start of work, when the work changes, and after resuming a conversation that had a name. Mail to the earlier name still arrives.",
     annotations: { ...WRITES, idempotentHint: true },
+    _meta: foundBy("name or rename this session, say what it works on"),
     schema: z.strictObject({
       name: z
         .string()

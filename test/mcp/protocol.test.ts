@@ -17,7 +17,7 @@ test("there are five tools, each with a title, a description, annotations and a 
   for (const tool of tools) {
     assert.ok(tool.title, tool.name);
     assert.ok((tool.description ?? "").length > 40, tool.name);
-    assert.equal(tool.annotations?.readOnlyHint, tool.name === "t9_ipc_who", tool.name);
+    assert.equal(tool.annotations?.readOnlyHint, ["t9_ipc_unread", "t9_ipc_who"].includes(tool.name), tool.name);
     assert.equal(tool.annotations?.openWorldHint, false, tool.name);
     assert.equal(tool.inputSchema.additionalProperties, false, tool.name);
     assert.equal(tool.outputSchema, undefined, tool.name);
@@ -37,6 +37,17 @@ test("there are five tools, each with a title, a description, annotations and a 
   assert.deepEqual(parameters("t9_ipc_broadcast").required, ["subject"]);
   assert.deepEqual(parameters("t9_ipc_unread"), { all: ["session_id"], required: [] });
   assert.deepEqual(parameters("t9_ipc_set_name"), { all: ["name", "working_on"], required: ["name"] });
+});
+
+test("the tools a woken session needs at once are never left to be searched for; the others can be found", async (t) => {
+  const alpha = await startSession("alpha", { dir: tempDir(t) });
+  const { tools } = await alpha.client.listTools();
+  const always = tools.filter(({ _meta }) => _meta?.["anthropic/alwaysLoad"] === true);
+  assert.deepEqual(always.map(({ name }) => name).sort(), ["t9_ipc_send", "t9_ipc_unread"]);
+  for (const { name, _meta } of tools) {
+    if (!always.some((tool) => tool.name === name))
+      assert.match(String(_meta?.["anthropic/searchHint"]), /\w+ \w+/, name);
+  }
 });
 
 test("answers are plain text: Claude Code would show the model structured content instead", async (t) => {
