@@ -31,6 +31,46 @@ export function statOf(path: string): fs.Stats | undefined {
   }
 }
 
+/** What each data folder was seen on: its device, and where that was mounted. */
+const mounts = new Map<string, { device: number; point: string | undefined }>();
+
+/**
+ * Throws (ENODEV) where the file system that `dir` was last seen on is mounted no longer. An empty local folder
+ * then lies in its place, and what is written there is out of sight as soon as the mount is back. Costs one stat
+ * while nothing changes. A mount inside one file system (a bind mount) is not told from its surroundings.
+ */
+export function checkMounted(dir: string): void {
+  const [device, known] = [deviceOf(dir), mounts.get(dir)];
+  if (known && device === known.device) return;
+  const point = known?.point;
+  if (point && deviceOf(point) === deviceOf(dirname(point)))
+    throw Object.assign(new Error(`nothing is mounted on ${point} any more`), { code: "ENODEV" });
+  mounts.set(dir, { device, point: mountPoint(dir) });
+}
+
+/** The folder on which the file system of `dir` is mounted; undefined for the root's, which cannot go away. */
+export function mountPoint(dir: string): string | undefined {
+  let path = dir;
+  while (path !== dirname(path) && deviceOf(path) === deviceOf(dirname(path))) path = dirname(path);
+  if (path === dirname(path)) return undefined;
+  try {
+    const real = fs.realpathSync(path); // a link into another file system looks like a mount
+    return real === path ? path : mountPoint(real);
+  } catch {
+    return path; // mounted, and dead
+  }
+}
+
+/** The device of a path, or of the nearest folder above that is there. A mount that answers with errors has its own. */
+function deviceOf(path: string): number {
+  try {
+    return fs.statSync(path).dev;
+  } catch (error) {
+    const isAbsent = ["ENOENT", "ENOTDIR", "EACCES"].includes(errorCode(error) ?? "");
+    return isAbsent && path !== dirname(path) ? deviceOf(dirname(path)) : -1;
+  }
+}
+
 /** Makes a folder and those above it. (Node's `recursive` never ends where a parent takes no folders, as /proc.) */
 export function makeFolder(path: string): void {
   if (statOf(path)?.isDirectory()) return;
