@@ -11,6 +11,8 @@ export type Config = Readonly<ReturnType<typeof readConfig>>;
 
 /** The installed package: the folder above `dist/` (and above `src/`). */
 export const PACKAGE_ROOT = resolve(fileURLToPath(import.meta.url), "../..");
+/** The program that Claude Code starts: the built server. */
+export const SERVER = join(PACKAGE_ROOT, "dist", "server.js");
 
 /** Reads the environment, once. A value that cannot be used is named on the log and left out. */
 export function readConfig(env: NodeJS.ProcessEnv, cwd: string, log: Log = logToStderr) {
@@ -36,6 +38,8 @@ export function readConfig(env: NodeJS.ProcessEnv, cwd: string, log: Log = logTo
     sessionId: env.IPC_SESSION_ID || undefined,
     /** The project's folder, absolute. */
     folder: env.CLAUDE_PROJECT_DIR || cwd,
+    /** The folder in which Claude Code keeps the user's settings and its sessions. */
+    claudeDir: env.CLAUDE_CONFIG_DIR || join(homedir(), ".claude"),
     /** What Claude Code tells its servers about the session; undefined under other clients. */
     claudeSession: env.CLAUDE_CODE_SESSION_ID || undefined,
     socket: path && token ? { path, token } : undefined,
