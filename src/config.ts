@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { readFileSync, readlinkSync } from "node:fs";
 import { homedir, hostname } from "node:os";
 import { join, resolve } from "node:path";
@@ -39,7 +40,7 @@ export function readConfig(env: NodeJS.ProcessEnv, cwd: string, log: Log = logTo
     /** The project's folder, absolute. */
     folder: env.CLAUDE_PROJECT_DIR || cwd,
     /** The folder in which Claude Code keeps the user's settings and its sessions. */
-    claudeDir: env.CLAUDE_CONFIG_DIR || join(homedir(), ".claude"),
+    claudeDir: absolute(env.CLAUDE_CONFIG_DIR || "~/.claude"),
     /** What Claude Code tells its servers about the session; undefined under other clients. */
     claudeSession: env.CLAUDE_CODE_SESSION_ID || undefined,
     socket: path && token ? { path, token } : undefined,
@@ -51,7 +52,9 @@ export function readConfig(env: NodeJS.ProcessEnv, cwd: string, log: Log = logTo
     /** Polling interval in ms for folders without change events; undefined: events. */
     poll: pollInterval(env.IPC_POLL, log),
     telegram: botToken && chat ? { token: botToken, chat, api } : undefined,
+    /** This machine, as long as it runs; and its name for people. */
     host: hostIdentity(),
+    hostName: hostname(),
     log,
   };
 }
@@ -76,13 +79,20 @@ function pollInterval(value: string | undefined, log: Log): number | undefined {
   return undefined;
 }
 
-/** What must be equal for a PID to mean the same thing: machine and, on Linux, boot and PID namespace. */
+/**
+ * What must be equal for a PID to mean the same process: machine, boot and, on Linux, PID namespace. The host's name is
+ * not among them where there is anything better, since it changes with the network a laptop is in.
+ */
 function hostIdentity(): string {
+  if (process.platform === "win32") return hostname();
   try {
     const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").slice(0, 8);
-    return `${hostname()}/${boot}/${readlinkSync("/proc/self/ns/pid").replace(/\D/g, "")}`;
+    return `${boot}/${readlinkSync("/proc/self/ns/pid").replace(/\D/g, "")}`;
   } catch {
-    return hostname();
+    // macOS knows the first, FreeBSD the second; one that is unknown costs nothing.
+    const env = { PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
+    const told = spawnSync("sysctl", ["-n", "kern.bootsessionuuid", "kern.hostuuid"], { env, encoding: "utf8" });
+    return /^[\da-f-]{36}$/im.exec(told.stdout ?? "")?.[0] ?? hostname();
   }
 }
 
