@@ -1,0 +1,99 @@
+import { type ExecFileException, execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { reasonOf } from "../files.ts";
+import { BY_TOOL_RESULT } from "./route.ts";
+
+const run = promisify(execFile);
+
+/** `codex queue` takes 50 ms. A machine that is busy with other things gets this long. */
+const TIMEOUT_MS = 10_000;
+/** A queued message that has not been seen to run may have been interrupted by the user. After this long it counts as run. */
+const GIVE_UP_MS = 30 * 60_000;
+
+/** What Codex tells with a tool call. It is all that a server learns of its session. */
+export interface CodexCall {
+  /** The conversation that calls. Codex starts one server for each. */
+  readonly thread: string;
+  /** The user's conversation that this one works for: itself, or another where it is a helper (a sub-agent). */
+  readonly session: string;
+  /** True under `codex exec`, which ends when its turn does. */
+  readonly isExec: boolean;
+  /** When the turn began: ms since 1970. Undefined where Codex does not say. */
+  readonly turnBegan: number | undefined;
+}
+
+/** Reads `_meta` of a tool call (seen in Codex 0.169); undefined where another client calls. */
+export function codexCall(meta: Readonly<Record<string, unknown>> = {}): CodexCall | undefined {
+  const { threadId: thread, sessionId: session } = meta;
+  if (typeof thread !== "string") return undefined;
+  const turn = Object(meta["x-codex-turn-metadata"]) as Record<string, unknown>;
+  const { turn_trigger: trigger, turn_started_at_unix_ms: began } = turn;
+  return {
+    thread,
+    session: typeof session === "string" ? session : thread,
+    isExec: trigger === "exec",
+    turnBegan: typeof began === "number" ? began : undefined,
+  };
+}
+
+/**
+ * Wakes a Codex session with `codex queue`: the text becomes a user message, which begins a turn at once where the
+ * session is idle, else after its turn. Every queued message is a turn of its own, so there is never more than one
+ * that has not run yet: what came since is read in the turn that this one begins.
+ */
+export class CodexQueue {
+  /** How mail reaches the session now. It changes with the first call, and with each attempt to wake. */
+  route: "codex queue" | typeof BY_TOOL_RESULT = "codex queue";
+  readonly #program: string;
+  /** Whom to wake. Undefined before the first call, under `codex exec`, and from a failure until the next call. */
+  #thread: string | undefined;
+  /** When the message was queued that has not run yet: ms since 1970. */
+  #queuedAt: number | undefined;
+
+  /** `program` is the Codex that started this server; it must be the same, since it shares a queue with the session. */
+  constructor(program = "codex") {
+    this.#program = program;
+  }
+
+  /** False while a queued message has not run yet, and where the session cannot be woken at all. */
+  canWake(): boolean {
+    const isWaiting = this.#queuedAt !== undefined && Date.now() - this.#queuedAt < GIVE_UP_MS;
+    return this.#thread !== undefined && !isWaiting;
+  }
+
+  /** Queues a text for the session. Rejects with the reason where Codex did not take it. */
+  async wake(text: string): Promise<void> {
+    this.#queuedAt = Date.now();
+    try {
+      // With "=", a text that begins with "-" is no option.
+      const args = ["queue", `--thread=${this.#thread}`, `--message=${text}`];
+      await run(this.#program, args, { timeout: TIMEOUT_MS, windowsHide: true });
+      this.route = "codex queue";
+    } catch (error) {
+      this.#queuedAt = undefined;
+      this.#thread = undefined;
+      this.route = BY_TOOL_RESULT;
+      throw new Error(reasonFrom(error as ExecFileException));
+    }
+  }
+
+  /**
+   * To be told of each tool call of the session, once the call is answered. The queued message has run when the
+   * session reads its mail in a turn that began after it was queued.
+   */
+  called(tool: string, call: CodexCall): void {
+    if (call.isExec) {
+      this.route = BY_TOOL_RESULT; // It would begin a turn that is cut off at once.
+      return;
+    }
+    this.#thread = call.thread;
+    const { turnBegan = Number.POSITIVE_INFINITY } = call;
+    if (tool === "t9_ipc_unread" && turnBegan >= (this.#queuedAt ?? 0)) this.#queuedAt = undefined;
+  }
+}
+
+/** Codex warns of other things in front of the error, and explains its usage after it. */
+function reasonFrom(error: ExecFileException): string {
+  if (error.killed) return `codex queue did not end within ${TIMEOUT_MS / 1000} s`;
+  return /^error:.*$/im.exec(error.stderr ?? "")?.[0] ?? reasonOf(error);
+}
