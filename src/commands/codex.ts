@@ -1,0 +1,98 @@
+import { existsSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { type Config, readConfig, SERVER } from "../config.ts";
+import { writeWhole } from "../files.ts";
+import { type Print, type Report, run } from "./print.ts";
+
+/** What our server reads. Codex hands on nothing that its entry does not name. */
+const ENV_VARS = "CODEX_HOME IPC_DIR IPC_SESSION_ID IPC_DB_PATH IPC_PUSH IPC_POLL IPC_TG_TOKEN IPC_TG_CHAT IPC_TG_API";
+/** A table of our entry, with the lines up to its last key. What follows (blank lines, comments) belongs to the next. */
+const TABLES =
+  /^[ \t]*\[[ \t]*mcp_servers[ \t]*\.[ \t]*(["']?)t9-ipc\1[ \t]*(\..*)?\].*(?:(?:\r?\n[ \t]*(?:#.*)?)*\r?\n[ \t]*[^\s#[].*)*/gm;
+
+/** Codex's own file, all tables of our entry in it, and the one with the command. */
+function readCodexConfig() {
+  const named = join(process.env.CODEX_HOME || join(homedir(), ".codex"), "config.toml");
+  const path = existsSync(named) ? realpathSync(named) : named; // It may be a link to somebody's dotfiles.
+  const text = existsSync(path) ? readFileSync(path, "utf8") : "";
+  const tables = [...text.matchAll(TABLES)];
+  return { path, text, entry: tables.join("\n"), table: tables.find(([, , subtable]) => !subtable)?.[0] };
+}
+
+/**
+ * Registers this installation with Codex, or takes that back; gives the exit code. `codex mcp add` does not know
+ * `env_vars`, so the text is edited: all else in it stays to the byte. `isAllowed`: Codex never asks before it uses
+ * the tools. Otherwise its own rule stays (Codex 0.169 asks only before tools that destroy or reach the internet).
+ */
+export function setupCodex(command: string, isAllowed: boolean, undo: boolean, print: Print): number {
+  const { path, text, table } = readCodexConfig();
+  const backup = `${path}.t9-ipc-backup`;
+  const isOurs = table?.includes(JSON.stringify(SERVER));
+  if (undo) {
+    if (!isOurs) return print(`${path} has no entry for ${SERVER}: nothing was changed.`);
+    const before = existsSync(backup) ? readFileSync(backup, "utf8") : "";
+    // Where nothing else has changed since, it is as it was to the byte.
+    const rest = text.replace(TABLES, "");
+    const now = rest.trimEnd() === before.replace(TABLES, "").trimEnd() ? before : rest;
+    if (now) writeWhole(path, now);
+    else rmSync(path);
+    return print(`Taken back in ${path}.`);
+  }
+  const names = [...(/^[ \t]*env_vars[ \t]*=([^\]]*)/m.exec(table ?? "")?.[1] ?? "").matchAll(/["'](\w+)["']/g)];
+  const now = withKeys(text, table, {
+    command: JSON.stringify(command),
+    args: JSON.stringify([SERVER]),
+    env_vars: JSON.stringify([...new Set([...names.map(([, name]) => name), ...ENV_VARS.split(" ")])]),
+    ...(isAllowed && { default_tools_approval_mode: '"approve"' }),
+  });
+  if (now === text) return print(`${path} has the entry already: nothing was changed.`);
+  if (!isOurs) writeWhole(backup, text);
+  writeWhole(path, now);
+  const { code, said } = run("codex", "mcp", "get", "t9-ipc");
+  if (code) {
+    writeWhole(path, text);
+    throw new Error(`${path} is as it was, since Codex does not read it with our entry: ${said}`);
+  }
+  print(`Added t9-ipc to ${path}: ${command} ${SERVER}\nAs it was: ${backup}`);
+  return print("Codex sessions started from now on have it.");
+}
+
+/** The text with these values in the table, which is added where there is none. */
+function withKeys(text: string, before: string | undefined, values: Record<string, string>): string {
+  let table = before ?? "[mcp_servers.t9-ipc]";
+  for (const [key, value] of Object.entries(values)) {
+    const found = new RegExp(`^([ \\t]*)${key}[ \\t]*=[ \\t]*(\\[[^\\]]*\\]|.*)`, "m");
+    if (found.test(table)) table = table.replace(found, (_, indent) => `${indent}${key} = ${value}`);
+    else table += `\n${key} = ${value}`;
+  }
+  if (before !== undefined) return text.replace(before, () => table);
+  return `${text}${/(^|\n)$/.test(text) ? "" : "\n"}${text && "\n"}${table}\n`;
+}
+
+/** What `doctor` says of Codex: nothing where it is not used. */
+export function checkCodex(report: Report, config: Config): void {
+  const { path, entry, table } = readCodexConfig();
+  const version = /codex-cli (\S+)/.exec(run("codex", "--version").said)?.[1];
+  if (!version && !table) return;
+  const remedy = "run setup --codex";
+  const isDeaf = run("codex", "queue", "--help").code !== 0 && "without `queue`: its sessions are not woken";
+  report(`Codex ${version ?? ""}`.trim(), version ? isDeaf : "codex is not on PATH", "codex update", "warning");
+  report(path, !table && "no t9-ipc entry", remedy, "warning");
+  if (!table) return;
+  const script = /^[ \t]*args[ \t]*=[^\]]*?"([^"]+\.js)"/m.exec(table)?.[1] ?? SERVER; // else it is npx or the like
+  const isOther = script !== SERVER && `not this installation, ${SERVER}`;
+  report(
+    script,
+    existsSync(script) ? isOther : "there is no such file",
+    remedy,
+    existsSync(script) ? "warning" : "broken",
+  );
+  const lacking = ENV_VARS.split(" ").filter((name) => !table.includes(`"${name}"`));
+  report("what Codex hands on", lacking.length > 0 && `env_vars lacks ${lacking.join(", ")}`, remedy, "warning");
+  const mode = /default_tools_approval_mode[ \t]*=[ \t]*"(prompt|writes)"/.exec(table)?.[1];
+  report("tools in Codex", mode && `its approval mode "${mode}" makes a woken session wait`, remedy, "warning");
+  const own = /\bIPC_DIR["']?[ \t]*=[ \t]*"([^"]*)"/.exec(entry)?.[1];
+  const { dir } = readConfig({ ...process.env, ...(own && { IPC_DIR: own }) }, process.cwd(), () => {});
+  report(`its mail is in ${dir}`, dir !== config.dir && `not in ${config.dir}`, `export IPC_DIR=${dir}`, "warning");
+}
