@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { test } from "node:test";
 import { homeOf, tempDir } from "./support/folder.ts";
@@ -39,4 +39,20 @@ test("the package holds what it needs and nothing else, and works alone in an em
   const session = await startSession("alpha", { dir, command: [process.execPath, server], env: { IPC_DIR: "" } });
   assert.match((await session.call("who")).text, /you are alone/);
   assert.ok(existsSync(join(homeOf(dir), ".t9-ipc", "heartbeats.json")), "its mail is in the home folder");
+});
+
+interface Locked {
+  integrity?: string;
+  resolved?: string;
+  optionalDependencies?: Record<string, string>;
+}
+
+test("the lock file has every package for every platform, and names no registry", () => {
+  const lock: { packages: Record<string, Locked> } = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8"));
+  const { "": own = {}, ...packages } = lock.packages;
+  const wrong = [own, ...Object.values(packages)].flatMap(({ optionalDependencies = {} }) =>
+    Object.keys(optionalDependencies).filter((name) => !packages[`node_modules/${name}`]),
+  );
+  for (const [path, { integrity, resolved }] of Object.entries(packages)) if (!integrity || resolved) wrong.push(path);
+  assert.deepEqual(wrong, []);
 });
