@@ -23,7 +23,7 @@ const pointer = /t9-ipc: (\d+) new messages?, from peer_/;
 const namedTool = /t9-ipc: \d+ new messages?, from peer_.*?(mcp__[\w-]+__t9_ipc_unread)/gs;
 const fiveTools = ["broadcast", "send", "set_name", "unread", "who"];
 
-const found = findClaude({ fetch: process.env.npm_lifecycle_event === "test:claude" });
+const found = findClaude({ fetch: process.env.npm_lifecycle_event === "test:clients" });
 const skip = found.reason ?? false;
 const needsClient = { skip, timeout: 60_000 };
 const needsTerminal = { skip: skip || noTerminal, timeout: 60_000 };

@@ -39,7 +39,7 @@ export function findClaude({ fetch = false }: { fetch?: boolean } = {}): Found {
   if (existsSync(folder) && statSync(folder).uid !== userInfo().uid) return { reason: `${folder} is not ours` };
   const kept = binaryIn(folder);
   if (kept) return { claude: kept };
-  if (!fetch) return { reason: "no claude: set CLAUDE_BIN, put it on PATH, or run `npm run test:claude`" };
+  if (!fetch) return { reason: "no claude: set CLAUDE_BIN, put it on PATH, or run `npm run test:clients`" };
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const args = ["install", "--prefix", folder, "--no-audit", "--no-fund", "@anthropic-ai/claude-code@latest"];
