@@ -2,11 +2,9 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { PACKAGE_ROOT } from "../config.ts";
-import type { Print } from "./cli.ts";
+import { SERVER } from "../config.ts";
+import type { Print } from "./print.ts";
 
-/** What Claude Code starts. */
-export const SERVER = join(PACKAGE_ROOT, "dist", "server.js");
 const MESSAGE = { to: "web", subject: "schema moved", body: "users.id is a uuid now: please adapt the client." };
 
 /** Two servers in a temporary folder, and a message across. Resolves to its time, ms; rejects with what did not come. */

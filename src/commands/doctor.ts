@@ -1,7 +1,8 @@
 import fs from "node:fs";
 import { isAbsolute, join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
-import { type Config, readConfig } from "../config.ts";
+import { type Config, readConfig, SERVER } from "../config.ts";
+import { crossSessionInbound, settingsLayers } from "../delivery/claude-settings.ts";
 import { routeOf } from "../delivery/route.ts";
 import { reasonOf } from "../files.ts";
 import { openCache } from "../mail/cache.ts";
@@ -9,12 +10,11 @@ import { Inbox } from "../mail/inbox.ts";
 import { warnIfShared } from "../mcp/session.ts";
 import { Sessions } from "../sessions/heartbeats.ts";
 import { isMessageName } from "../stamp.ts";
-import type { Print } from "./cli.ts";
-import { demo, SERVER } from "./demo.ts";
-import { readClaudeJson, run, type Servers } from "./setup.ts";
+import { demo } from "./demo.ts";
+import { PLUGIN_RULE, permission, SERVER_RULE } from "./permissions.ts";
+import { type Check, type Print, type Report, run } from "./print.ts";
+import { readClaudeJson, type Servers } from "./setup.ts";
 
-/** Takes one finding: what was looked at; what is wrong, if anything is; what to do then; how bad it is. */
-type Report = (what: string, problem?: string | false, remedy?: string, bad?: "warning" | "broken") => void;
 const COLOURS = { ok: "green", warning: "yellow", broken: "red" } as const;
 
 /** Looks at all that must hold for mail to arrive and prints each finding; gives 1 where something is broken. */
@@ -26,11 +26,14 @@ export async function doctor(config: Config, json: boolean, print: Print): Promi
     const text = `${state.padEnd(8)} ${what}${problem ? `: ${problem}${remedy && `\n         → ${remedy}`}` : ""}`;
     print(json ? { state, what, ...(problem && { problem, remedy }) } : text, COLOURS[state]);
   };
-  for (const check of [program, registration, folder, receiving]) {
+  for (const check of CHECKS) {
     await check(report, config).catch((error) => report("cannot look further", error.message, "mend that first"));
   }
   return code;
 }
+
+/** In the order in which they are made. */
+const CHECKS: readonly Check[] = [program, registration, folder, receiving];
 
 const isFrom = (version: string, least: string): boolean => version.localeCompare(least, "en", { numeric: true }) >= 0;
 
@@ -55,9 +58,12 @@ async function registration(report: Report, config: Config): Promise<void> {
   const { path, json } = readClaudeJson();
   const all: [string, Servers][] = [["", json], ...Object.entries(json.projects ?? {})];
   const found = all.filter(([, { mcpServers }]) => mcpServers?.["t9-ipc"]);
-  const plugins = run("claude", "plugin", "list").said + JSON.stringify(new Sessions(config).online());
-  const none = found.length === 0 && !/t9-ipc@|plugin_t9-ipc/.test(plugins);
-  report(path, none && "no t9-ipc entry, nor the plugin", "run setup");
+  const layers = settingsLayers(config.claudeDir, config.folder);
+  const plugins = layers.flatMap(({ json }) => Object.entries({ ...(json.enabledPlugins as object) }));
+  const hasPlugin =
+    plugins.some(([name, isOn]) => isOn && name.startsWith("t9-ipc@")) ||
+    new Sessions(config).online().some(({ entry }) => entry.tool_prefix?.startsWith(PLUGIN_RULE));
+  report(path, !found.length && !hasPlugin && "no t9-ipc entry, nor the plugin", "run setup");
   for (const [project, { mcpServers }] of found) {
     const { command, args = [], cwd, env } = mcpServers?.["t9-ipc"] ?? {};
     const what = [command, ...args, project && `(in ${project})`].join(" ").trim();
@@ -71,8 +77,26 @@ async function registration(report: Report, config: Config): Promise<void> {
     if (dir !== config.dir)
       report(what, `its mail is in ${dir}, not ${config.dir}`, `export IPC_DIR=${dir}`, "warning");
   }
-  const status = /Status: (.*)/.exec(run("claude", "mcp", "get", "t9-ipc").said)?.[1];
-  if (status) report("Claude Code starts it", !status.includes("Connected") && status, "claude --debug");
+  for (const [isThere, name, rule] of [
+    [found.length > 0, "t9-ipc", SERVER_RULE],
+    [hasPlugin, "plugin:t9-ipc:t9-ipc", PLUGIN_RULE],
+  ] as const) {
+    if (!isThere) continue;
+    const status = /Status: (.*)/.exec(run("claude", "mcp", "get", name).said)?.[1];
+    if (status) report("Claude Code starts it", !status.includes("Connected") && status, "claude --debug");
+    const { what, problem, remedy } = permission(rule, config);
+    report(what, problem, remedy, "warning");
+  }
+  const inbound = crossSessionInbound(layers);
+  const by = layers.find(({ json }) => (json.crossSessionInbound ?? "accept") !== "accept")?.path;
+  const remedy = "take it out there, or install the plugin, whose hook wakes a session instead: setup --plugin";
+  if (by)
+    report(
+      `crossSessionInbound is "${inbound}"`,
+      inbound !== "accept" && `an idle session is not woken by its inbox socket: ${by}`,
+      remedy,
+      "warning",
+    );
 }
 
 async function folder(report: Report, config: Config): Promise<void> {

@@ -6,7 +6,7 @@ import { type Header, inOrder } from "../mail/message.ts";
 import { Watcher } from "../mail/watcher.ts";
 import { isForAll, sameName } from "../sessions/names.ts";
 import { stamp, wallClock } from "../stamp.ts";
-import type { Options, Print } from "./cli.ts";
+import type { Options, Print } from "./print.ts";
 
 const COLOURS = ["cyan", "green", "magenta", "blue", "yellow", "red"] as const;
 
