@@ -1,6 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import fs from "node:fs";
+import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import lockfile from "proper-lockfile";
@@ -20,6 +21,24 @@ export const errorCode = (error: unknown): string | undefined => (error as NodeJ
 export function reasonOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return text.replace(/(, \w+ '|\n).*$/s, "");
+}
+
+/** What a file system says that does not answer: a network mount whose line is down, or that is mounted no longer. */
+const UNREACHABLE = /^(EIO|ENOTCONN|ESTALE|ENODEV|ENXIO|EHOSTDOWN|EHOSTUNREACH|ETIMEDOUT|EREMOTEIO)$/;
+export const isUnreachable = (error: unknown): boolean => UNREACHABLE.test(errorCode(error) ?? "");
+
+/**
+ * Changes whenever the file at this path does, and where another takes its place; "" where there is none. Throws
+ * where the file system does not answer, which does not mean that the file is gone.
+ */
+export function versionOf(path: string): string {
+  try {
+    const { ino, ctimeMs, size } = fs.lstatSync(path);
+    return `${ino}:${ctimeMs}:${size}`;
+  } catch (error) {
+    if (isUnreachable(error)) throw error;
+    return "";
+  }
 }
 
 /** What the system says of a path; undefined where it is not there or not to be seen. */
@@ -82,19 +101,42 @@ export function makeFolder(path: string): void {
   }
 }
 
-/**
- * Writes a file whole or not at all: a dotted temporary beside it, then a rename. Creates the folder where it
- * has gone. Not synced to the platter: safe against a killed process, not against a power cut.
- */
-export function writeWhole(path: string, text: string): void {
-  const temporary = join(dirname(path), `.tmp-${process.pid}-${randomBytes(4).toString("hex")}`);
-  makeFolder(dirname(path));
+/** Writes a dotted temporary file into a folder, which is made where it is missing; gives its path. */
+export function writeTemporary(folder: string, text: string): string {
+  const path = join(folder, `.tmp-${process.pid}-${randomBytes(4).toString("hex")}`);
+  makeFolder(folder);
   try {
-    fs.writeFileSync(temporary, text, { mode: 0o600, flag: "wx" });
+    fs.writeFileSync(path, text, { mode: 0o600, flag: "wx" });
+    return path;
+  } catch (error) {
+    fs.rmSync(path, { force: true });
+    throw error;
+  }
+}
+
+/** Writes a file whole or not at all. A link in its place is replaced, not followed. Not synced: see `syncToDisk`. */
+export function writeWhole(path: string, text: string): void {
+  const temporary = writeTemporary(dirname(path), text);
+  try {
     fs.renameSync(temporary, path);
   } catch (error) {
     fs.rmSync(temporary, { force: true });
     throw error;
+  }
+}
+
+/**
+ * Brings files and folders to the disk, so that they outlast a power cut. Never rejects: a file may have moved on by
+ * now, and some file systems and platforms refuse to sync.
+ */
+export async function syncToDisk(paths: readonly string[]): Promise<void> {
+  for (const path of paths) {
+    try {
+      const handle = await open(path, "r");
+      await handle.sync().finally(() => handle.close());
+    } catch {
+      // It is as safe as before.
+    }
   }
 }
 

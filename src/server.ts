@@ -1,26 +1,36 @@
 #!/usr/bin/env node
+import * as module from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isatty } from "node:tty";
 import { readConfig } from "./config.ts";
-import { Sessions } from "./sessions/heartbeats.ts";
-import { Presence } from "./sessions/presence.ts";
 
 /** The handshake is not answered before the session is on the list, unless that takes longer than this. */
 const JOIN_MS = 500;
 /** The process ends within a second of its client, whatever hangs. */
 const CLOSE_MS = 900;
 
+// From Node 22.8 on: what was compiled at one start need not be at the next.
+(module as { enableCompileCache?: () => void }).enableCompileCache?.();
 // Folders 0700, files 0600, whoever creates them (SQLite, proper-lockfile), whatever the user's umask.
 process.umask(0o077);
 
 const config = readConfig(process.env, process.cwd());
 const args = process.argv.slice(2);
 if (args.length === 0 && !isatty(0)) await serveSession();
+// Hooks run at every turn of every session, so theirs goes without loading the other commands.
+else if (args[0] === "wait" && args.length === 1) process.exit(await (await import("./delivery/wait.ts")).wait(config));
 else process.exitCode = await (await import("./commands/cli.ts")).cli(config, args);
 
 async function serveSession(): Promise<void> {
-  const sessions = new Sessions(config);
-  const presence = new Presence(config, sessions);
+  const { Heartbeats } = await import("./sessions/heartbeats.ts");
+  const { Presence } = await import("./sessions/presence.ts");
+  const { agentAbove } = await import("./sessions/process.ts");
+  const { chooseRoute } = await import("./delivery/route.ts");
+  const { takeStamp } = await import("./stamp.ts");
+  const heartbeats = new Heartbeats(config);
+  const agent = agentAbove();
+  const route = chooseRoute(config, agent);
+  const presence = new Presence(config, heartbeats, { agent, push: route, since: takeStamp(config.dir) });
   let server: { close(): Promise<void> } | undefined;
   let leaving = false;
 
@@ -39,8 +49,9 @@ async function serveSession(): Promise<void> {
   // Nothing that goes wrong beside a tool call ends a session that may have days behind it.
   process.on("unhandledRejection", (reason) => config.log(`unexpected: ${(reason as Error)?.stack ?? reason}`));
 
-  const joined = presence.join();
+  // A Codex session is known only from its first tool call on.
+  const joined = agent?.kind === "codex" ? undefined : presence.join();
   const { serve } = await import("./mcp/server.ts");
   await Promise.race([joined, sleep(JOIN_MS)]);
-  server = await serve(config, sessions, presence, leave);
+  server = await serve(config, heartbeats, presence, route, leave);
 }

@@ -5,13 +5,13 @@ import packageJson from "../../package.json" with { type: "json" };
 import { type Config, SERVER } from "../config.ts";
 import { routeOf } from "../delivery/route.ts";
 import { errorCode, reasonOf } from "../files.ts";
+import { Refusal } from "../mail/draft.ts";
 import { Mailbox } from "../mail/mailbox.ts";
 import { PRIORITIES } from "../mail/message.ts";
-import { Refusal } from "../mail/refusal.ts";
 import { readUnread, sentText, whoText } from "../mcp/answers.ts";
-import { Sessions } from "../sessions/heartbeats.ts";
+import { Heartbeats } from "../sessions/heartbeats.ts";
 import { fit } from "../sessions/names.ts";
-import { askedName } from "../sessions/presence.ts";
+import { askedName } from "../sessions/naming.ts";
 import { type Options, print } from "./print.ts";
 
 /** An option as parseArgs takes it; one with a value also says what the value is called in the help. */
@@ -79,7 +79,17 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       since: { type: "string", value: "TIME", about: "first what came in that time: 10m, 2h, 1d" },
       ...JSON_OPTION,
     },
-    run: async (config, options) => (await import("./watch.ts")).watch(config, options, print),
+    run: async (config, options) => (await import("./history.ts")).watch(config, options, print),
+  },
+  log: {
+    about: "past mail, archive included, newest last; with TEXT, only what holds that",
+    takes: ["TEXT"],
+    options: {
+      with: { type: "string", value: "NAME", about: "only what NAME sent or got" },
+      since: { type: "string", value: "TIME", about: "only what came in that time: 10m, 2h, 1d" },
+      ...JSON_OPTION,
+    },
+    run: async (config, options, [text = ""]) => (await import("./history.ts")).log(config, options, text, print),
   },
   demo: {
     about: "two servers in a temporary folder find each other and talk: what happens when",
@@ -140,20 +150,28 @@ export async function cli(config: Config, [name = "help", ...args]: readonly str
 async function withMailbox(config: Config, work: (mailbox: Mailbox) => Promise<number>): Promise<number> {
   const login = async () => userInfo().username; // throws in containers whose user has no name
   const name = askedName(config) ?? fit(await login().catch(() => `user-${process.getuid?.()}`));
-  const mailbox = new Mailbox(config, new Sessions(config), { name, names: [name] }, "");
+  const mailbox = new Mailbox(config, new Heartbeats(config), { name, names: [name] }, undefined);
   return work(mailbox).finally(() => mailbox.close());
 }
 
-async function who(config: Config, { json }: Options): Promise<number> {
-  const online = new Sessions(config).online();
-  if (!json) return print(whoText(online, undefined));
-  return print(online.map(({ name, entry }) => ({ name, ...entry, reached_by: routeOf(entry) })));
+function who(config: Config, { json }: Options): Promise<number> {
+  return withMailbox(config, async (mailbox) => {
+    if (!json) return print(await whoText(mailbox, config, undefined));
+    return print(mailbox.online().map(({ name, entry }) => ({ name, ...entry, reached_by: routeOf(entry) })));
+  });
 }
 
 function unread(config: Config, { json }: Options, [name]: readonly string[]): Promise<number> {
   return withMailbox(config, async (mailbox) => {
-    const { text, shown } = await readUnread(mailbox, config, name, Number.POSITIVE_INFINITY);
-    return print(json ? shown.map((header) => ({ ...header, body: mailbox.inbox.body(header) })) : text);
+    await mailbox.inbox.reconcile();
+    await mailbox.inbox.settled(); // where no server runs, nobody else adopts what was written by hand
+    const { text, shown, markRead } = await readUnread(mailbox, name, Number.POSITIVE_INFINITY);
+    markRead();
+    return print(
+      json
+        ? shown.map(({ file }) => ({ ...mailbox.inbox.read(file)?.header, body: mailbox.inbox.read(file)?.body }))
+        : text,
+    );
   });
 }
 
@@ -163,9 +181,8 @@ async function send(config: Config, options: Options, [to = "", subject = "", te
   const body = text === "-" ? (await readAll(process.stdin)).replace(/\r?\n$/, "") : text;
   const allowUnknown = options["allow-unknown"] === true;
   return withMailbox(config, async (mailbox) => {
-    await mailbox.inbox.reconcile();
     const sent = await mailbox.send({ to, subject, body, priority, escalate: false, allowUnknown });
-    mailbox.appear(); // so that it can be answered
+    await mailbox.appear(); // so that it can be answered
     return print(sentText(sent));
   });
 }

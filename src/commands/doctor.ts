@@ -6,10 +6,10 @@ import { crossSessionInbound, settingsLayers } from "../delivery/claude-settings
 import { routeOf } from "../delivery/route.ts";
 import { reasonOf } from "../files.ts";
 import { openCache } from "../mail/cache.ts";
-import { Inbox } from "../mail/inbox.ts";
+import { Inbox, readMessage } from "../mail/inbox.ts";
+import { isMessageName } from "../mail/message.ts";
 import { warnIfShared } from "../mcp/session.ts";
-import { Sessions } from "../sessions/heartbeats.ts";
-import { isMessageName } from "../stamp.ts";
+import { Heartbeats } from "../sessions/heartbeats.ts";
 import { demo } from "./demo.ts";
 import { PLUGIN_RULE, permission, SERVER_RULE } from "./permissions.ts";
 import { type Check, type Print, type Report, run } from "./print.ts";
@@ -62,7 +62,7 @@ async function registration(report: Report, config: Config): Promise<void> {
   const plugins = layers.flatMap(({ json }) => Object.entries({ ...(json.enabledPlugins as object) }));
   const hasPlugin =
     plugins.some(([name, isOn]) => isOn && name.startsWith("t9-ipc@")) ||
-    new Sessions(config).online().some(({ entry }) => entry.tool_prefix?.startsWith(PLUGIN_RULE));
+    new Heartbeats(config).online().some(({ entry }) => entry.tool_prefix?.startsWith(PLUGIN_RULE));
   report(path, !found.length && !hasPlugin && "no t9-ipc entry, nor the plugin", "run setup");
   for (const [project, { mcpServers }] of found) {
     const { command, args = [], cwd, env } = mcpServers?.["t9-ipc"] ?? {};
@@ -118,10 +118,10 @@ async function folder(report: Report, config: Config): Promise<void> {
     const age = Date.now() - (stat(lock)?.mtimeMs ?? Date.now()); // a living holder touches it every 2.5 s
     if (age > 10_000) report(lock, "its holder was killed", "the next writer takes it over; else: rmdir", "warning");
   }
-  report(`${mail.headers.size} messages in the inbox`);
-  for (const file of fs.readdirSync(inbox).filter((name) => isMessageName(name) && !mail.headers.has(name))) {
+  report(`${mail.files.size} messages in the inbox`);
+  for (const file of fs.readdirSync(inbox).filter(isMessageName)) {
     try {
-      mail.body({ file } as never);
+      readMessage(join(inbox, file), file);
     } catch (error) {
       report(`inbox/${file}`, reasonOf(error), "nobody gets it: mend it, or move it away", "warning");
     }
@@ -130,7 +130,7 @@ async function folder(report: Report, config: Config): Promise<void> {
 }
 
 async function receiving(report: Report, config: Config): Promise<void> {
-  for (const { name, entry } of new Sessions(config).online()) {
+  for (const { name, entry } of new Heartbeats(config).online()) {
     const sleeps = routeOf(entry).startsWith("on its") && "an idle session is not woken";
     report(`${name}: mail reaches it: ${routeOf(entry)}`, sleeps, "install the plugin: its hook wakes it", "warning");
   }

@@ -1,7 +1,7 @@
 import { type ExecFileException, execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { reasonOf } from "../files.ts";
-import { BY_TOOL_RESULT } from "./route.ts";
+import type { Waker } from "./route.ts";
 
 const run = promisify(execFile);
 
@@ -41,14 +41,14 @@ export function codexCall(meta: Readonly<Record<string, unknown>> = {}): CodexCa
  * session is idle, else after its turn. Every queued message is a turn of its own, so there is never more than one
  * that has not run yet: what came since is read in the turn that this one begins.
  */
-export class CodexQueue {
-  /** How mail reaches the session now. It changes with the first call, and with each attempt to wake. */
-  route: "codex queue" | typeof BY_TOOL_RESULT = "codex queue";
+export class CodexQueue implements Waker {
+  readonly route = "codex queue";
   readonly #program: string;
   /** Whom to wake. Undefined before the first call, under `codex exec`, and from a failure until the next call. */
   #thread: string | undefined;
   /** When the message was queued that has not run yet: ms since 1970. */
   #queuedAt: number | undefined;
+  #problem: string | undefined;
 
   /** `program` is the Codex that started this server; it must be the same, since it shares a queue with the session. */
   constructor(program = "codex") {
@@ -68,27 +68,27 @@ export class CodexQueue {
       // With "=", a text that begins with "-" is no option.
       const args = ["queue", `--thread=${this.#thread}`, `--message=${text}`];
       await run(this.#program, args, { timeout: TIMEOUT_MS, windowsHide: true });
-      this.route = "codex queue";
     } catch (error) {
       this.#queuedAt = undefined;
       this.#thread = undefined;
-      this.route = BY_TOOL_RESULT;
+      this.#problem = "codex queue failed";
       throw new Error(reasonFrom(error as ExecFileException));
     }
   }
 
-  /**
-   * To be told of each tool call of the session, once the call is answered. The queued message has run when the
-   * session reads its mail in a turn that began after it was queued.
-   */
-  called(tool: string, call: CodexCall): void {
-    if (call.isExec) {
-      this.route = BY_TOOL_RESULT; // It would begin a turn that is cut off at once.
-      return;
-    }
-    this.#thread = call.thread;
+  /** The queued message has run when the session reads its mail in a turn that began after it was queued. */
+  called(tool: string, meta: Readonly<Record<string, unknown>>): void {
+    const call = codexCall(meta);
+    if (!call) return;
+    // A message queued for it would begin a turn that is cut off at once.
+    this.#problem = call.isExec ? "codex exec ends with its turn" : undefined;
+    this.#thread = call.isExec ? undefined : call.thread;
     const { turnBegan = Number.POSITIVE_INFINITY } = call;
     if (tool === "t9_ipc_unread" && turnBegan >= (this.#queuedAt ?? 0)) this.#queuedAt = undefined;
+  }
+
+  problem(): string | undefined {
+    return this.#problem;
   }
 }
 

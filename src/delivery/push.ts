@@ -4,15 +4,25 @@ import { reasonOf } from "../files.ts";
 import type { Mailbox } from "../mail/mailbox.ts";
 import { type Header, inOrder, shownBody } from "../mail/message.ts";
 import type { Presence } from "../sessions/presence.ts";
-import { clean, pointer, post, REMIND_MS } from "./pointer.ts";
-import { BY_TOOL_RESULT, type Route } from "./route.ts";
+import { stampIn } from "../stamp.ts";
+import { clean, pointer, REMIND_MS } from "./pointer.ts";
+import { BY_TOOL_RESULT, type Route, type Waker } from "./route.ts";
 
-/** Posts to the inbox socket come no closer than this: Claude Code drops what comes faster. */
-const POST_EVERY_MS = 2000;
+/** Pointers come no closer than this: Claude Code drops what comes faster. */
+const WAKE_EVERY_MS = 2000;
 /** The first waits until the client has our tools, without which the session could not read; no longer than this. */
 const READY_MS = 5000;
 
 export type ChannelMessage = { content: string; meta: Record<string, string> };
+
+/** What is known of a pushed, unread message. Mail of low priority is never pushed, but is told of like the rest. */
+interface Told {
+  readonly header: Header;
+  /** When something last showed it to the session, as far as we know: ms, by performance.now. */
+  shownAt?: number;
+  /** It was pointed to a second time. There is no third. */
+  isReminded?: true;
+}
 
 /** Tells the client of each unread message once, in order; says which ones it knows to have been shown. */
 export class Pusher {
@@ -21,151 +31,184 @@ export class Pusher {
   readonly #presence: Presence;
   readonly #notify: (message: ChannelMessage) => Promise<void>;
   readonly #route: Route;
-  readonly #waiting = new Set<Header>();
-  /** Pushed and unread, and when (ms) to point to it: Infinity where that was done twice. */
-  readonly #pushed = new Map<Header, number>();
-  /** From the start, until `start`. */
-  #pumping = true;
-  #lastPost = "";
-  /** From when (ms) the next post may go. */
-  #nextPost = performance.now() + READY_MS;
-  #postTimer: NodeJS.Timeout | undefined;
-  #closed = false;
+  readonly #waker: Waker | undefined;
+  /** Files that may be this session's unread mail and were not looked at yet. */
+  readonly #waiting = new Set<string>();
+  readonly #told = new Map<string, Told>();
+  /** Nothing is pushed before the first listing is complete, so that the order is kept. */
+  #state: "starting" | "resting" | "pushing" | "closed" = "starting";
+  /** The names that all mail was taken up for; "" while this server does not serve its session. */
+  #served = "";
+  #lastPointer = "";
+  /** From when (ms) the next pointer may go. */
+  #nextWake = performance.now() + READY_MS;
+  #wakeTimer: NodeJS.Timeout | undefined;
 
+  /** `notify` writes a channel notification; `waker` is the path beside it, where there is one. */
   constructor(
     config: Config,
     mailbox: Mailbox,
     presence: Presence,
     notify: (message: ChannelMessage) => Promise<void>,
+    route: Route,
+    waker: Waker | undefined,
   ) {
     this.#config = config;
     this.#mailbox = mailbox;
     this.#presence = presence;
     this.#notify = notify;
-    this.#route = presence.push;
-    mailbox.inbox.onMessage = (header) => this.add(header);
+    this.#route = route;
+    this.#waker = waker;
+    mailbox.inbox.onMessage = (file) => this.add(file);
   }
 
-  /** Takes up a message if it is this session's unread mail and was not pushed yet. */
-  add(header: Header): void {
-    if (this.#pushed.has(header) || !this.#mailbox.isUnread(header)) return;
-    this.#waiting.add(header);
-    if (!this.#pumping) void this.#pump();
+  /** Takes up a message file that appeared. What its name shows to be others' mail is not read. */
+  add(file: string): void {
+    if (this.#told.has(file) || !this.#mailbox.mayBeUnread(file)) return;
+    this.#waiting.add(file);
+    if (this.#state === "resting") void this.#pump();
   }
 
   /** Pushes from now on: what was there at the start is known, and is put in order with what came since. */
   start(): void {
-    void this.#pump();
-  }
-
-  /** Takes up all there is: after a name was taken, or when this server serves its session again. */
-  addAll(): void {
-    for (const header of this.#mailbox.inbox.headers.values()) this.add(header);
+    if (this.#state === "starting") void this.#pump();
   }
 
   async #pump(): Promise<void> {
-    this.#pumping = true;
-    await nextTurn(); // what came together is put in order
+    this.#state = "pushing";
     this.#presence.check();
-    while (this.#waiting.size > 0) {
-      const batch = [...this.#waiting].sort(inOrder);
+    do {
+      await nextTurn(); // what came together is put in order; what we sent ourselves is marked by now
+      const batch = [...this.#waiting].sort();
       this.#waiting.clear();
-      for (const header of batch) {
-        await this.#push(header);
+      for (const file of batch) {
+        await this.#push(file);
         await nextTurn(); // lets other work through
       }
-      this.#schedulePost();
-    }
-    this.#pumping = false;
+      this.#scheduleWake();
+    } while (this.#waiting.size > 0);
+    if (this.#state === "pushing") this.#state = "resting";
   }
 
-  async #push(header: Header): Promise<void> {
-    const { quiet, tookOver, since } = this.#presence;
-    // Quiet: `addAll` finds it again.
-    if (quiet || this.#closed || this.#pushed.has(header) || !this.#mailbox.isUnread(header)) return;
-    const before = tookOver && header.at < since; // pushed to the same client by the server before us
-    const isShown = this.#route === "channel" || (this.#route === "inbox socket" && before);
-    this.#pushed.set(header, isShown ? performance.now() + REMIND_MS : 0);
-    if (before) return;
+  async #push(file: string): Promise<void> {
+    const { state, tookOver, since } = this.#presence;
+    if (this.#state === "closed" || this.#told.has(file)) return;
+    if (state !== "serving") {
+      this.#served = ""; // mail waits: `tick` finds it again
+      return;
+    }
+    const header = this.#mailbox.unreadHeader(file);
+    if (!header) return;
+    const told: Told = { header };
+    this.#told.set(file, told);
+    if (header.priority === "low") return;
+    const wasPushedBefore = tookOver && stampIn(file) < since; // to the same client, by the server before us
+    const isShown = this.#route === "channel" || (this.#waker !== undefined && wasPushedBefore);
+    if (isShown) told.shownAt = performance.now();
+    if (wasPushedBefore) return;
     try {
-      await this.#notify(channelMessage(header, this.#mailbox.inbox.body(header)));
+      const message = this.#mailbox.inbox.read(file);
+      if (message) await this.#notify(channelMessage(message.header, message.body));
     } catch (error) {
-      this.#config.log(`inbox/${header.file} not pushed: ${reasonOf(error)}`);
+      this.#config.log(`inbox/${file} not pushed: ${reasonOf(error)}`);
     }
   }
 
-  /** Points to unread mail that no push is known to have shown, or long ago; "" where there is none. */
+  /** Points to unread mail that nothing is known to have shown, or long ago; "" where there is none. */
   notice(): string {
-    const unshown = this.#unread((at) => at <= performance.now() || at === Infinity);
-    return unshown.length > 0 && !this.#presence.quiet ? pointer(unshown, this.#config.toolPrefix) : "";
+    const now = performance.now();
+    const unshown = this.#unread().filter(
+      ({ shownAt, isReminded }) => shownAt === undefined || isReminded || now - shownAt >= REMIND_MS,
+    );
+    if (unshown.length === 0 || this.#presence.state === "superseded") return "";
+    return pointer(inSendingOrder(unshown), this.#config.toolPrefix);
   }
 
-  #unread(when: (at: number) => boolean): Header[] {
-    const { headers } = this.#mailbox.inbox;
-    for (const header of this.#pushed.keys()) {
-      if (headers.get(header.file) !== header || !this.#mailbox.isUnread(header)) this.#pushed.delete(header);
-    }
-    return [...this.#pushed].flatMap(([header, at]) => (when(at) ? header : [])).sort(inOrder);
+  /** What was told and is still unread. The rest is forgotten here, so that nothing grows with the days. */
+  #unread(): Told[] {
+    for (const file of this.#told.keys()) if (!this.#mailbox.unreadHeader(file)) this.#told.delete(file);
+    return [...this.#told.values()];
   }
 
-  #due(): Header[] {
-    return this.#unread((at) => at <= performance.now());
+  /** What to wake the session for. */
+  #due(): Told[] {
+    const now = performance.now();
+    const isDue = ({ shownAt, isReminded }: Told): boolean =>
+      shownAt === undefined || (!isReminded && now - shownAt >= REMIND_MS);
+    return this.#unread().filter((told) => told.header.priority !== "low" && isDue(told));
   }
 
-  /** Points to new mail on the socket: at once for the first, then every 2 s while more keeps coming. */
-  #schedulePost(): void {
-    if (this.#route !== "inbox socket" || this.#postTimer || this.#closed) return;
-    const wait = Math.max(0, this.#nextPost - performance.now());
-    this.#postTimer = setTimeout(() => void this.#post(), wait).unref();
+  /** Points to new mail: at once for the first, then every 2 s while more keeps coming. */
+  #scheduleWake(): void {
+    if (!this.#waker || this.#wakeTimer || this.#state === "closed") return;
+    const wait = Math.max(0, this.#nextWake - performance.now());
+    this.#wakeTimer = setTimeout(() => void this.#wake(), wait).unref();
   }
 
   /** The client asks for our tools: from now on it can read what it is pointed to. */
   ready(): void {
-    if (this.#lastPost) return;
-    this.#nextPost = 0;
-    clearTimeout(this.#postTimer);
-    this.#postTimer = undefined;
-    this.#schedulePost();
+    if (this.#lastPointer) return;
+    this.#nextWake = 0;
+    clearTimeout(this.#wakeTimer);
+    this.#wakeTimer = undefined;
+    this.#scheduleWake();
   }
 
-  async #post(): Promise<void> {
+  async #wake(): Promise<void> {
     const due = this.#due();
-    const { socket, toolPrefix, log } = this.#config;
-    if (due.length > 0 && !this.#presence.quiet && socket) {
-      const now = performance.now();
-      this.#nextPost = now + POST_EVERY_MS;
-      const text = pointer(due, toolPrefix);
-      // A repeat within a short time would be dropped.
-      this.#lastPost = text === this.#lastPost ? `${text} (${new Date().toISOString().slice(11, 19)})` : text;
-      let reached = this.#route;
-      try {
-        await post(socket, this.#lastPost);
-        for (const header of due) this.#pushed.set(header, this.#pushed.get(header) ? Infinity : now + REMIND_MS);
-      } catch (error) {
-        log(`inbox socket: ${reasonOf(error)}; mail is told on tool results`);
-        reached = BY_TOOL_RESULT;
-      }
-      if (this.#presence.push !== reached) this.#presence.beatSoon();
-      this.#presence.push = reached;
+    const waker = this.#waker;
+    if (waker && due.length > 0 && this.#presence.state === "serving") {
+      if (waker.canWake()) await this.#point(waker, due);
+      this.#tellRoute(waker);
     }
-    this.#postTimer = undefined;
+    this.#wakeTimer = undefined;
   }
 
-  /** Called now and then: points to mail that came during the last post, or that stayed unread. */
+  async #point(waker: Waker, due: readonly Told[]): Promise<void> {
+    const now = performance.now();
+    this.#nextWake = now + WAKE_EVERY_MS;
+    const text = pointer(inSendingOrder(due), this.#config.toolPrefix);
+    // A repeat within a short time would be dropped.
+    this.#lastPointer = text === this.#lastPointer ? `${text} (${new Date().toISOString().slice(11, 19)})` : text;
+    try {
+      await waker.wake(this.#lastPointer);
+      for (const told of due) {
+        if (told.shownAt !== undefined) told.isReminded = true;
+        told.shownAt = now;
+      }
+    } catch (error) {
+      this.#config.log(`${waker.route}: ${reasonOf(error)}; mail is told on tool results`);
+    }
+  }
+
+  #tellRoute(waker: Waker): void {
+    const problem = waker.problem();
+    this.#presence.reachedBy(problem === undefined ? waker.route : BY_TOOL_RESULT, problem);
+  }
+
+  /** Called now and then, and after a name was taken: takes up what was not this session's to push before. */
   tick(): void {
-    if (this.#route === "inbox socket" && this.#due().length > 0) this.#schedulePost();
+    const { state, names } = this.#presence;
+    const served = state === "serving" ? names.join() : "";
+    if (served !== this.#served) for (const file of this.#mailbox.inbox.files) this.add(file);
+    this.#served = served;
+    if (!this.#waker) return void this.#unread();
+    if (this.#due().length > 0) this.#scheduleWake();
+    if (this.#presence.state === "serving") this.#tellRoute(this.#waker);
   }
 
   close(): void {
-    this.#closed = true;
-    clearTimeout(this.#postTimer);
+    this.#state = "closed";
+    clearTimeout(this.#wakeTimer);
   }
 }
 
-/** The notification for a message: the body as content, the header as attributes (FACTS: strings, safe in a tag). */
+const inSendingOrder = (all: readonly Told[]): Header[] => all.map(({ header }) => header).sort(inOrder);
+
+/** The notification for a message: the body as content, the header as attributes (strings that are safe in a tag). */
 function channelMessage(header: Header, body: string): ChannelMessage {
-  const { from, to, subject, priority, type, created, file } = header;
-  const meta = { from, to, subject, priority, type, created, filename: file };
+  const { from, to, subject, priority, type, created, reply_to, file } = header;
+  const meta = { from, to, subject, priority, type, created, ...(reply_to && { reply_to }), filename: file };
   return {
     // A body must not close its tag, nor open another.
     content: (shownBody(body, file) || subject).replace(/<(?=\s*\/?\s*channel)/gi, "&lt;"),

@@ -3,11 +3,9 @@ import { text as readAll } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config.ts";
 import { reasonOf } from "../files.ts";
-import { Mailbox } from "../mail/mailbox.ts";
-import { inOrder } from "../mail/message.ts";
-import { Watcher } from "../mail/watcher.ts";
-import { type Entry, namesOf, type Session, Sessions } from "../sessions/heartbeats.ts";
-import { isRunning } from "../sessions/process.ts";
+import { type Entry, Heartbeats, namesOf, type Session } from "../sessions/heartbeats.ts";
+import { inspect, isRunning, isSame } from "../sessions/process.ts";
+import { isAhead, type Stamp, stampIn } from "../stamp.ts";
 import { pointer, REMIND_MS } from "./pointer.ts";
 import { BY_TOOL_RESULT } from "./route.ts";
 
@@ -19,55 +17,70 @@ const COALESCE_MS = 100;
 /**
  * The hook's command, `t9-ipc wait`: waits for unread mail of the Claude Code session that started it. Resolves
  * to the exit code: 2 with the pointer on stderr, which wakes the session; 0 where something else serves the
- * session, another hook waits already, or the session is over.
+ * session, another hook waits already, or the session is over; 1 after an error. The caller ends the process.
  */
 export async function wait(config: Config, env: NodeJS.ProcessEnv = process.env): Promise<number> {
-  const input = await hookInput();
-  // `claude -p` does not end before its hooks do.
-  if (env.CLAUDE_CODE_SESSION_ATTENDED === "0") return 0;
-  const sessions = new Sessions(config);
-  const conversation = input.session_id ?? config.claudeSession;
-  const find = (): Session | undefined => {
-    const here = sessions.online().filter(({ entry }) => entry.host === config.host);
-    return (
-      here.find(({ entry }) => entry.claude_pid === Number(env.CLAUDE_PID)) ??
-      here.find(({ entry }) => conversation !== undefined && entry.claude_session === conversation)
-    );
-  };
-  // A server that is gone at a Stop is not coming back.
-  const deadline = performance.now() + (input.hook_event_name === "SessionStart" ? SERVER_STARTS_MS : 0);
-  while (!find() && performance.now() < deadline) await sleep(COALESCE_MS);
-  const first = find();
-  if (!first) return 0;
-  let { pid } = first.entry;
+  try {
+    const input = await hookInput();
+    // `claude -p` does not end before its hooks do.
+    if (env.CLAUDE_CODE_SESSION_ATTENDED === "0") return 0;
+    const heartbeats = new Heartbeats(config);
+    const conversation = input.session_id ?? config.claudeSession;
+    const find = (): Session | undefined =>
+      heartbeats.find((entry) => entry.claude_pid === Number(env.CLAUDE_PID)) ??
+      heartbeats.find((entry) => conversation !== undefined && entry.claude_session === conversation);
+    // A server that is gone at a Stop is not coming back.
+    const deadline = performance.now() + (input.hook_event_name === "SessionStart" ? SERVER_STARTS_MS : 0);
+    while (!find() && performance.now() < deadline) await sleep(COALESCE_MS);
+    const session = find();
+    if (!session || !isNeeded(session)) return 0;
+    return await waitFor(session, config, heartbeats, find);
+  } catch (error) {
+    config.log(`wait: ${reasonOf(error)}`);
+    return 1;
+  }
+}
 
+/** Is there no other path to this session, and no other hook that waits for it? */
+function isNeeded({ entry: { push, hook } }: Session): boolean {
+  return push === BY_TOOL_RESULT && !(hook && hook.pid !== process.pid && isSame(hook));
+}
+
+async function waitFor(first: Session, config: Config, heartbeats: Heartbeats, find: () => Session | undefined) {
+  // Most hooks are not needed and never load this.
+  const [{ Mailbox }, { Watcher }] = await Promise.all([import("../mail/mailbox.ts"), import("../mail/watcher.ts")]);
   const owner = { name: first.name, names: namesOf(first) };
-  const mailbox = new Mailbox(config, sessions, owner, first.entry.since ?? "");
+  const mailbox = new Mailbox(config, heartbeats, owner, first.entry.since as Stamp | undefined);
   const hints = new EventEmitter();
   mailbox.inbox.onMessage = () => hints.emit("look");
-  const watcher = new Watcher(config, mailbox.inbox, () => hints.emit("look"));
+  new Watcher(config, mailbox.inbox, () => hints.emit("look"));
+  let { pid } = first.entry;
 
   /** The exit code, once it is known. */
   const look = async (): Promise<number | undefined> => {
     const session = find();
     // An entry may be missing for a moment (the folder was deleted) while its server lives.
     if (!session) return isRunning(pid) ? undefined : 0;
+    if (!isNeeded(session)) return 0;
     pid = session.entry.pid;
     Object.assign(owner, { name: session.name, names: namesOf(session) });
-    const { push, waiter, pointed, tool_prefix = "" } = session.entry;
-    const another = waiter !== undefined && waiter !== process.pid && isRunning(waiter);
-    if (push !== BY_TOOL_RESULT || another) return 0;
+    const { hook, pointed, tool_prefix = "" } = session.entry;
     mailbox.refresh();
-    const unread = [...mailbox.inbox.headers.values()].filter((header) => mailbox.isUnread(header)).sort(inOrder);
+    const unread = [...mailbox.inbox.files].sort().flatMap((file) => mailbox.unreadHeader(file) ?? []);
     const { last = "", remind = Number.POSITIVE_INFINITY } = pointed ?? {};
-    const due = Date.now() >= remind ? unread : unread.filter(({ at }) => at > last);
-    const newest = due.at(-1)?.at;
-    if (newest === undefined) {
-      if (waiter !== process.pid) await enter(sessions, owner.name, { waiter: process.pid });
+    // A stamp far ahead of every clock would be new at every Stop.
+    const isNew = (file: string): boolean => stampIn(file) > last && !isAhead(stampIn(file));
+    const due = unread.filter(({ file, priority }) => priority !== "low" && (Date.now() >= remind || isNew(file)));
+    const newest = due.map(({ file }) => stampIn(file)).findLast((stamp) => !isAhead(stamp)) ?? last;
+    if (due.length === 0) {
+      const started = inspect([process.pid]).get(process.pid)?.started;
+      const self = { pid: process.pid, ...(started !== undefined && { started }) };
+      if (hook?.pid !== self.pid) await enter(heartbeats, owner.name, { hook: self });
       return undefined;
     }
     const shown = newest > last ? { last: newest, remind: Date.now() + REMIND_MS } : { last };
-    await enter(sessions, owner.name, { pointed: shown });
+    // Where that cannot be noted, the session would be woken for the same mail at every Stop: then it is not.
+    if (!(await enter(heartbeats, owner.name, { pointed: shown }))) return 1;
     process.stderr.write(`${pointer(due, tool_prefix)}\n`);
     return 2;
   };
@@ -79,7 +92,6 @@ export async function wait(config: Config, env: NodeJS.ProcessEnv = process.env)
     await sleep(COALESCE_MS);
     code = await look();
   }
-  await Promise.all([watcher.close(), mailbox.close()]);
   return code;
 }
 
@@ -92,8 +104,8 @@ async function hookInput(): Promise<{ session_id?: string; hook_event_name?: str
 }
 
 /** Writes into a session's entry in heartbeats.json; its server keeps what it finds there. */
-function enter(sessions: Sessions, name: string, fields: Partial<Entry>): Promise<boolean> {
-  return sessions.update((entries) => {
+function enter(heartbeats: Heartbeats, name: string, fields: Partial<Entry>): Promise<boolean> {
+  return heartbeats.update((entries) => {
     const entry = entries.get(name);
     if (entry) Object.assign(entry, fields);
     return entry !== undefined;

@@ -1,24 +1,32 @@
+import { lstatSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
 import type Database from "better-sqlite3";
 import type { Log } from "../config.ts";
-import { errorCode, makeFolder, reasonOf, statOf } from "../files.ts";
+import { errorCode, makeFolder, reasonOf, versionOf } from "../files.ts";
 import type { Header } from "./message.ts";
 
 /** How long a statement waits for another server's write; it blocks the whole process, so: briefly. */
 const BUSY_MS = 100;
+/** One transaction writes no more rows than this: it blocks the process too. The rest goes with the next. */
+const MAX_ROWS = 500;
 /** Named for what it holds: other tables in the same file are not ours. The number changes with the columns. */
-const TABLE = "t9_headers_1";
-const COLUMNS = ["file", "from", "to", "type", "subject", "priority", "created", "at", "came"];
+const TABLE = "t9_headers_2";
+const COLUMNS = ["file", "from", "to", "type", "subject", "priority", "created", "reply_to"];
 
 /**
- * Headers on disk, so that a start need not parse every file: of those we named, which are never edited. Never
- * trusted over the files, never needed.
+ * Headers on disk, so that a long inbox need not be parsed again after each start. Never trusted over the files,
+ * never needed.
  */
 export interface Cache {
-  load(): Header[];
-  /** Brings the rows up to date, in one transaction. "busy": another server is writing; "gone": the file was deleted. */
-  save(changes: ReadonlyMap<string, Header | undefined>): "saved" | "busy" | "gone";
+  get(file: string): Header | undefined;
+  /** The file names that have a row. */
+  files(): string[];
+  /**
+   * Brings rows up to date, in one transaction, and takes them out of `changes`. "busy": another server is
+   * writing; "gone": the database was deleted. Nothing is taken out then.
+   */
+  save(changes: Map<string, Header | undefined>): "saved" | "busy" | "gone";
   close(): void;
 }
 
@@ -30,40 +38,51 @@ export function openCache(path: string, log: Log): Cache | undefined {
   try {
     const Sqlite = createRequire(import.meta.url)("better-sqlite3") as typeof Database;
     makeFolder(dirname(path));
-    if (statOf(path)?.isFile() === false) throw new Error("it is not a regular file");
+    // SQLite would follow a link and write into its target.
+    if (versionOf(path) !== "" && !lstatSync(path).isFile()) throw new Error("it is not a regular file");
     db = new Sqlite(path, { timeout: BUSY_MS });
     db.pragma("synchronous = OFF"); // what a power cut takes away is parsed again
     const names = COLUMNS.map((column) => `"${column}"`).join(", ");
     db.exec(`CREATE TABLE IF NOT EXISTS ${TABLE} (${names}, PRIMARY KEY (file)) WITHOUT ROWID`);
-    const select = db.prepare(`SELECT ${names} FROM ${TABLE} ORDER BY file DESC`); // newest first: see Inbox.#accept
+    const list = db.prepare(`SELECT file FROM ${TABLE}`).pluck();
+    const select = db.prepare(`SELECT ${names} FROM ${TABLE} WHERE file = ?`);
     const insert = db.prepare(`INSERT OR REPLACE INTO ${TABLE} (${names}) VALUES (@${COLUMNS.join(", @")})`);
     const remove = db.prepare(`DELETE FROM ${TABLE} WHERE file = ?`);
-    const write = db.transaction((changes: ReadonlyMap<string, Header | undefined>) => {
+    const write = db.transaction((changes: [string, Header | undefined][]) => {
       for (const [file, header] of changes) {
-        if (!header) remove.run(file);
-        else if (header.mtime === undefined) insert.run(header);
+        if (header) insert.run(header);
+        else remove.run(file);
       }
     });
     return {
-      load() {
+      get(file) {
         try {
           // SQLite reads what a torn file lacks as NULL.
-          const rows = select.all() as Header[];
-          return rows.filter((row) => Object.values(row).every((value) => typeof value === "string"));
+          const row = select.get(file) as Header | undefined;
+          return row && Object.values(row).every((value) => typeof value === "string") ? row : undefined;
+        } catch (error) {
+          return void fail(error);
+        }
+      },
+      files() {
+        try {
+          return (list.all() as unknown[]).filter((file) => typeof file === "string");
         } catch (error) {
           fail(error);
           return [];
         }
       },
       save(changes) {
+        const batch = [...changes].slice(0, MAX_ROWS);
         try {
-          write.immediate(changes);
+          write.immediate(batch);
         } catch (error) {
           const code = errorCode(error) ?? "";
           if (code.startsWith("SQLITE_BUSY")) return "busy";
           if (code === "SQLITE_READONLY_DBMOVED") return "gone";
           fail(error);
         }
+        for (const [file] of batch) changes.delete(file);
         return "saved";
       },
       close: db.close.bind(db),

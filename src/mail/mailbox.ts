@@ -1,120 +1,97 @@
 import type { Config } from "../config.ts";
-import { reasonOf } from "../files.ts";
-import { namesOf, type Session, type Sessions } from "../sessions/heartbeats.ts";
-import { isForAll, isName, lengthOf, nameProblem } from "../sessions/names.ts";
-import { holderOf } from "../sessions/presence.ts";
-import { Inbox } from "./inbox.ts";
-import { type Draft, type Header, idOf, inOrder, MAX_BODY, MAX_SUBJECT, type Priority } from "./message.ts";
-import { isUnread, knownNames, ReadMarks } from "./read-marks.ts";
-import { Refusal } from "./refusal.ts";
+import { checkMounted, isUnreachable, reasonOf } from "../files.ts";
+import { type Heartbeats, namesOf, type Session } from "../sessions/heartbeats.ts";
+import { isForAll, isName, type Name, nameProblem } from "../sessions/names.ts";
+import type { Stamp } from "../stamp.ts";
+import { exchangedLately, fates } from "./correspondence.ts";
+import { draftOf, type Outgoing, type Owner, Refusal, suggest } from "./draft.ts";
+import { Inbox, type Message } from "./inbox.ts";
+import { type Header, inOrder, mayBeToAll } from "./message.ts";
+import { Bystander, knownNames, ReadMarks } from "./read-marks.ts";
 
 /** The same message again is refused for so long: two sessions thanking each other for ever is a real failure. */
 const REPEAT_MS = 60_000;
-const WEEK_MS = 7 * 24 * 3600 * 1000;
-
-/** Whose mailbox it is: a session of a server, or a person at the command line. */
-export interface Owner {
-  readonly name: string;
-  /** Its name and its earlier names. */
-  readonly names: readonly string[];
-}
-
-export interface Outgoing {
-  readonly to: string;
-  readonly subject: string;
-  readonly body: string;
-  readonly priority: Priority;
-  readonly escalate: boolean;
-  readonly allowUnknown: boolean;
-}
 
 export interface Sent {
   readonly header: Header;
   /** Who is online to get it; for one recipient, none or one. */
   readonly online: readonly Session[];
+  /** How many messages the two have exchanged within ten minutes, this one included; 0 for mail to all. */
+  readonly exchanged: number;
 }
 
 /** Sending and reading, for one owner. The rules for both live here, for tools and commands alike. */
 export class Mailbox {
   readonly inbox: Inbox;
-  readonly sessions: Sessions;
+  readonly heartbeats: Heartbeats;
   readonly owner: Owner;
   readonly #config: Config;
-  readonly #marks = new Map<string, ReadMarks>();
-  readonly #since: string;
+  readonly #bystander: Bystander;
+  readonly #marks = new Map<Name, ReadMarks>();
+  readonly #since: Stamp | undefined;
   /** What was sent within REPEAT_MS: recipient, subject and body; with its file, and when (ms). */
   readonly #recent = new Map<string, { file: string; at: number }>();
 
   /** `since`: what was sent to `all` before is not the owner's mail, where its name is new. */
-  constructor(config: Config, sessions: Sessions, owner: Owner, since: string) {
+  constructor(config: Config, heartbeats: Heartbeats, owner: Owner, since: Stamp | undefined) {
     this.#config = config;
-    this.sessions = sessions;
+    this.heartbeats = heartbeats;
     this.owner = owner;
     this.inbox = new Inbox(config);
+    this.#bystander = new Bystander(config);
     this.#since = since;
   }
 
   /** Sends one message. Throws Refusal where a rule forbids it or the file cannot be written. */
   async send(message: Outgoing): Promise<Sent> {
-    const draft = this.#draft(message);
+    const draft = draftOf(this.owner, message);
+    if (draft.reply_to) await this.#mayKnow(draft.reply_to, "Not sent: reply_to");
     const online = await this.#recipients(draft.to, message.allowUnknown);
     const key = JSON.stringify([draft.to, draft.subject, draft.body]);
     this.#refuseRepeat(key);
     const sent = { file: "being written at this moment", at: performance.now() };
     this.#recent.set(key, sent);
     try {
-      const header = await this.inbox.deliver(draft);
+      const header = await this.inbox.outbox.deliver(draft);
       sent.file = header.file;
-      return { header, online };
+      if (draft.to !== "all") return { header, online, exchanged: exchangedLately(this.inbox, this.owner, header) };
+      this.markRead([header]); // what the owner sent to all is no news to it
+      return { header, online, exchanged: 0 };
     } catch (error) {
       this.#recent.delete(key);
+      if (isUnreachable(error)) throw new Refusal(`Not sent. ${this.#unreachable(error)}`);
       const reason = `${reasonOf(error)} (${this.#config.inbox})`;
       throw new Refusal(`Not sent, nothing was stored: ${reason}. Mend that, then send again.`);
     }
   }
 
-  #draft({ to, subject, body, priority, escalate }: Outgoing): Draft {
-    const { name: from, names } = this.owner;
-    const recipient = isForAll(to.toLowerCase()) ? "all" : to.normalize("NFC");
-    if (recipient !== "all" && !isName(recipient)) {
-      throw new Refusal(`Not sent: ${nameProblem(recipient)} t9_ipc_who lists who is online.`);
-    }
-    if (/^[ \t\r\n]*$/.test(subject)) {
-      throw new Refusal("Not sent: the subject is empty. Say in a few words what it is about.");
-    }
-    check("subject", subject, MAX_SUBJECT, "Shorten it and put the rest into the body.");
-    check("body", body, MAX_BODY, "Send it in parts, or write it to a file and send the path.");
-    if (names.includes(recipient)) {
-      throw new Refusal(`Not sent: ${recipient} is this session itself. t9_ipc_who lists the others.`);
-    }
-    const type = escalate ? "escalation" : recipient === "all" ? "broadcast" : "ipc";
-    return { from, to: recipient, type, subject, body, priority };
-  }
-
-  /** Who is online to get it. Throws Refusal for a recipient nobody has ever seen. */
-  async #recipients(to: string, allowUnknown: boolean): Promise<Session[]> {
-    const online = this.sessions.online();
-    const own = holderOf(this.owner.name, online);
-    const others = online.filter((session) => session !== own);
-    if (to === "all") return others;
-    const holder = others.find((session) => namesOf(session).includes(to));
-    if (holder) return [holder];
-    if (allowUnknown || (await this.#isKnown(to))) return [];
+  /** The message of that file name, where the owner sent or got it. Throws Refusal. `what`: what named the file. */
+  async #mayKnow(file: string, what: string): Promise<Message & { isArchived: boolean }> {
+    await this.#look();
+    const found = this.inbox.find(file);
+    const { from = "", to = "" } = found?.header ?? {};
+    const isKnown = isForAll(to) || [from, to].some((name) => this.owner.names.some((own) => own === name));
+    if (found && isKnown) return found;
     throw new Refusal(
-      `Not sent: no session named ${to} has been here. ${this.#suggest(to, others)} Names must match exactly. To leave it for a session that is still to come, repeat with allow_unknown: true.`,
+      `${what} ${JSON.stringify(file)} is no message that this session sent or got. It takes a file name as t9_ipc_unread or t9_ipc_send gave it, without a folder.`,
     );
   }
 
-  #suggest(to: string, others: readonly Session[]): string {
-    const online = others.map((session) => session.name);
-    const names = [...new Set([...online, ...this.#recentNames(), ...this.#senders()])];
-    const near = names
-      .map((name) => ({ name, far: distance(name.toLowerCase(), to.toLowerCase()) }))
-      .filter(({ name, far }) => far <= Math.max(2, to.length / 3) || name.includes(to) || to.includes(name))
-      .sort((a, b) => a.far - b.far)
-      .slice(0, 3);
-    const nearest = near.length > 0 ? `Did you mean ${near.map(({ name }) => name).join(", ")}? ` : "";
-    return `${nearest}${online.length > 0 ? `Online: ${online.join(", ")}.` : "Nobody else is online."}`;
+  /** Who is online to get it. Throws Refusal for a recipient nobody has ever seen. */
+  async #recipients(to: Name | "all", allowUnknown: boolean): Promise<Session[]> {
+    const isOwn = ({ name }: Session): boolean => name === this.owner.name;
+    if (to === "all") return this.online().filter((session) => !isOwn(session));
+    const holder = this.#reached(() => this.heartbeats.holder(to));
+    if (holder && namesOf(holder).includes(to)) return [holder];
+    const known = new Set(knownNames(this.#config));
+    if (allowUnknown || known.has(to)) return [];
+    await this.#look();
+    for (const { from } of this.inbox.select(() => true)) if (isName(from)) known.add(from);
+    if (known.has(to)) return [];
+    const others = this.online().flatMap((session) => (isOwn(session) ? [] : session.name));
+    throw new Refusal(
+      `Not sent: no session named ${to} has been here. ${suggest(to, others, known)} Names must match exactly. To leave it for a session that is still to come, repeat with allow_unknown: true.`,
+    );
   }
 
   #refuseRepeat(key: string): void {
@@ -128,39 +105,42 @@ export class Mailbox {
     );
   }
 
-  /** Was a session of this name online within a week, or has it sent or read a message that is still on disk? */
-  async #isKnown(name: string): Promise<boolean> {
-    if (this.#recentNames().includes(name) || new ReadMarks(this.#config, name).ids.size > 0) return true;
-    await this.#look();
-    return this.#senders().has(name) || this.inbox.archiveHasSender(name);
-  }
-
-  #recentNames(): string[] {
-    return [...knownNames(this.#config)].filter(([, at]) => Date.now() - at < WEEK_MS).map(([name]) => name);
-  }
-
-  #senders(): Set<string> {
-    return new Set([...this.inbox.headers.values()].map((header) => header.from).filter(isName));
-  }
-
   /** What the owner has read, for each of its names. */
   #own(): ReadMarks[] {
     return this.owner.names.map((name) => {
-      const marks = this.#marks.get(name) ?? new ReadMarks(this.#config, name);
-      this.#marks.set(name, marks);
+      const known = this.#marks.get(name);
+      if (known) return known;
+      const marks = new ReadMarks(this.#config, name);
       marks.since ??= this.#since;
+      // What the session read under another name, it has read under this one.
+      for (const other of this.#marks.values()) marks.mark([...other.files].filter(mayBeToAll));
+      this.#marks.set(name, marks);
       return marks;
     });
   }
 
   /** Records that the owner's names are in use, so that mail for them is accepted while they are away. */
-  appear(): void {
-    for (const marks of this.#own()) marks.appear(this.#since);
+  async appear(): Promise<void> {
+    await Promise.all(this.#own().map((marks) => marks.save(true)));
   }
 
-  /** Is this message unread for the owner, by what is known now? */
-  isUnread(header: Header): boolean {
-    return isUnread(header, this.#own());
+  /** Could this be the owner's unread mail, as far as the file's name tells? */
+  mayBeUnread(file: string): boolean {
+    return this.#mayLack(file, this.#own());
+  }
+
+  #mayLack(file: string, names: readonly ReadMarks[]): boolean {
+    if (names.every((marks) => marks.files.has(file))) return false;
+    return this.#bystander.mayBeFor(
+      file,
+      names.map(({ name }) => name),
+    );
+  }
+
+  /** The message's header, where it is the owner's unread mail by what is known now. */
+  unreadHeader(file: string): Header | undefined {
+    const header = this.mayBeUnread(file) ? this.inbox.header(file) : undefined;
+    return header && this.#own().some((marks) => marks.lacks(header)) ? header : undefined;
   }
 
   /** Takes in what other processes have marked as read. */
@@ -168,87 +148,86 @@ export class Mailbox {
     for (const marks of this.#own()) marks.refresh();
   }
 
-  /** Unread messages of the owner, `critical` and `high` first, then in the order of sending. */
+  /** Unread messages of the owner: `critical` and `high` first, `low` last, else in the order of sending. */
   async unread(): Promise<Header[]> {
     await this.#look();
     this.refresh();
     return this.#unreadBy(this.#own());
   }
 
-  async #look(): Promise<void> {
-    try {
-      await this.inbox.reconcile();
-    } catch (error) {
-      const reason = `${reasonOf(error)} (${this.#config.inbox})`;
-      throw new Refusal(`The inbox cannot be read: ${reason}. Mend that, then call again: no mail is lost by it.`);
-    }
-  }
-
   /** The same for somebody else's name. Throws Refusal for what cannot be one. */
   async unreadOf(name: string): Promise<Header[]> {
-    const problem = nameProblem(name);
-    if (problem) throw new Refusal(`${problem} t9_ipc_who lists who is online.`);
+    if (!isName(name)) throw new Refusal(`${nameProblem(name)} t9_ipc_who lists who is online.`);
     await this.#look();
-    const session = holderOf(name, this.sessions.online());
+    const session = this.#reached(() => this.heartbeats.holder(name));
     const names = session && namesOf(session).includes(name) ? namesOf(session) : [name];
     return this.#unreadBy(names.map((each) => new ReadMarks(this.#config, each)));
   }
 
   #unreadBy(names: readonly ReadMarks[]): Header[] {
-    const rank = ({ priority }: Header): number => (priority === "critical" ? 0 : priority === "high" ? 1 : 2);
-    const unread = [...this.inbox.headers.values()].filter((header) => isUnread(header, names));
+    const ranks = ["critical", "high", "normal", "low"];
+    const rank = ({ priority }: Header): number => (ranks.includes(priority) ? ranks.indexOf(priority) : 2);
+    const unread = this.inbox
+      .select((file) => this.#mayLack(file, names))
+      .filter((header) => names.some((marks) => marks.lacks(header)));
     return unread.sort((a, b) => rank(a) - rank(b) || inOrder(a, b));
+  }
+
+  /** Who is online, and what became of the mail that the owner sent them. Throws Refusal. */
+  async who(): Promise<ReturnType<typeof fates> & { online: Session[] }> {
+    const online = this.online();
+    await this.#look();
+    return { online, ...fates(this.#config, this.inbox, this.owner, online) };
+  }
+
+  /** One message that the owner sent or got, read or not, from inbox or archive. Throws Refusal. */
+  message(file: string): Promise<Message & { isArchived: boolean }> {
+    return this.#mayKnow(file, "Nothing shown:");
+  }
+
+  /** Who is online. Throws Refusal where the folder does not answer. */
+  online(): Session[] {
+    return this.#reached(() => this.heartbeats.online());
+  }
+
+  #reached<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw new Refusal(this.#unreachable(error));
+    }
+  }
+
+  async #look(): Promise<void> {
+    try {
+      checkMounted(this.#config.dir);
+      await this.inbox.reconcile();
+    } catch (error) {
+      if (isUnreachable(error)) throw new Refusal(this.#unreachable(error));
+      const reason = `${reasonOf(error)} (${this.#config.inbox})`;
+      throw new Refusal(`The inbox cannot be read: ${reason}. Mend that, then call again: no mail is lost by it.`);
+    }
+  }
+
+  #unreachable(error: unknown): string {
+    return `The data folder ${this.#config.dir} does not answer: ${reasonOf(error)}. If it is on a network mount, mount it again; nothing is lost, and this session finds it by itself.`;
   }
 
   /**
    * Marks as read: in memory at once, on disk after the answer is out, so that a killed server has not marked
    * what nobody saw. The marks go to each of the owner's names; whoever holds one later has them.
    */
-  markRead(headers: readonly Header[], archived: readonly string[]): void {
-    const lines = [...headers.map(idOf), ...archived];
-    if (lines.length === 0) return;
-    for (const marks of this.#own()) marks.mark(lines);
-    setImmediate(() => this.#saveMarks());
+  markRead(headers: readonly Header[]): void {
+    for (const marks of this.#own()) marks.mark(headers.map(({ file }) => file));
+    setImmediate(() => void this.#saveMarks());
   }
 
-  #saveMarks(): void {
-    for (const marks of this.#marks.values()) marks.save();
-  }
-
-  /** Messages that were moved to the archive before the owner read them, and that it was not told of yet. */
-  archivedUnread(): string[] {
-    const own = this.#own();
-    const files = new Set(own.flatMap((marks) => [...marks.archived]));
-    return [...files].filter((file) => !own.some((marks) => marks.ids.has(file))).sort();
+  async #saveMarks(): Promise<void> {
+    await Promise.all([...this.#marks.values()].map((marks) => marks.save()));
   }
 
   async close(): Promise<void> {
-    this.#saveMarks();
+    await this.#saveMarks();
     await this.inbox.close();
   }
-}
-
-/** Throws Refusal for a text that is too long, or that no file can hold as it is. */
-function check(what: string, text: string, limit: number, remedy: string): void {
-  const length = lengthOf(text);
-  if (length > limit) {
-    throw new Refusal(`Not sent: the ${what} has ${length} characters, the limit is ${limit}. ${remedy}`);
-  }
-  if (text.includes("\0") || !text.isWellFormed()) {
-    throw new Refusal(`Not sent: the ${what} has a NUL or half a character in it. Take it out and send again.`);
-  }
-}
-
-/** Levenshtein distance. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const swap = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(swap, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }

@@ -1,6 +1,6 @@
 import matter from "gray-matter";
-import { isForAll, lengthOf, MAX_NAME } from "../sessions/names.ts";
-import { isOurName, localTime, stamp, wallClock } from "../stamp.ts";
+import { isForAll, lengthOf, MAX_NAME, type Name } from "../sessions/names.ts";
+import { localTime, type Stamp } from "../stamp.ts";
 
 /** Limits, in characters (Unicode code points), as in the Python original. */
 export const MAX_SUBJECT = 200;
@@ -9,13 +9,14 @@ export const MAX_BODY = 10_240;
 export const MAX_FILE_BYTES = 1 << 20;
 const MAX_FILE_NAME_BYTES = 200;
 const MAX_HEADER_CHARS = 8192;
-/** A file that appears so long after its stamp was put there by somebody else than its sender. */
-const LATE_MS = 60_000;
+/** Where the sender's name starts in a file's name: behind the stamp, `-`, 8 hexadecimal digits and `-`. */
+const FROM_AT = 31;
+const NAME_IN_FILE = 16;
 
-export const PRIORITIES = ["normal", "high", "critical"] as const;
+export const PRIORITIES = ["low", "normal", "high", "critical"] as const;
 export type Priority = (typeof PRIORITIES)[number];
 
-/** A message without its body, as the inbox keeps it. */
+/** A message without its body. Every value is text as it stands in the file; "" where the file has none. */
 export interface Header {
   readonly file: string;
   readonly from: string;
@@ -24,36 +25,32 @@ export interface Header {
   readonly subject: string;
   readonly priority: string;
   readonly created: string;
-  /** Its place in the order of sending: a stamp. */
-  readonly at: string;
-  /** When it came into the folder: a stamp. The same as `at`, but for a file that was put there later. */
-  readonly came: string;
-  /** Modification time, ms, of a file not named by us: with the name it tells one `note.md` from the next. */
-  readonly mtime?: number | undefined;
+  /** The file name of the message that this one answers. */
+  readonly reply_to: string;
 }
 
 /** A message to be sent. */
 export interface Draft {
-  readonly from: string;
-  readonly to: string;
+  readonly from: Name;
+  readonly to: Name | "all";
   readonly type: "ipc" | "broadcast" | "escalation";
   readonly subject: string;
   readonly body: string;
   readonly priority: Priority;
+  readonly reply_to?: string | undefined;
 }
 
-/** What read marks know a message by: its file name; with a hand-given name, its time too. */
-export function idOf({ file, mtime }: Header): string {
-  if (mtime === undefined) return file;
-  // One line, and no remark: somebody's name may hold anything.
-  return `${/^#|\p{Cc}/u.test(file) ? JSON.stringify(file) : file}\t${mtime}`;
-}
+/** Order of sending: file names start with their stamps. */
+export const inOrder = (a: Header, b: Header): number => (a.file < b.file ? -1 : a.file > b.file ? 1 : 0);
 
-/** Order of sending. */
-export function inOrder(a: Header, b: Header): number {
-  const [x, y] = a.at === b.at ? [a.file, b.file] : [a.at, b.at];
-  return x < y ? -1 : x > y ? 1 : 0;
-}
+/** May this name be a message at all? Hides temporaries and editors' leavings. */
+export const isMessageName = (file: string): boolean => file.endsWith(".md") && !/^\.|[\\/]/.test(file);
+
+/**
+ * Is this a name that our servers or the Python original gave? Such a file was renamed into place and is complete.
+ * Any other file was put there by a person, may still be being written, and is given a stamped name later.
+ */
+export const isStamped = (file: string): boolean => /^\d{8}T\d{12}-[0-9a-f]{8}-/.test(file);
 
 /** A body as it is shown: at most MAX_BODY characters, and then how many more there are, and in which file. */
 export function shownBody(body: string, file: string): string {
@@ -62,23 +59,53 @@ export function shownBody(body: string, file: string): string {
   return `${[...body].slice(0, MAX_BODY).join("")}\n[${more} more characters: read the file inbox/${file}]`;
 }
 
-/** File name of a message: sorts by sending order, readable, at most 200 bytes in any script. */
-export function fileName(at: string, id: string, draft: Pick<Draft, "from" | "to" | "subject">): string {
-  const head = `${at}-${id}-${plain(draft.from, 16)}-${plain(draft.to, 16)}-`;
-  const subject = [...plain(draft.subject, 40)];
-  while (Buffer.byteLength(`${head}${subject.join("")}.md`) > MAX_FILE_NAME_BYTES) subject.pop();
-  return `${head}${subject.join("")}.md`;
+/** File name of a message: sorts by sending order, readable, at most 200 bytes in any script. `id`: 8 hex digits. */
+export function fileName(stamp: Stamp, id: string, { from, to, subject }: Pick<Header, "from" | "to" | "subject">) {
+  const head = `${stamp}-${id}-${plain(from, NAME_IN_FILE)}-${plain(to, NAME_IN_FILE)}-`;
+  const rest = [...plain(subject, 40)];
+  while (Buffer.byteLength(`${head}${rest.join("")}.md`) > MAX_FILE_NAME_BYTES) rest.pop();
+  return `${head}${rest.join("")}.md`;
 }
 
+/**
+ * What a file's name tells of its recipient and sender without reading the file. Names are cut at 16 characters
+ * and may hold the `-` that separates them, so a yes may be wrong: the header decides. A no is certain as long as
+ * nobody edited the header under an old name.
+ */
+export const mayBeTo = (file: string, to: string): boolean =>
+  file.includes(`-${plain(to, NAME_IN_FILE)}-`, FROM_AT + 1);
+export const mayBeFrom = (file: string, from: string): boolean =>
+  file.startsWith(`${plain(from, NAME_IN_FILE)}-`, FROM_AT);
+export const mayBeToAll = (file: string): boolean => mayBeTo(file, "all") || mayBeTo(file, "broadcast");
+
+/** Is one of these the recipient that a file's name tells? `names` holds names as `inFileName` writes them. */
+export function isToOneOf(file: string, names: ReadonlySet<string>): boolean {
+  const parts = file.slice(FROM_AT, -".md".length).split("-");
+  for (let start = 1; start < parts.length; start++) {
+    let to = parts[start] ?? "";
+    for (let end = start + 1; to.length <= NAME_IN_FILE; to += `-${parts[end++]}`) {
+      if (names.has(to)) return true;
+      if (end >= parts.length) break;
+    }
+  }
+  return false;
+}
+
+/** A session's name as it stands in file names. */
+export const inFileName = (name: string): string => plain(name, NAME_IN_FILE);
+
 /** What of a name or subject goes into a file name: letters, digits, `_`, `-`; the rest becomes `_`. */
-export function plain(text: string, length: number): string {
+function plain(text: string, length: number): string {
+  if (/^[\w-]*$/.test(text)) return text.slice(0, length);
   return [...text.normalize("NFC").replace(/[^\p{L}\p{N}_-]/gu, "_")].slice(0, length).join("");
 }
 
 /** The whole file: valid YAML, and right for a reader that takes it line by line. */
-export function formatMessage({ from, to, type, subject, priority, body }: Draft, created: string): string {
+export function formatMessage(draft: Draft, created: string): string {
+  const { from, to, type, subject, priority, reply_to, body } = draft;
   const header = `from: ${from}\nto: ${to}\ntype: ${type}\nsubject: ${scalar(subject)}\npriority: ${priority}`;
-  return `---\n${header}\ncreated: ${created}\n---\n\n${body}\n`;
+  const answers = reply_to ? `\nreply_to: ${reply_to}` : "";
+  return `---\n${header}\ncreated: ${created}${answers}\n---\n\n${body}\n`;
 }
 
 /** The text as it is where YAML and a line reader take it for itself; double-quoted elsewhere. */
@@ -102,10 +129,10 @@ function readsAsItself(text: string): boolean {
 }
 
 /**
- * Takes a message file apart. `ctime` (ms) tells when it came, and with `mtime` places a file that has no stamp.
- * Throws an Error that says why the text is no message.
+ * Takes a message file apart. `mtime` (ms since 1970) stands in for a missing `created`. Throws an Error that says
+ * why the text is no message.
  */
-export function parseMessage(file: string, text: string, ctime: number, mtime: number) {
+export function parseMessage(file: string, text: string, mtime: number): { header: Header; body: string } {
   const open = /^---(?:ya?ml)?[ \t]*\r?\n/.exec(text)?.[0];
   if (!open) throw new Error(text.startsWith("---") ? "its header is not plain YAML" : "it has no header (---)");
   const rest = text.slice(open.length);
@@ -122,9 +149,6 @@ export function parseMessage(file: string, text: string, ctime: number, mtime: n
   if (!from || !to) throw new Error(`its header has no ${from ? "to" : "from"}`);
   const isLong = lengthOf(from) > MAX_NAME || lengthOf(to) > MAX_NAME;
   if (isLong) throw new Error(`from or to has over ${MAX_NAME} characters`);
-  const ours = isOurName(file);
-  const changed = stamp(wallClock(ctime));
-  const at = ours ? file.slice(0, 21) : changed;
   const header: Header = {
     file,
     from,
@@ -133,9 +157,7 @@ export function parseMessage(file: string, text: string, ctime: number, mtime: n
     subject: fields.subject ?? "",
     priority: fields.priority || "normal",
     created: fields.created || localTime(mtime),
-    at,
-    came: at < stamp(wallClock(ctime - LATE_MS)) ? changed : at,
-    mtime: ours ? undefined : Math.floor(mtime),
+    reply_to: fields.reply_to ?? "",
   };
   // One line end before the body and one after are the format's; they are CR LF where the header's are.
   const ends = open.endsWith("\r\n") ? /^\r?\n|\r?\n$/g : /^\n|\n$/g;

@@ -1,126 +1,162 @@
-import { appendFileSync, existsSync, readdirSync, readFileSync, utimesSync } from "node:fs";
+import fs from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config.ts";
-import { makeFolder, reasonOf, statOf } from "../files.ts";
-import { isForAll, isName } from "../sessions/names.ts";
-import { type Header, idOf } from "./message.ts";
+import { errorCode, makeFolder, readOwn, reasonOf, statOf, versionOf, withLock, writeWhole } from "../files.ts";
+import { isForAll, isName, type Name } from "../sessions/names.ts";
+import { type Stamp, stampIn } from "../stamp.ts";
+import { type Header, inFileName, isToOneOf, mayBeTo, mayBeToAll } from "./message.ts";
+
+/** Far more than the marks of a full inbox take. */
+const MAX_BYTES = 64 << 20;
 
 /**
- * What one name has read: the file `read/NAME`, append only, one message id (its file name) a line. Two kinds of
- * lines beside: `# since STAMP`, when the name appeared (what was sent to `all` before is not its mail), and
- * `# archived FILE`, a message that left the inbox before NAME read it.
+ * What one name has read: the file `read/NAME`, one message's file name a line, and `# since STAMP`, when the name
+ * appeared: what was sent to `all` before is not its mail. Lines are appended; only the sweep shortens the file.
+ * Both happen under the lock of the file, since an append between a sweep's reading and writing would be lost.
  */
 export class ReadMarks {
-  readonly name: string;
-  readonly ids = new Set<string>();
-  readonly archived = new Set<string>();
-  since: string | undefined;
+  readonly name: Name;
+  files: Set<string> = new Set();
+  since: Stamp | undefined;
   readonly #config: Config;
   readonly #path: string;
-  /** Of the file as it was last read or written: its size, the stamp in it, and whether its last line has no end. */
-  #size = 0;
-  #sinceSaved = false;
-  #torn = false;
-  #unsaved: string[] = [];
+  /** The file as it was last read or written: its version, whether `since` is in it, whether its last line is torn. */
+  #version = "";
+  #hasSince = false;
+  #isTorn = false;
+  readonly #unsaved = new Set<string>();
+  #saving = Promise.resolve();
 
-  constructor(config: Config, name: string) {
+  constructor(config: Config, name: Name) {
     this.name = name;
     this.#config = config;
     this.#path = join(config.read, name);
     this.refresh();
   }
 
-  /** Takes in what was appended, by whichever process. A file that is gone forgets nothing. */
+  /** Takes in what other processes have written. A file that is gone forgets nothing. */
   refresh(): void {
-    const stats = statOf(this.#path);
-    const size = stats?.isFile() ? stats.size : 0;
-    if (size === this.#size) return;
-    this.#size = size;
-    let text = "";
+    const version = versionOf(this.#path);
+    if (version === this.#version) return;
+    this.#version = version;
+    this.#hasSince = false;
     try {
-      if (size > 0) text = readFileSync(this.#path, "utf8");
+      const lines = readOwn(this.#path, MAX_BYTES).text.split("\n");
+      this.#isTorn = lines.pop() !== "";
+      this.files = new Set([...lines.filter((line) => !line.startsWith("#")), ...this.#unsaved]);
+      const since = lines.find((line) => line.startsWith("# since "))?.slice("# since ".length);
+      this.#hasSince = since !== undefined;
+      this.since ??= since as Stamp | undefined;
     } catch (error) {
+      if (errorCode(error) === "ENOENT") return;
       this.#config.log(`read/${this.name} cannot be read: ${reasonOf(error)}; what it marks is unread`);
     }
-    const lines = text.split("\n");
-    this.#sinceSaved = false;
-    this.#torn = lines.pop() !== "";
-    for (const line of lines) this.#take(line);
   }
 
-  #take(line: string): void {
-    const [, kind, value] = /^# (since|archived) (.+)$/.exec(line) ?? [];
-    if (kind === "since") {
-      this.#sinceSaved = true;
-      this.since ??= value;
-    } else if (value) this.archived.add(value);
-    else this.ids.add(line);
-  }
-
-  /** Counts these lines as written from now on; on disk with the next `save`. */
-  mark(lines: readonly string[]): void {
-    for (const line of lines.filter((each) => !this.ids.has(each))) {
-      this.#take(line);
-      this.#unsaved.push(line);
+  /** Counts these messages as read from now on; they are on disk with the next `save`. */
+  mark(files: Iterable<string>): void {
+    for (const file of files) {
+      if (this.files.has(file)) continue;
+      this.files.add(file);
+      this.#unsaved.add(file);
     }
   }
 
-  /** Appends what was marked; where the disk or the rights do not allow it, says so, and the next call tries again. */
-  save(): void {
-    if (this.#unsaved.length > 0) this.#append();
+  /**
+   * Appends what was marked. `isOnline`: also notes that the name is in use (the file's time), and from when its mail
+   * counts. Where the disk, the rights or the lock do not allow it, the next call tries again.
+   */
+  save(isOnline = false): Promise<void> {
+    this.#saving = this.#saving.then(() => {
+      if (this.#unsaved.size > 0 || isOnline) return this.#underLock(() => this.#append(isOnline));
+    });
+    return this.#saving;
   }
 
-  /** Notes that the name is online now (the file's time), and from when its mail counts where it is new. */
-  appear(since: string): void {
-    this.since ??= since;
-    this.#append();
-  }
-
-  #append(): void {
+  #append(isOnline: boolean): void {
+    this.refresh();
+    const since = this.#hasSince || !this.since ? [] : [`# since ${this.since}`];
+    const lines = [...since, ...this.#unsaved];
+    // A line torn by a kill must not swallow ours.
+    const text = (this.#isTorn ? "\n" : "") + lines.map((line) => `${line}\n`).join("");
+    const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+    const fd = fs.openSync(this.#path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
     try {
-      makeFolder(this.#config.read);
-      if (statOf(this.#path)?.isFile() === false) throw new Error("it is not a regular file");
+      if (!fs.fstatSync(fd).isFile()) throw new Error("it is not a regular file");
+      if (text) fs.writeSync(fd, text);
+      if (isOnline) fs.futimesSync(fd, new Date(), new Date());
+    } finally {
+      fs.closeSync(fd);
+    }
+    this.#written();
+  }
+
+  /** Drops these marks from memory and from the file, whose time stays: it tells when the name was last online. */
+  drop(gone: ReadonlySet<string>): Promise<void> {
+    return this.#underLock(() => {
       this.refresh();
-      const since = this.#sinceSaved || this.since === undefined ? [] : [`# since ${this.since}`];
-      // A line torn by a kill must not swallow ours.
-      const text = (this.#torn ? "\n" : "") + [...since, ...this.#unsaved].map((line) => `${line}\n`).join("");
-      appendFileSync(this.#path, text, { mode: 0o600 });
-      // Where nobody else writes, there is nothing to read again.
-      this.#size += Buffer.byteLength(text);
-      this.#sinceSaved = this.since !== undefined;
-      this.#torn = false;
-      this.#unsaved = [];
-      const now = new Date();
-      utimesSync(this.#path, now, now);
+      for (const file of gone) this.files.delete(file);
+      const seen = statOf(this.#path)?.mtime ?? new Date();
+      const since = this.since ? [`# since ${this.since}`] : [];
+      writeWhole(this.#path, [...since, ...this.files].map((line) => `${line}\n`).join(""));
+      fs.utimesSync(this.#path, seen, seen);
+      this.#written();
+    });
+  }
+
+  #written(): void {
+    this.#unsaved.clear();
+    this.#isTorn = false;
+    this.#hasSince = this.since !== undefined;
+    this.#version = versionOf(this.#path);
+  }
+
+  async #underLock(work: () => void): Promise<void> {
+    const { read, log } = this.#config;
+    try {
+      makeFolder(read);
+      await withLock(this.#path, log, (locked) => locked && work());
     } catch (error) {
       const lost = "until it is, what was read is unread after a restart";
-      this.#config.log(`read/${this.name} not written: ${reasonOf(error)}; ${lost}`);
+      log(`read/${this.name} not written: ${reasonOf(error)}; ${lost}`);
     }
   }
 
   /** Is that message addressed to this name, or to all since it appeared? */
-  covers({ to, came }: Header): boolean {
-    return to === this.name || (isForAll(to) && this.since !== undefined && came > this.since);
+  covers({ file, to }: Header): boolean {
+    return to === this.name || (isForAll(to) && this.since !== undefined && stampIn(file) > this.since);
+  }
+
+  /** ... and this name has not read it? */
+  lacks(header: Header): boolean {
+    return this.covers(header) && !this.files.has(header.file);
   }
 }
 
-/** Is that message for a session with these names, and not from it? */
-export function isMailFor(header: Header, names: readonly ReadMarks[]): boolean {
-  return names.some((marks) => marks.covers(header)) && !names.some(({ name }) => name === header.from);
+/** Every name that has been online here within the last 30 days, or has mail waiting. */
+export function knownNames({ read }: Config): Name[] {
+  return fs.existsSync(read) ? fs.readdirSync(read).filter(isName) : [];
 }
 
-/** ... and none of its names has read it. */
-export function isUnread(header: Header, names: readonly ReadMarks[]): boolean {
-  return isMailFor(header, names) && !names.some(({ ids }) => ids.has(idOf(header)));
-}
+/** Tells others' mail by the names of its files, so that it need not be read. */
+export class Bystander {
+  readonly #config: Config;
+  #version = "";
+  #known: ReadonlySet<string> = new Set();
 
-/** Every name that has been online here, with the time (ms) it was last. */
-export function knownNames({ read }: Config): Map<string, number> {
-  const names = new Map<string, number>();
-  const files = existsSync(read) ? readdirSync(read) : [];
-  for (const file of files.filter(isName)) {
-    const stats = statOf(join(read, file));
-    if (stats?.isFile()) names.set(file, stats.mtimeMs);
+  constructor(config: Config) {
+    this.#config = config;
   }
-  return names;
+
+  /**
+   * Could this be mail for one of these names? No, where its name tells somebody else whom we know. A recipient that
+   * nobody knows may have been written by hand: then the header decides.
+   */
+  mayBeFor(file: string, names: readonly string[]): boolean {
+    if (mayBeToAll(file) || names.some((name) => mayBeTo(file, name))) return true;
+    const version = versionOf(this.#config.read);
+    if (version !== this.#version) this.#known = new Set(knownNames(this.#config).map(inFileName));
+    this.#version = version;
+    return !isToOneOf(file, this.#known);
+  }
 }

@@ -1,67 +1,111 @@
-import { readdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Config } from "../config.ts";
-import { isTemporary, reasonOf } from "../files.ts";
-import { namesOf, type Session } from "../sessions/heartbeats.ts";
+import { isTemporary, reasonOf, statOf, writeWhole } from "../files.ts";
 import { isForAll, isName } from "../sessions/names.ts";
-import { stamp, wallClock } from "../stamp.ts";
+import { stampIn, stampOf, wallClock } from "../stamp.ts";
 import type { Inbox } from "./inbox.ts";
-import { type Header, idOf } from "./message.ts";
-import { isMailFor, isUnread, knownNames, ReadMarks } from "./read-marks.ts";
+import { type Header, mayBeToAll } from "./message.ts";
+import { knownNames, ReadMarks } from "./read-marks.ts";
 
 const HOUR_MS = 3600 * 1000;
 const DAY_MS = 24 * HOUR_MS;
 const WEEK_MS = 7 * DAY_MS;
+const MONTH_MS = 30 * DAY_MS;
+/** After so long, other work is let through. */
+const SLICE_MS = 4;
 
-type AllMarks = Map<string, ReadMarks>;
+/** Has nobody swept this folder within the hour? Then the caller does, and the other servers need not. */
+export function isSweepDue({ dir }: Config): boolean {
+  const mark = join(dir, ".swept");
+  const isDue = Math.abs(Date.now() - (statOf(mark)?.mtimeMs ?? 0)) > HOUR_MS;
+  if (isDue) writeWhole(mark, "");
+  return isDue;
+}
 
 /**
- * Keeps the inbox short: what every addressee online has read and is over a day old, and anything over seven
- * days, moves to the archive; whoever had not read it is left a note. Removes temporaries of killed
- * writers, and the names that came and went a week ago without reading anything.
- * Any server may do this at any time, several at once as well.
+ * Keeps the folder short. To the archive move: messages over a day old that all their addressees have read,
+ * broadcasts over seven days old, and direct mail over 30 days old. Read marks of what has left the inbox are dropped,
+ * and names that were last online 30 days ago and have no mail waiting are forgotten. Temporaries that killed
+ * writers left behind are removed. Any server may do this at any time, several at once as well.
  */
-export function sweep(config: Config, inbox: Inbox, online: readonly Session[]): void {
+export async function sweep(config: Config, inbox: Inbox): Promise<void> {
+  const breathe = slices();
   removeTemporaries(config);
-  const lastOnline = knownNames(config);
-  const marks: AllMarks = new Map([...lastOnline.keys()].map((name) => [name, new ReadMarks(config, name)]));
-  const [dayAgo, weekAgo] = [stamp(wallClock() - DAY_MS * 1000), stamp(wallClock() - WEEK_MS * 1000)];
-  for (const header of [...inbox.headers.values()]) {
-    const isDone = header.at < weekAgo || (header.at < dayAgo && isReadByAll(header, online, marks));
-    if (isDone) archive(header, inbox, marks, config);
+  const marks = new Map<string, ReadMarks>();
+  for (const name of knownNames(config)) {
+    marks.set(name, new ReadMarks(config, name));
+    await breathe();
   }
-  for (const [name, each] of marks) {
-    each.save();
-    const isOld = Date.now() - (lastOnline.get(name) ?? 0) > WEEK_MS;
+  await archiveOld(config, inbox, marks, breathe);
+  await dropMarks(config, inbox, marks, breathe);
+  await forgetNames(config, inbox, marks, breathe);
+}
+
+type AllMarks = ReadonlyMap<string, ReadMarks>;
+
+async function archiveOld(config: Config, inbox: Inbox, marks: AllMarks, breathe: () => Promise<void>) {
+  const before = (ms: number) => stampOf(wallClock(Date.now() - ms));
+  const [dayAgo, weekAgo, monthAgo] = [before(DAY_MS), before(WEEK_MS), before(MONTH_MS)];
+  for (const file of [...inbox.files].filter((each) => stampIn(each) < dayAgo)) {
+    await breathe();
+    const header = inbox.header(file);
+    if (!header) continue;
+    const isOld = stampIn(file) < (isForAll(header.to) ? weekAgo : monthAgo);
     try {
-      if (isOld && each.ids.size + each.archived.size === 0) rmSync(join(config.read, name), { force: true });
+      if (isOld || isReadByAll(header, marks)) inbox.archive(file);
     } catch (error) {
-      config.log(`read/${name} not removed: ${reasonOf(error)}`);
+      config.log(`inbox/${file} not archived: ${reasonOf(error)}`);
     }
   }
 }
 
-function isReadByAll(header: Header, online: readonly Session[], marks: AllMarks): boolean {
-  if (!isForAll(header.to)) return marks.get(header.to)?.ids.has(idOf(header)) ?? false;
-  const sessions = online.map((session) => namesOf(session).flatMap((name) => marks.get(name) ?? []));
-  const addressees = sessions.filter((names) => isMailFor(header, names));
-  return addressees.length > 0 && !addressees.some((names) => isUnread(header, names));
+/** Has every name that this is mail for read it, the names of those who are offline included? */
+function isReadByAll(header: Header, marks: AllMarks): boolean {
+  if (!isForAll(header.to)) return marks.get(header.to)?.files.has(header.file) ?? false;
+  const all = [...marks.values()];
+  return all.every((each) => !each.lacks(header)) && all.some((each) => each.covers(header));
 }
 
-function archive(header: Header, inbox: Inbox, marks: AllMarks, config: Config): void {
-  try {
-    const file = inbox.archive(header);
-    if (file === undefined) return; // another server was faster, and leaves the notes
-    if (isName(header.to) && !marks.has(header.to)) marks.set(header.to, new ReadMarks(config, header.to));
-    for (const each of marks.values()) if (isUnread(header, [each])) each.mark([`# archived ${file}`]);
-  } catch (error) {
-    config.log(`inbox/${header.file} not archived: ${reasonOf(error)}`);
+async function dropMarks(config: Config, inbox: Inbox, marks: AllMarks, breathe: () => Promise<void>) {
+  for (const each of marks.values()) {
+    const gone = new Set<string>();
+    for (const file of each.files) {
+      await breathe();
+      // What came after the inbox was listed is not gone.
+      if (!inbox.files.has(file) && !existsSync(join(config.inbox, file))) gone.add(file);
+    }
+    if (gone.size > 0) await each.drop(gone);
   }
 }
 
+async function forgetNames(config: Config, inbox: Inbox, marks: AllMarks, breathe: () => Promise<void>) {
+  const isOld = (name: string) => Date.now() - (statOf(join(config.read, name))?.mtimeMs ?? Date.now()) > MONTH_MS;
+  const old = [...marks.keys()].filter(isOld);
+  if (old.length === 0) return;
+  const awaited = new Set<string>();
+  for (const file of inbox.files) {
+    await breathe();
+    const header = mayBeToAll(file) ? undefined : inbox.header(file);
+    if (header && isName(header.to) && !marks.get(header.to)?.files.has(file)) awaited.add(header.to);
+  }
+  for (const name of old) if (!awaited.has(name)) rmSync(join(config.read, name), { force: true });
+}
+
+/** Gives a function that lets other work through once a slice of time is used up. */
+function slices(): () => Promise<void> {
+  let end = performance.now() + SLICE_MS;
+  return async () => {
+    if (performance.now() < end) return;
+    await nextTurn();
+    end = performance.now() + SLICE_MS;
+  };
+}
+
 /** A temporary lives for milliseconds; one an hour old was left by a killed writer. */
-function removeTemporaries({ inbox, dir, log }: Config): void {
-  for (const folder of [inbox, dir]) {
+function removeTemporaries({ inbox, dir, read, log }: Config): void {
+  for (const folder of [dir, inbox, read].filter(existsSync)) {
     try {
       for (const file of readdirSync(folder).filter(isTemporary)) {
         const path = join(folder, file);

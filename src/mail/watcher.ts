@@ -1,6 +1,6 @@
 import { FSWatcher } from "chokidar";
 import type { Config } from "../config.ts";
-import { makeFolder, reasonOf, statOf } from "../files.ts";
+import { checkMounted, makeFolder, reasonOf, statOf } from "../files.ts";
 import type { Inbox } from "./inbox.ts";
 
 /** So often the folder is looked at without an event: events can be missed, folders replaced. */
@@ -31,8 +31,6 @@ export class Watcher {
   #failedAt: number | undefined;
   /** The folder's inode. */
   #folder = 0;
-  /** The folder's change time at the last two looks: equal twice, nothing was added in between. */
-  #seen: [number, number] = [-1, -2];
 
   /** `onTick` is called after each look at the folder: every 2 s, or IPC_POLL. */
   constructor(config: Config, inbox: Inbox, onTick: () => void) {
@@ -47,11 +45,12 @@ export class Watcher {
   }
 
   #watch(): void {
-    const { inbox, poll, log } = this.#config;
+    const { dir, inbox, poll, log } = this.#config;
     void this.#events?.close();
     this.#events = undefined;
     this.#failedAt = undefined;
     try {
+      checkMounted(dir);
       makeFolder(inbox);
     } catch {
       // the inbox says why it cannot be listed
@@ -60,7 +59,7 @@ export class Watcher {
     if (poll || !this.#folder) return void this.#list().then(this.#isReady); // then `#tick` lists it, or finds it again
     const events = new Events({ depth: 0, ignoreInitial: true });
     events.on("raw", (_event, file) => {
-      if (typeof file === "string") this.#inbox.note(file);
+      if (typeof file === "string") this.#look(file);
       else void this.#list();
     });
     // What came before the watch stood made no event.
@@ -74,29 +73,30 @@ export class Watcher {
     this.#events = events;
   }
 
+  #look(file: string): void {
+    try {
+      this.#inbox.look(file);
+    } catch (error) {
+      this.#config.log(`inbox/${file} cannot be seen: ${reasonOf(error)}`); // the next listing tries again
+    }
+  }
+
   async #list(): Promise<void> {
     try {
+      checkMounted(this.#config.dir);
       await this.#inbox.reconcile();
     } catch (error) {
       this.#config.log(`inbox cannot be read: ${reasonOf(error)}`);
     }
   }
 
-  /** Looks at the folder; lists it where it changed, or always where events are no use. */
+  /** Looks at the folder, whatever events there were, and watches the one that is there now. */
   async #tick(): Promise<void> {
-    const { inbox, poll, log } = this.#config;
-    try {
-      const [last, before] = this.#seen;
-      const now = statOf(inbox)?.mtimeMs ?? -1;
-      this.#seen = [now, last];
-      if (now !== last || last !== before || now === -1 || poll || this.#failedAt) await this.#list();
-      const replaced = (statOf(inbox)?.ino ?? 0) !== this.#folder;
-      if (this.#failedAt ? performance.now() - this.#failedAt > REWATCH_MS : replaced) this.#watch();
-      this.#inbox.saveCache();
-      this.#onTick();
-    } catch (error) {
-      log(`inbox: ${reasonOf(error)}`);
-    }
+    await this.#list();
+    const isReplaced = (statOf(this.#config.inbox)?.ino ?? 0) !== this.#folder;
+    if (this.#failedAt ? performance.now() - this.#failedAt > REWATCH_MS : isReplaced) this.#watch();
+    this.#inbox.saveCache();
+    this.#onTick();
   }
 
   async close(): Promise<void> {

@@ -1,55 +1,87 @@
 import type { Config } from "../config.ts";
 import { clean } from "../delivery/pointer.ts";
 import { routeOf } from "../delivery/route.ts";
-import { reasonOf } from "../files.ts";
+import { type Fate, MANY_EXCHANGED } from "../mail/correspondence.ts";
 import type { Mailbox, Sent } from "../mail/mailbox.ts";
 import { type Header, shownBody } from "../mail/message.ts";
+import { claudeSession } from "../sessions/claude.ts";
 import { namesOf, type Session } from "../sessions/heartbeats.ts";
 
 /** Claude Code cuts a tool result near 25,000 tokens; this many bytes stay below in any script. */
 const MAX_ANSWER_BYTES = 40_000;
-const MAX_LISTED = 10;
+const MAX_LISTED = 20;
 
-/** Who is online, for Claude and for people. */
-export function whoText(online: readonly Session[], own: string | undefined): string {
+/** Who is online, for Claude and for people; with what became of the mail that `own` sent them. */
+export async function whoText(mailbox: Mailbox, config: Config, own: string | undefined): Promise<string> {
+  const { online, sessions, offline } = await mailbox.who();
   const nobody = own ? "Nobody else is online: you are alone." : "Nobody is online.";
   const count = `${online.length} session${online.length === 1 ? "" : "s"} online:`;
   const head = online.some(({ name }) => name !== own) ? count : nobody;
-  return [head, ...online.map((session) => sessionLine(session, session.name === own))].join("\n");
+  const lines = online.map((session) => sessionLine(session, config, session.name === own, sessions.get(session.name)));
+  const waiting = [...offline]
+    .filter(([, { unread }]) => unread.length > 0)
+    .map(([name, fate]) => `${name} (${fateText(fate)})`);
+  const more = waiting.length > MAX_LISTED ? ` and ${waiting.length - MAX_LISTED} more` : "";
+  const away =
+    waiting.length > 0 && `Offline, with mail of yours waiting: ${waiting.slice(0, MAX_LISTED).join(", ")}${more}.`;
+  return [head, ...lines, away].filter(Boolean).join("\n");
 }
 
-function sessionLine(session: Session, you: boolean): string {
+function sessionLine(session: Session, config: Config, isYou: boolean, fate: Fate | undefined): string {
   const { name, entry } = session;
   const earlier = namesOf(session).slice(1);
   const facts = [
+    entry.client && `runs in ${clean(entry.client)}`,
     entry.cwd && `in ${clean(entry.cwd)}`,
     entry.working_on && `working on: ${clean(entry.working_on)}`,
-    !you && lastCall(session),
-    `mail reaches it: ${routeOf(entry)}`,
+    !isYou && statusText(entry, config),
+    !isYou && lastCall(session),
+    `mail reaches it: ${clean(routeOf(entry))}`,
+    !isYou && fate && fate.sent.length > 0 && fateText(fate),
     earlier.length > 0 && `earlier names: ${earlier.join(", ")}`,
   ].filter(Boolean);
-  return `- ${name}${you ? " (you)" : ""}: ${facts.join("; ")}`;
+  return `- ${name}${isYou ? " (you)" : ""}: ${facts.join("; ")}`;
+}
+
+/** What Claude Code says of a session on this host: idle, busy, or waiting for its user. */
+function statusText({ host, claude_pid, client }: Session["entry"], config: Config): string | undefined {
+  const said = host === config.host && !client && claude_pid ? claudeSession(config.claudeDir, claude_pid) : undefined;
+  if (!said || (said.isIdle === undefined && !said.waitingFor)) return undefined;
+  const since = said.since ? ` since ${age(Date.now() - said.since)}` : "";
+  return said.waitingFor
+    ? `waits for its user (${clean(said.waitingFor)})${since}`
+    : `${said.isIdle ? "idle" : "busy"}${since}`;
+}
+
+function fateText({ unread }: Fate): string {
+  const [oldest] = unread;
+  if (!oldest) return "has read all you sent";
+  const sent = Date.parse(oldest.created.replace(" ", "T"));
+  const old = Number.isNaN(sent) ? "" : `, the oldest ${age(Date.now() - sent)} old`;
+  return `${unread.length} of your messages unread${old}`;
 }
 
 function lastCall({ entry }: Session): string {
   if (entry.host === undefined) return `last seen ${clean(String(entry.timestamp))}`;
-  return entry.last_call ? `last tool call ${ago(Date.now() - entry.last_call)}` : "no tool call yet";
+  return entry.last_call ? `last tool call ${age(Date.now() - entry.last_call)} ago` : "no tool call yet";
 }
 
-/** "12 s ago"; `ms` is an age in milliseconds. */
-export function ago(ms: number): string {
+/** "12 s"; `ms` is an age in milliseconds. */
+function age(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1000));
-  if (seconds < 120) return `${seconds} s ago`;
-  if (seconds < 7200) return `${Math.round(seconds / 60)} min ago`;
-  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h ago`;
-  return `${Math.round(seconds / 86_400)} days ago`;
+  if (seconds < 120) return `${seconds} s`;
+  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86_400)} days`;
 }
 
 /** What is true after a send: stored under which name, and who is there to get it. */
-export function sentText({ header, online }: Sent): string {
+export function sentText({ header, online, exchanged }: Sent): string {
   const stored = `Stored as ${header.file}.`;
+  const isLow = header.priority === "low";
+  const routed = ({ entry }: Session): string => (isLow ? "on its next tool call" : clean(routeOf(entry)));
   if (header.to === "all") {
-    const names = online.map((session) => `${session.name} (${routeOf(session.entry)})`);
+    const names = online.map((session) => `${session.name} (${routed(session)})`);
     return names.length > 0
       ? `${stored} Online to get it: ${names.join(", ")}.`
       : `${stored} Nobody else is online; sessions that were here before find it when they return, within 7 days.`;
@@ -57,71 +89,79 @@ export function sentText({ header, online }: Sent): string {
   const [session] = online;
   if (!session) return `${stored} ${header.to} is offline: the message waits in the inbox until it returns.`;
   const now = session.name === header.to ? "" : `, now named ${session.name},`;
-  return `${stored} ${header.to}${now} is online, ${lastCall(session)}; mail reaches it: ${routeOf(session.entry)}. Not read yet.`;
+  const low = isLow ? "; low priority wakes nobody" : "";
+  const brake =
+    exchanged > MANY_EXCHANGED
+      ? `\nYou two have exchanged ${exchanged} messages in ten minutes. If nothing is left to be done, do not answer: silence is an answer too.`
+      : "";
+  return `${stored} ${header.to}${now} is online, ${lastCall(session)}; mail reaches it: ${routed(session)}${low}. Not read yet.${brake}`;
 }
 
 export interface UnreadAnswer {
   readonly text: string;
   /** The messages that are in the text, in full. */
   readonly shown: readonly Header[];
+  /** To be called once the answer is sure to be shown: marks as read what is in it. */
+  markRead(): void;
 }
 
 /**
- * The owner's unread mail, which is read by this; with somebody else's name as `whose`, theirs, looked at only.
- * Messages in full, as many as fit into `maxBytes`, at least one. Throws Refusal where `whose` is no name.
+ * The owner's unread mail; with somebody else's name as `whose`, theirs, which is looked at only. Messages in
+ * full, as many as fit into `maxBytes`, at least one. Throws Refusal where `whose` is no name.
  */
 export async function readUnread(
   mailbox: Mailbox,
-  config: Config,
   whose: string | undefined,
   maxBytes = MAX_ANSWER_BYTES,
 ): Promise<UnreadAnswer> {
   const name = whose?.normalize("NFC");
-  const other = name === undefined || mailbox.owner.names.includes(name) ? undefined : name;
+  const other = name === undefined || mailbox.owner.names.some((own) => own === name) ? undefined : name;
   const unread = other === undefined ? await mailbox.unread() : await mailbox.unreadOf(other);
-  const archived = other === undefined ? mailbox.archivedUnread() : [];
-  const note = archivedLine(archived);
   const blocks: string[] = [];
   const shown: Header[] = [];
-  let bytes = 200 + Buffer.byteLength(note); // with the lines around the messages
+  let gone = 0;
+  let bytes = 200; // for the lines around the messages
   for (const header of unread) {
-    try {
-      const block = messageText(header, mailbox.inbox.body(header));
+    const message = mailbox.inbox.read(header.file);
+    if (!message) gone++;
+    else {
+      const block = messageText(mailbox, header, message.body);
       bytes += Buffer.byteLength(block) + 1;
       if (shown.length > 0 && bytes > maxBytes) break;
       blocks.push(block);
       shown.push(header);
-    } catch (error) {
-      config.log(`inbox/${header.file} left out: ${reasonOf(error)}`);
     }
   }
-  if (other === undefined) mailbox.markRead(shown, archived);
   const forWhom = other === undefined ? "" : ` for ${other}`;
-  const left = unread.length - shown.length;
-  const head = `${unread.length} unread message${unread.length === 1 ? "" : "s"}${forWhom}`;
+  const count = unread.length - gone;
+  const left = count - shown.length;
+  const head = `${count} unread message${count === 1 ? "" : "s"}${forWhom}`;
   const lines = [
-    shown.length === 0
-      ? `No unread messages${forWhom}.`
-      : `${head}${forWhom && " (looked at only: they stay unread)"}:`,
+    count === 0 ? `No unread messages${forWhom}.` : `${head}${forWhom && " (looked at only: they stay unread)"}:`,
     ...blocks,
-    left > 0 && shown.length > 0 && `${left} more left${forWhom ? "." : ": call t9_ipc_unread again."}`,
-    note,
+    left > 0 && `${left} more left${forWhom ? "." : ": call t9_ipc_unread again."}`,
   ];
-  return { text: lines.filter(Boolean).join("\n"), shown };
+  return {
+    text: lines.filter(Boolean).join("\n"),
+    shown,
+    markRead: () => other === undefined && mailbox.markRead(shown),
+  };
 }
 
-/** What to say of messages that left the inbox unread; "" where none did. */
-function archivedLine(files: readonly string[]): string {
-  if (files.length === 0) return "";
-  const listed = files.slice(0, MAX_LISTED).map((file) => `archive/${file}`);
-  const more = files.length > MAX_LISTED ? ` and ${files.length - MAX_LISTED} more` : "";
-  const count = files.length === 1 ? "1 message was" : `${files.length} messages were`;
-  return `${count} moved to the archive unread, for age: ${listed.join(", ")}${more}.`;
+/** One message again, read or not, from inbox or archive. Throws Refusal where the owner neither sent nor got it. */
+export async function readAgain(mailbox: Mailbox, file: string): Promise<UnreadAnswer> {
+  const { header, body, isArchived } = await mailbox.message(file);
+  const where = isArchived ? "From the archive" : "From the inbox";
+  const shown = [header];
+  const text = `${where}:\n${messageText(mailbox, header, body)}`;
+  return { text, shown, markRead: () => !isArchived && mailbox.markRead(shown) };
 }
 
 /** One message. Its last line repeats the file name, which no sender can know while writing the body. */
-function messageText({ from, to, type, subject, priority, created, file }: Header, body: string): string {
-  return [
+function messageText(mailbox: Mailbox, header: Header, body: string): string {
+  const { from, to, type, subject, priority, created, reply_to } = header;
+  const file = clean(header.file);
+  const lines = [
     "",
     `from: ${clean(from)}`,
     `to: ${clean(to)}`,
@@ -129,9 +169,19 @@ function messageText({ from, to, type, subject, priority, created, file }: Heade
     `created: ${clean(created)}`,
     `priority: ${clean(priority)}`,
     `type: ${clean(type)}`,
-    `file: ${clean(file)}`,
-    "",
-    shownBody(body, clean(file)) || "(no body)",
-    `--- end of ${clean(file)} ---`,
-  ].join("\n");
+    reply_to && `reply_to: ${answeredText(mailbox, reply_to)}`,
+    `file: ${file}`,
+  ].filter((line) => line !== "");
+  return ["", ...lines, "", shownBody(body, file) || "(no body)", `--- end of ${file} ---`].join("\n");
+}
+
+/** What a message answers: its file name, with its subject, sender and time where it is still there. */
+function answeredText({ inbox, owner }: Mailbox, file: string): string {
+  const answered = inbox.find(file)?.header;
+  if (!answered) return clean(file);
+  const { from, subject, created } = answered;
+  const by = owner.names.some((name) => name === from) ? "you" : clean(from);
+  const today = new Date().toDateString() === new Date(created.replace(" ", "T")).toDateString();
+  const when = today ? created.slice(11, 16) : created.slice(0, 16);
+  return `${clean(file)} ("${clean(subject)}", sent by ${by} ${clean(when)})`;
 }

@@ -1,19 +1,24 @@
 import type { Config } from "../config.ts";
+import { CodexQueue } from "../delivery/codex.ts";
 import { type ChannelMessage, Pusher } from "../delivery/push.ts";
+import { holdsPointers, type Route, type Waker } from "../delivery/route.ts";
+import { InboxSocket } from "../delivery/socket.ts";
 import { sendToTelegram } from "../delivery/telegram.ts";
 import { reasonOf, statOf } from "../files.ts";
-import { Mailbox, type Outgoing, type Sent } from "../mail/mailbox.ts";
+import { type Outgoing, Refusal } from "../mail/draft.ts";
+import { Mailbox, type Sent } from "../mail/mailbox.ts";
 import { type Header, MAX_SUBJECT } from "../mail/message.ts";
-import { Refusal } from "../mail/refusal.ts";
-import { sweep } from "../mail/sweep.ts";
+import { isSweepDue, sweep } from "../mail/sweep.ts";
 import { Watcher } from "../mail/watcher.ts";
-import type { Sessions } from "../sessions/heartbeats.ts";
-import { lengthOf, nameProblem } from "../sessions/names.ts";
+import type { Heartbeats } from "../sessions/heartbeats.ts";
+import { isName, lengthOf, type Name, nameProblem } from "../sessions/names.ts";
+import { inClaude } from "../sessions/naming.ts";
 import type { Presence } from "../sessions/presence.ts";
 
 const APPEAR_EVERY_MS = 60_000;
 const SWEEP_FIRST_MS = 15_000;
-const SWEEP_EVERY_MS = 3_600_000;
+/** How often to ask whether a sweep is due; the servers of a folder share one an hour. */
+const SWEEP_EVERY_MS = 10 * 60_000;
 
 /** A running session: online, receiving, with a mailbox. */
 export class LiveSession {
@@ -21,46 +26,53 @@ export class LiveSession {
   readonly presence: Presence;
   readonly mailbox: Mailbox;
   readonly pusher: Pusher;
+  readonly waker: Waker | undefined;
   readonly #watcher: Watcher;
-  /** The names mail is pushed for since the last look; and when (ms) to do what is done now and then. */
-  #served = "";
+  /** The names that are known to be in use; and when (ms) to do what is done now and then. */
+  #appeared = "";
   #appearAt = 0;
   #sweepAt = performance.now() + SWEEP_FIRST_MS;
 
   /** Starts to receive. `notify` writes a channel notification to the client. */
   constructor(
     config: Config,
-    sessions: Sessions,
+    heartbeats: Heartbeats,
     presence: Presence,
+    route: Route,
     notify: (message: ChannelMessage) => Promise<void>,
   ) {
     warnIfShared(config);
     this.config = config;
     this.presence = presence;
-    this.mailbox = new Mailbox(config, sessions, presence, presence.since);
-    this.pusher = new Pusher(config, this.mailbox, presence, notify);
+    this.mailbox = new Mailbox(config, heartbeats, presence, presence.since);
+    this.waker = wakerFor(route, config, presence);
+    this.pusher = new Pusher(config, this.mailbox, presence, notify, route, this.waker);
     this.#watcher = new Watcher(config, this.mailbox.inbox, () => this.#tick());
-    this.mailbox.appear();
-    this.mailbox.inbox.reconcile().catch((error) => config.log(`inbox: ${reasonOf(error)}`));
     void this.#watcher.ready.then(() => this.pusher.start());
+    // Even a session that is over again by now was here, and mail for it is accepted.
+    if (presence.state !== "joining") void this.mailbox.appear();
+    this.#tick();
   }
 
   #tick(): void {
     this.presence.check();
-    const { quiet, names } = this.presence;
-    const served = quiet ? "" : names.join();
-    if (served !== this.#served) this.pusher.addAll();
-    this.#served = served;
+    this.presence.follow().catch((error) => this.config.log(`name not followed: ${reasonOf(error)}`));
     this.pusher.tick();
-    const now = performance.now();
-    if (now > this.#appearAt) {
+    if (this.presence.state !== "serving") return;
+    const [now, names] = [performance.now(), this.presence.names.join()];
+    if (now > this.#appearAt || names !== this.#appeared) {
       this.#appearAt = now + APPEAR_EVERY_MS;
-      this.mailbox.appear();
+      this.#appeared = names;
+      void this.mailbox.appear();
     }
-    if (now > this.#sweepAt && !quiet) {
+    if (now > this.#sweepAt) {
       this.#sweepAt = now + SWEEP_EVERY_MS;
-      sweep(this.config, this.mailbox.inbox, this.mailbox.sessions.online());
+      this.#sweep().catch((error) => this.config.log(`sweep: ${reasonOf(error)}`));
     }
+  }
+
+  async #sweep(): Promise<void> {
+    if (isSweepDue(this.config)) await sweep(this.config, this.mailbox.inbox);
   }
 
   /** Sends a message; an escalation is forwarded to Telegram, which is not waited for. */
@@ -77,9 +89,9 @@ export class LiveSession {
       await sendToTelegram(telegram, `[ESCALATION] ${subject}\nfrom ${from}\n\n${body}`.trimEnd());
     } catch (error) {
       log(`escalation ${file} did not reach Telegram: ${reasonOf(error)}`);
-      await this.mailbox.inbox.deliver({
-        from: "t9-ipc",
-        to: from,
+      await this.mailbox.inbox.outbox.deliver({
+        from: "t9-ipc" as Name,
+        to: from as Name,
         type: "ipc",
         priority: "high",
         subject: "escalation did not reach Telegram",
@@ -93,13 +105,12 @@ export class LiveSession {
     const wanted = name.normalize("NFC");
     const length = lengthOf(workingOn ?? "");
     const tooLong = `working_on has ${length} characters, the limit is ${MAX_SUBJECT}. Shorten it.`;
-    const problem = nameProblem(wanted) ?? (length > MAX_SUBJECT ? tooLong : undefined);
-    const refusal = problem ?? (await this.presence.rename(wanted, workingOn));
+    const problem = length > MAX_SUBJECT ? tooLong : nameProblem(wanted);
+    const refusal = isName(wanted) && !problem ? await this.presence.rename(wanted, workingOn) : problem;
     if (refusal) throw new Refusal(`Not renamed, this session is still ${this.presence.name}. ${refusal}`);
-    this.mailbox.appear();
     const unread = await this.mailbox.unread();
-    this.pusher.addAll();
-    return unread.length;
+    this.#tick();
+    return unread.filter(({ file }) => this.mailbox.inbox.read(file)).length;
   }
 
   /** Stops receiving. */
@@ -107,6 +118,17 @@ export class LiveSession {
     this.pusher.close();
     await Promise.all([this.#watcher.close(), this.mailbox.close()]);
   }
+}
+
+/** The path beside the channel notification that this session is woken by, where there is one. */
+function wakerFor(route: Route, config: Config, { agent }: Presence): Waker | undefined {
+  if (route === "codex queue") return new CodexQueue(agent?.argv[0]);
+  if (route !== "inbox socket" || !config.socket) return undefined;
+  return new InboxSocket(
+    config.socket,
+    () => holdsPointers(config),
+    () => inClaude(config, agent),
+  );
 }
 
 /** Mail in a folder that others can write to may come from them, whoever it says it is from. */

@@ -1,7 +1,7 @@
 import * as z from "zod";
-import type { Outgoing } from "../mail/mailbox.ts";
+import { type Outgoing, Refusal } from "../mail/draft.ts";
 import { PRIORITIES } from "../mail/message.ts";
-import { readUnread, sentText, whoText } from "./answers.ts";
+import { readAgain, readUnread, sentText, whoText } from "./answers.ts";
 import type { LiveSession } from "./session.ts";
 
 /** The limits are the mailbox's (mailbox.ts, message.ts), where they are checked; here they are only told. */
@@ -10,7 +10,10 @@ const subject = z
   .string()
   .describe("What it is about, in a few words: shown to the recipient first. At most 200 characters.");
 const body = z.string().default("").describe("The message. At most 10240 characters.");
-const priority = z.enum(PRIORITIES).default("normal").describe("critical and high are read first.");
+const priority = z
+  .enum(PRIORITIES)
+  .default("normal")
+  .describe("critical and high are read first. low wakes nobody: it is told on the recipient's next tool call.");
 const ESCALATION = "escalation: a human should look; forwarded to Telegram where the user has set that up.";
 
 export interface Tool {
@@ -23,12 +26,18 @@ export interface Tool {
   readonly schema: z.ZodObject;
   /** Its answer speaks of unread mail itself. */
   readonly tellsUnread?: true;
-  /** Answers in plain text for Claude; throws Refusal. */
-  run(session: LiveSession, args: never): Promise<string>;
+  /** Throws Refusal. */
+  run(session: LiveSession, args: never): Promise<Answer>;
+}
+
+/** Plain text for Claude; and what is to be done once it is sure that the client has not cancelled the call. */
+interface Answer {
+  readonly text: string;
+  onShown?(): void;
 }
 
 function tool<S extends z.ZodObject>(
-  about: Omit<Tool, "schema" | "run"> & { schema: S; run(session: LiveSession, args: z.output<S>): Promise<string> },
+  about: Omit<Tool, "schema" | "run"> & { schema: S; run(session: LiveSession, args: z.output<S>): Promise<Answer> },
 ): Tool {
   return about;
 }
@@ -48,12 +57,12 @@ export const TOOLS: readonly Tool[] = [
     name: "t9_ipc_who",
     title: "Who is online",
     description:
-      "Lists every Claude Code session that is online on this mailbox: name, folder, what it works on, when it last did something, how mail reaches it. Use it when the user asks who else is there, and before sending, for the exact name.",
+      "Lists every session that is online on this mailbox: name, folder, what it works on, whether it is idle, how mail reaches it, and how much of what you sent it has not read. Use it when the user asks who else is there, before sending, for the exact name, and to see whether your mail was read.",
     annotations: { readOnlyHint: true, openWorldHint: false },
     _meta: foundBy("list the other sessions, agents and colleagues that are online"),
     schema: z.strictObject({}),
-    async run({ mailbox }) {
-      return whoText(mailbox.sessions.online(), mailbox.owner.name);
+    async run({ mailbox, config }) {
+      return { text: await whoText(mailbox, config, mailbox.owner.name) };
     },
   }),
   tool({
@@ -68,6 +77,10 @@ export const TOOLS: readonly Tool[] = [
       subject,
       body,
       priority,
+      reply_to: z
+        .string()
+        .optional()
+        .describe("The file name of the message that this one answers, as it came with that message."),
       type: z.enum(["ipc", "escalation"]).default("ipc").describe(ESCALATION),
       allow_unknown: z
         .boolean()
@@ -82,7 +95,7 @@ export const TOOLS: readonly Tool[] = [
     name: "t9_ipc_broadcast",
     title: "Send a message to every session",
     description:
-      "Sends one message to every session: for what all of them must know. For one session use t9_ipc_send, which disturbs nobody else.",
+      "Sends one message to every session: for what all of them must know. News that nobody waits for goes with priority low, which wakes nobody. For one session use t9_ipc_send, which disturbs nobody else.",
     annotations: WRITES,
     _meta: foundBy("tell every session, all agents, everybody at once"),
     schema: z.strictObject({
@@ -109,9 +122,21 @@ export const TOOLS: readonly Tool[] = [
         .string()
         .optional()
         .describe("Another session's name: only looks, marks nothing. Default: this session."),
+      file: z
+        .string()
+        .optional()
+        .describe("A message's file name: returns that one again, read or not, from inbox or archive."),
     }),
-    async run({ mailbox, config }, { session_id }) {
-      return (await readUnread(mailbox, config, session_id)).text;
+    async run({ mailbox }, { session_id, file }) {
+      if (file !== undefined && session_id !== undefined) {
+        throw new Refusal(
+          "Nothing shown: file returns one message, session_id lists another's mail. Give one of them.",
+        );
+      }
+      const { text, markRead } = await (file === undefined
+        ? readUnread(mailbox, session_id)
+        : readAgain(mailbox, file));
+      return { text, onShown: markRead };
     },
   }),
   tool({
@@ -119,7 +144,7 @@ export const TOOLS: readonly Tool[] = [
     tellsUnread: true,
     title: "Name this session",
     description:
-      "Gives this session a name the others can address, and says what it works on. Use it at the start of work, when the work changes, and after resuming a conversation that had a name. Mail to the earlier name still arrives.",
+      "Gives this session a name the others can address, and says what it works on. Use it at the start of work and when the work changes; the name comes back when the conversation is resumed. Mail to the earlier name still arrives.",
     annotations: { ...WRITES, idempotentHint: true },
     _meta: foundBy("name or rename this session, say what it works on"),
     schema: z.strictObject({
@@ -132,15 +157,16 @@ export const TOOLS: readonly Tool[] = [
       const unread = await session.setName(args.name, args.working_on);
       const waiting = unread === 1 ? "1 unread message is" : `${unread || "No"} unread messages are`;
       const next = unread > 0 ? ": call t9_ipc_unread" : "";
-      return `This session is now ${session.presence.name}. ${waiting} waiting${next}.`;
+      return { text: `This session is now ${session.presence.name}. ${waiting} waiting${next}.` };
     },
   }),
 ];
 
-async function send(session: LiveSession, message: Outgoing): Promise<string> {
+async function send(session: LiveSession, message: Outgoing): Promise<Answer> {
   const text = sentText(await session.send(message));
-  if (!message.escalate) return text;
-  return session.config.telegram
-    ? `${text} It is being forwarded to Telegram; a failure will come as a message.`
-    : `${text} Not forwarded to a phone: Telegram is not set up (the user sets IPC_TG_TOKEN and IPC_TG_CHAT for this server).`;
+  if (!message.escalate) return { text };
+  const forwarded = session.config.telegram
+    ? "It is being forwarded to Telegram; while this session lives, a failure will come as a message."
+    : "Not forwarded to a phone: Telegram is not set up (the user sets IPC_TG_TOKEN and IPC_TG_CHAT for this server).";
+  return { text: `${text} ${forwarded}` };
 }

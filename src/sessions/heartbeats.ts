@@ -1,9 +1,18 @@
 import { renameSync } from "node:fs";
 import type { Config } from "../config.ts";
-import { errorCode, readOwn, reasonOf, statOf, withLock, writeWhole } from "../files.ts";
-import { stamp, wallClock } from "../stamp.ts";
-import { isName } from "./names.ts";
-import { inspect, isRunning } from "./process.ts";
+import {
+  checkMounted,
+  errorCode,
+  isUnreachable,
+  readOwn,
+  reasonOf,
+  versionOf,
+  withLock,
+  writeWhole,
+} from "../files.ts";
+import { stampOf, wallClock } from "../stamp.ts";
+import { isName, type Name, sameName } from "./names.ts";
+import { inspect, isRunning, isSame } from "./process.ts";
 
 const MAX_BYTES = 8 << 20;
 /** A session on another host, or in another PID namespace, is online while its last beat is younger. */
@@ -19,85 +28,105 @@ export interface Entry {
   working_on: string;
   /** Time of the beat, ms since 1970. */
   beat?: number;
+  /** The machine and PID namespace, and the machine's name for people. */
   host?: string;
+  host_name?: string;
   /** Start of the process, as the system words it (process.ts). */
   started?: string;
   cwd?: string;
+  /** What the session runs in, where that is not Claude Code. */
+  client?: string;
   /** Earlier names, still delivered to. */
   names?: string[];
   /** Time of the last tool call, ms since 1970. */
   last_call?: number;
-  /** How mail reaches the session (route.ts), and the PID of the hook that waits for it, if one does. */
+  /** How mail reaches the session, and what is known against that. */
   push?: string;
-  waiter?: number;
+  push_note?: string;
+  /** The process of the hook that waits for the session's mail, if one does. */
+  hook?: { pid: number; started?: string };
   /** Up to which stamp a hook has pointed to mail, and when to do so again (ms since 1970), if at all. */
   pointed?: { last: string; remind?: number };
   /** What the full names of our tools begin with in this session. */
   tool_prefix?: string;
   /** From which stamp on mail to all is this session's, where its name is new. */
   since?: string;
-  /** The Claude Code process and conversation this server belongs to, and the server's parent process. */
+  /** The agent's process and conversation that this server belongs to, and the server's parent process. */
   claude_pid?: number;
   claude_session?: string;
   parent?: number;
 }
 
 export interface Session {
-  readonly name: string;
+  readonly name: Name;
   readonly entry: Readonly<Entry>;
 }
 
 export type Entries = Map<string, Entry>;
 
 /** heartbeats.json: who is online. Shared with the Python original, whose entries and fields are kept. */
-export class Sessions {
+export class Heartbeats {
   readonly #config: Config;
-  /** Foreign beats and when (own clock) they were seen to change: the other clock may be wrong. */
+  /** For sessions on other hosts: their last beat, and when we saw it change by our own clock, since theirs may be wrong. */
   readonly #moves = new Map<string, { beat: number; at: number }>();
 
   constructor(config: Config) {
     this.#config = config;
   }
 
-  /** Every session that is online, sorted by name. */
+  /** Every session that is online, sorted by name. Throws where the data folder does not answer. */
   online(): Session[] {
-    return this.#online(this.#read().entries);
+    const { entries } = this.#read();
+    for (const name of this.#moves.keys()) if (!entries.has(name)) this.#moves.delete(name);
+    return this.#online(entries);
   }
 
-  /** Is there an entry of this name with this PID? Asks nothing of the system: for looking often. */
-  hasEntry(name: string, pid: number): boolean {
-    return this.#read().entries.get(name)?.pid === pid;
+  /** The session that is online and has this name, or had it earlier. Costs little among many. Throws as `online`. */
+  holder(name: string): Session | undefined {
+    const holders = [...this.#read().entries].filter(
+      ([held, entry]) => isEntry(entry) && holderOf(name, [{ name: held as Name, entry }]),
+    );
+    return this.#online(new Map(holders))[0];
   }
 
-  /** Changes whenever heartbeats.json does; "" where it is missing. */
+  /** The first entry of this host that fits and whose process runs. Asks less of the system than `online`. */
+  find(fits: (entry: Readonly<Entry>) => boolean): Session | undefined {
+    for (const [name, entry] of this.#read().entries) {
+      if (!isName(name) || !isEntry(entry) || entry.host !== this.#config.host) continue;
+      if (fits(entry) && isRunning(entry.pid)) return { name, entry };
+    }
+    return undefined;
+  }
+
+  /** Does the file have this entry under this name? Costs little while it is as we wrote it. */
+  has(name: string, entry: Entry): boolean {
+    const { text, entries } = this.#read(serialized(name, entry));
+    return text !== undefined || entries.get(name)?.pid === entry.pid;
+  }
+
+  /** Changes whenever heartbeats.json does; "" where it is missing. Throws where the data folder does not answer. */
   version(): string {
-    const stats = statOf(this.#config.heartbeats);
-    return stats ? `${stats.ino}:${stats.mtimeMs}:${stats.size}` : "";
+    return versionOf(this.#config.heartbeats);
   }
 
   /**
-   * Reads, changes and rewrites heartbeats.json under its lock; ended sessions are dropped, an unreadable file
-   * is kept aside. `change` may return false to leave the file as it is. Resolves to false where the lock was
-   * not to be had: nothing has happened then.
+   * Reads, changes and rewrites heartbeats.json under its lock; entries of ended sessions are dropped, an unreadable
+   * file is kept aside. `change` may return false to leave the file as it is; `online` costs time, so it is asked for.
+   * Resolves to false where the lock was not to be had: nothing has happened then.
    */
-  async update(change: (entries: Entries, online: Session[]) => boolean): Promise<boolean> {
-    const { heartbeats, log } = this.#config;
+  async update(change: (entries: Entries, online: () => Session[]) => boolean): Promise<boolean> {
+    const { dir, heartbeats, log } = this.#config;
+    checkMounted(dir);
     return withLock(heartbeats, log, (locked) => {
       if (!locked) return false;
       const { entries, problem } = this.#read();
       if (problem) {
-        const aside = `${heartbeats}.bad-${stamp(wallClock())}`;
+        const aside = `${heartbeats}.bad-${stampOf(wallClock())}`;
         renameSync(heartbeats, aside);
         log(`heartbeats.json could not be read (${problem}): kept as ${aside}, starting a new one`);
       }
-      const online = this.#online(entries);
-      for (const [name, entry] of entries) {
-        if (!isEntry(entry) || online.some((session) => session.name === name)) continue;
-        // Only what is certain: other hosts' sessions are theirs to remove, for a day.
-        const age = Math.abs(Date.now() - (entry.beat ?? 0));
-        if (!this.#isElsewhere(entry) || age > DAY_MS) entries.delete(name);
-      }
-      if (!change(entries, online)) return true;
+      for (const [name, entry] of entries) if (isEntry(entry) && this.#hasEnded(entry)) entries.delete(name);
+      if (!change(entries, () => this.#online(entries))) return true;
       // A null prototype: `__proto__` is a name like any other.
       const json = Object.assign(Object.create(null), Object.fromEntries(entries));
       writeWhole(heartbeats, `${JSON.stringify(json, null, 2)}\n`);
@@ -105,29 +134,36 @@ export class Sessions {
     });
   }
 
-  #read(): { entries: Entries; problem?: string } {
+  /** What is certain without asking much: other hosts' sessions are theirs to remove, for a day. */
+  #hasEnded(entry: Entry): boolean {
+    if (this.#isElsewhere(entry)) return Math.abs(Date.now() - (entry.beat ?? 0)) > DAY_MS;
+    return !isRunning(entry.pid) || (entry.host === undefined && isOutdated(entry));
+  }
+
+  /** Reads the file; gives its text instead of its entries where it contains `wanted`. */
+  #read(wanted?: string): { entries: Entries; text?: string; problem?: string } {
+    checkMounted(this.#config.dir);
     try {
-      const json: unknown = JSON.parse(readOwn(this.#config.heartbeats, MAX_BYTES).text);
+      const { text } = readOwn(this.#config.heartbeats, MAX_BYTES);
+      if (wanted !== undefined && text.includes(wanted)) return { entries: new Map(), text };
+      const json: unknown = JSON.parse(text);
       if (typeof json !== "object" || json === null || Array.isArray(json)) throw new Error("it is no JSON object");
       return { entries: new Map(Object.entries(json)) };
     } catch (error) {
+      if (isUnreachable(error)) throw error;
       return { entries: new Map(), ...(errorCode(error) !== "ENOENT" && { problem: reasonOf(error) }) };
     }
   }
 
   #online(entries: Entries): Session[] {
-    const all = [...entries]
-      .map(([name, entry]) => ({ name, entry }))
-      .filter(({ name, entry }) => isName(name) && isEntry(entry) && entry.status !== "signing-off");
+    const all = [...entries].flatMap(([name, entry]) => (isName(name) && isEntry(entry) ? { name, entry } : []));
     const ours = all.filter(({ entry }) => entry.host === this.#config.host);
-    const running = inspect(ours.map(({ entry }) => entry.pid));
+    const found = inspect([process.pid, ...ours.map(({ entry }) => entry.pid)]);
     const isOnline = ({ name, entry }: Session): boolean => {
+      if (entry.status === "signing-off") return false;
       if (this.#isElsewhere(entry)) return this.#beats(name, entry.beat ?? 0);
-      if (!isRunning(entry.pid)) return false;
-      // Another implementation's: its process lives, under 24 h.
-      if (entry.host === undefined) return Date.now() - Date.parse(entry.timestamp?.replace(" ", "T")) < DAY_MS;
-      // Ours: it is still the same process, where the system tells.
-      return running.size === 0 || !entry.started || running.get(entry.pid)?.started === entry.started;
+      // Another implementation's counts while its process lives, for a day; ours while it is still the same process.
+      return entry.host === undefined ? isRunning(entry.pid) && !isOutdated(entry) : isSame(entry, found);
     };
     return all.filter(isOnline).sort((a, b) => (a.name < b.name ? -1 : 1));
   }
@@ -148,22 +184,36 @@ export class Sessions {
   }
 }
 
-/** All names mail for this session may be addressed to. */
-export const namesOf = (session: Session): string[] => [session.name, ...(session.entry.names ?? [])];
+const isOutdated = ({ timestamp }: Entry): boolean => !(Date.now() - Date.parse(timestamp?.replace(" ", "T")) < DAY_MS);
 
-const TEXTS = ["timestamp", "status", "working_on", "host", "started", "cwd", "push", "tool_prefix", "since"] as const;
-const NUMBERS = ["pid", "beat", "last_call", "waiter", "claude_pid", "parent"] as const;
+/** An entry as it stands in the file. */
+function serialized(name: string, entry: Entry): string {
+  return JSON.stringify({ [name]: entry }, null, 2).slice(2, -2);
+}
+
+/** All names mail for this session may be addressed to. */
+export const namesOf = ({ name, entry }: Session): Name[] => [name, ...(entry.names ?? []).filter(isName)];
+
+/** Who among these sessions is reached by that name, whatever its letter case. */
+export function holderOf(name: string, sessions: readonly Session[]): Session | undefined {
+  return sessions.find((session) => namesOf(session).some((held) => sameName(held, name)));
+}
+
+const TEXTS = ["timestamp", "status", "working_on", "host", "host_name", "started", "cwd", "client"] as const;
+const MORE_TEXTS = ["push", "push_note", "tool_prefix", "since"] as const;
+const NUMBERS = ["pid", "beat", "last_call", "claude_pid", "parent"] as const;
 
 /** Anybody may have written the file: an entry with a field of another type than ours is none, and is left alone. */
 function isEntry(value: unknown): value is Entry {
   if (typeof value !== "object" || value === null) return false;
   const entry = value as Entry;
   return (
-    TEXTS.every((field) => typeof (entry[field] ?? "") === "string") &&
+    [...TEXTS, ...MORE_TEXTS].every((field) => typeof (entry[field] ?? "") === "string") &&
     NUMBERS.every((field) => Number.isSafeInteger(entry[field] ?? 1)) &&
     Array.isArray(entry.names ?? []) &&
     (entry.names ?? []).every((name) => typeof name === "string") &&
     typeof (entry.pointed ?? {}) === "object" &&
+    Number.isSafeInteger(entry.hook?.pid ?? 1) &&
     entry.pid > 0
   );
 }

@@ -1,13 +1,11 @@
-import { createHash, randomBytes } from "node:crypto";
-import { basename } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config.ts";
-import { chooseRoute, type Route } from "../delivery/route.ts";
 import { reasonOf } from "../files.ts";
-import { localTime, takeStamp } from "../stamp.ts";
-import { type Entries, type Entry, namesOf, type Session, type Sessions } from "./heartbeats.ts";
-import { fit, MAX_NAME, nameProblem, sameName } from "./names.ts";
-import { agentAbove, inspect } from "./process.ts";
+import { localTime, type Stamp } from "../stamp.ts";
+import { type Entries, type Entry, type Heartbeats, holderOf, namesOf, type Session } from "./heartbeats.ts";
+import { fit, type Name } from "./names.ts";
+import { type FirstName, firstName, freeName, inClaude, remember, whyTaken } from "./naming.ts";
+import { type Agent, inspect } from "./process.ts";
 
 const BEAT_MS = 30_000;
 /** Beats come no closer than this. */
@@ -15,47 +13,81 @@ const BEAT_AGAIN_MS = 500;
 /** Leaving waits no longer for the lock: the process ends, and its PID then tells the others. */
 const LEAVE_MS = 500;
 
+/**
+ * - joining: not on the list yet. A Codex session stays so until its first tool call, which tells its conversation.
+ * - serving: on the list; mail is received and pushed.
+ * - superseded: a newer server of the same agent process serves the session (after a reconnect). No beats, no pushes;
+ *   serving again when that one is gone.
+ * - left: off the list for good.
+ */
+export type State = "joining" | "serving" | "superseded" | "left";
+
+/** What the presence is given by those above it. */
+export interface Origin {
+  /** The Claude Code or Codex process that started this server. */
+  readonly agent: Agent | undefined;
+  /** How mail reaches this session, in the words that the others are told. */
+  readonly push: string;
+  /** From when mail to all is this session's, where its name is new. */
+  readonly since: Stamp;
+}
+
 /** This server's own session: its name, its heartbeat, and whether another server has taken it over. */
 export class Presence {
-  name: string;
+  name: Name;
   /** Earlier names: what is sent to them is delivered here for as long as the session lives. */
-  earlier: string[] = [];
-  /** How mail reaches this session; told to the others. */
-  push: Route;
-  /** A newer server of the same Claude Code process serves this session: no beats, no pushes from here. */
-  quiet = false;
-  /** This server has taken its session over from an earlier one of the same Claude Code process. */
+  earlier: Name[] = [];
+  state: State = "joining";
+  readonly agent: Agent | undefined;
+  readonly since: Stamp;
+  /** This server took the session over from an earlier one of its agent, which has pushed what came before `since`. */
   tookOver = false;
-  /** From when its mail counts, where its name is new: a stamp. */
-  readonly since: string;
 
   readonly #config: Config;
-  readonly #sessions: Sessions;
+  readonly #heartbeats: Heartbeats;
   readonly #started = inspect([process.pid]).get(process.pid)?.started;
-  readonly #claudePid: number | undefined;
+  #conversation: string | undefined;
+  #namedBy: FirstName["by"] = "folder";
   #workingOn = "";
+  #push: string;
+  #pushNote = "";
   #lastCall: number | undefined;
-  #joined = false;
-  #left = false;
-  /** The version of heartbeats.json that was last looked at. */
+  /** Our entry as it was last written, and the version of heartbeats.json that was last looked at. */
+  #entry: Entry | undefined;
   #version = "";
   #beating = Promise.resolve();
   #lastBeat = 0;
   #nextBeat: NodeJS.Timeout | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(config: Config, sessions: Sessions) {
+  constructor(config: Config, heartbeats: Heartbeats, { agent, push, since }: Origin) {
     this.#config = config;
-    this.#sessions = sessions;
-    this.name = firstName(config);
-    this.since = takeStamp(config.dir);
-    const claude = config.claudeSession ? agentAbove() : undefined;
-    this.#claudePid = claude?.pid;
-    this.push = chooseRoute(config, claude?.argv ?? []);
+    this.#heartbeats = heartbeats;
+    this.agent = agent;
+    this.since = since;
+    this.#push = push;
+    this.#conversation = config.claudeSession;
+    this.name = this.#takeFirstName();
   }
 
-  get names(): string[] {
+  get names(): Name[] {
     return [this.name, ...this.earlier];
+  }
+
+  #takeFirstName(isFresh = false): Name {
+    const { name, by, workingOn } = firstName(this.#config, this.agent, this.#conversation, isFresh);
+    this.#namedBy = by;
+    this.#workingOn = workingOn;
+    this.name = name;
+    return name;
+  }
+
+  /** Says to the others how mail reaches this session, and in `note` what is known against that. */
+  reachedBy(push: string, note = ""): void {
+    if (push === this.#push && note === this.#pushNote) return;
+    this.#push = push;
+    this.#pushNote = note;
+    this.beatSoon();
   }
 
   /** Takes a name and puts this session on the list; goes on unlisted, and tries again, where it cannot. */
@@ -65,9 +97,36 @@ export class Presence {
     await this.#beating;
   }
 
+  /** Joins as this conversation, where the agent tells it only with its first tool call. */
+  async joinAs(conversation: string): Promise<void> {
+    if (this.#timer || this.state !== "joining") return;
+    this.#conversation = conversation;
+    this.#takeFirstName();
+    await this.join();
+  }
+
+  /** Speaks as the session of that conversation, which is its own server's to list and to push to. */
+  speakFor(conversation: string): void {
+    const session = this.#heartbeats.find((entry) => entry.claude_session === conversation);
+    if (!session || this.#timer) return;
+    this.#yieldTo(session);
+    this.state = "superseded";
+  }
+
+  /** Follows the name that the user gives the session in Claude Code. Costs the reading of a small file. */
+  async follow(): Promise<void> {
+    if (this.state !== "serving" || this.#namedBy === "environment" || this.#namedBy === "set_name") return;
+    const given = inClaude(this.#config, this.agent)?.name;
+    const name = given && fit(given);
+    // A name with a number behind it is ours already: somebody else holds the name itself.
+    if (!name || this.name === name || (this.#namedBy === "user" && this.name.startsWith(`${name}-`))) return;
+    await this.#take((others) => ({ name: freeName(name, others) }));
+    this.#namedBy = "user";
+  }
+
   /** Beats now, or shortly where the last beat was just now. Returns at once. */
   beatSoon(): void {
-    if (this.#left) return;
+    if (this.state === "left" || !this.#timer) return;
     const wait = Math.max(0, this.#lastBeat + BEAT_AGAIN_MS - performance.now());
     this.#nextBeat ??= setTimeout(() => {
       this.#nextBeat = undefined;
@@ -85,153 +144,149 @@ export class Presence {
   async #beat(): Promise<void> {
     this.#lastBeat = performance.now();
     try {
-      if (!(await this.#sessions.update((entries, online) => this.#claim(entries, online)))) this.beatSoon();
+      if (!(await this.#heartbeats.update((entries, online) => this.#claim(entries, online)))) this.beatSoon();
+      this.#version = this.#heartbeats.version();
     } catch (error) {
       this.#config.log(`heartbeat not written: ${reasonOf(error)}`);
     }
-    this.#version = this.#sessions.version();
   }
 
-  /** Puts our entry in, under a name nobody else holds; not where another server has taken our session over. */
-  #claim(entries: Entries, online: Session[]): boolean {
-    const { sibling, others } = this.#split(online);
+  /** Puts our entry in, under a name nobody else holds; not where a newer server serves our session. */
+  #claim(entries: Entries, online: () => Session[]): boolean {
+    const known = entries.get(this.name);
+    // Nearly always, nothing has changed since the last beat, and who else is online need not be asked.
+    if (this.state === "serving" && known?.pid === process.pid && known.host === this.#config.host) {
+      this.#put(entries, [{ name: this.name, entry: known }]);
+      return true;
+    }
+    const { own, sibling, others } = this.#split(online());
     if (sibling) {
-      this.#adopt(sibling);
-      if (this.#joined) return false;
+      this.#yieldTo(sibling);
+      if (this.state !== "joining") return false;
       this.tookOver = true;
+    } else if (this.state === "joining" && this.#namedBy === "set_name" && holderOf(this.name, others)) {
+      this.#takeFirstName(true);
     }
     const wanted = this.name;
     this.name = freeName(wanted, others);
     if (this.name !== wanted) {
       this.#config.log(`the name ${wanted} is taken: this session is ${this.name}`);
-      if (this.#joined) this.earlier.push(wanted); // by a server that does not ask: our mail goes on coming
+      // The Python original takes a name without asking. We keep it as an alias, so our mail still arrives.
+      if (this.state !== "joining") this.earlier.push(wanted);
     }
-    this.#put(entries, online);
+    this.#put(entries, [own, sibling]);
     return true;
   }
 
-  /** Our own entry; that of another server of our Claude Code process (a reconnect leaves the old one); all others. */
+  /** Our own entry; that of another server of our agent process (a reconnect leaves the old one); all others. */
   #split(online: Session[]): { own: Session | undefined; sibling: Session | undefined; others: Session[] } {
-    const { host, claudeSession } = this.#config;
-    const isSibling = (entry: Entry): boolean =>
-      this.#claudePid
-        ? entry.claude_pid === this.#claudePid
-        : !!claudeSession && entry.claude_session === claudeSession && entry.parent === process.ppid;
-    const here = online.filter(({ entry }) => entry.host === host);
+    const { agent } = this;
+    const here = online.filter(({ entry }) => entry.host === this.#config.host);
     const own = here.find(({ entry }) => entry.pid === process.pid);
-    const sibling = here.find((session) => session !== own && isSibling(session.entry));
+    const isSibling = ({ entry }: Session): boolean => {
+      if (agent?.kind === "claude") return entry.claude_pid === agent.pid;
+      if (!this.#conversation || entry.claude_session !== this.#conversation) return false;
+      return agent !== undefined || entry.parent === process.ppid;
+    };
+    const sibling = here.find((session) => session !== own && isSibling(session));
     return { own, sibling, others: online.filter((session) => session !== own && session !== sibling) };
   }
 
-  /** Goes by the name of the server that serves this session, and goes quiet. */
-  #adopt(sibling: Session): void {
-    this.quiet = true;
-    this.name = sibling.name;
-    this.earlier = namesOf(sibling).slice(1);
+  /** Goes by the name of the server that serves this session, and lets it serve. */
+  #yieldTo(sibling: Session): void {
+    if (this.state === "serving") this.state = "superseded";
+    [this.name, ...this.earlier] = namesOf(sibling) as [Name, ...Name[]];
     this.#workingOn = sibling.entry.working_on;
   }
 
-  #put(entries: Entries, online: Session[]): void {
-    const { host, folder, toolPrefix, claudeSession } = this.#config;
-    const { own, sibling } = this.#split(online);
-    for (const before of [own, sibling]) if (before) entries.delete(before.name);
-    entries.set(this.name, {
-      ...(own ?? sibling)?.entry, // unknown fields are kept
+  /** Writes our entry in the place of these. */
+  #put(entries: Entries, before: readonly (Session | undefined)[]): void {
+    const { host, hostName, folder, toolPrefix } = this.#config;
+    for (const session of before) if (session) entries.delete(session.name);
+    this.#entry = {
+      ...before.find((session) => session !== undefined)?.entry, // the fields of others, and of our hooks, are kept
       timestamp: localTime(),
       status: "active",
       pid: process.pid,
       working_on: this.#workingOn,
       beat: Date.now(),
       host,
+      host_name: hostName,
       cwd: folder,
       names: this.earlier,
-      push: this.push,
+      push: this.#push,
+      push_note: this.#pushNote,
       tool_prefix: toolPrefix,
       since: this.since,
       parent: process.ppid,
+      ...(this.agent?.kind === "codex" && { client: "Codex" }),
       ...(this.#started && { started: this.#started }),
       ...(this.#lastCall && { last_call: this.#lastCall }),
-      ...(this.#claudePid && { claude_pid: this.#claudePid }),
-      ...(claudeSession && { claude_session: claudeSession }),
-    });
-    this.#joined = true;
-    this.quiet = false;
+      ...(this.agent && { claude_pid: this.agent.pid }),
+      ...(this.#conversation && { claude_session: this.#conversation }),
+    };
+    entries.set(this.name, this.#entry);
+    this.state = "serving";
   }
 
-  /** Looks whether heartbeats.json still has us as we are; if not, goes quiet or beats. Costs one stat. */
+  /** Looks whether heartbeats.json still has us as we are; if not, lets a newer server serve, or beats. */
   check(): void {
-    if (!this.#joined || this.#sessions.version() === this.#version) return;
-    this.#version = this.#sessions.version();
-    if (this.#sessions.hasEntry(this.name, process.pid)) return;
-    const { sibling } = this.#split(this.#sessions.online());
-    if (sibling) this.#adopt(sibling);
-    else this.beatSoon();
+    if (!this.#timer || !this.#entry || this.state === "left") return;
+    try {
+      const version = this.#heartbeats.version();
+      if (version === this.#version) return;
+      this.#version = version;
+      if (this.#heartbeats.has(this.name, this.#entry)) return;
+      const { sibling } = this.#split(this.#heartbeats.online());
+      if (sibling) this.#yieldTo(sibling);
+      else this.beatSoon();
+    } catch (error) {
+      this.#config.log(`heartbeats.json cannot be read: ${reasonOf(error)}`);
+    }
   }
 
   /** Takes a name. Resolves to a refusal, or undefined where the name is now ours. */
-  async rename(name: string, workingOn: string | undefined): Promise<string | undefined> {
-    let refusal: string | undefined = "heartbeats.json is locked by another process. Call again in a few seconds.";
-    await this.#sessions.update((entries, online) => {
-      refusal = taken(name, this.#split(online).others);
+  async rename(name: Name, workingOn: string | undefined): Promise<string | undefined> {
+    const conversation = inClaude(this.#config, this.agent)?.id ?? this.#conversation;
+    return this.#take(
+      (others) => ({ name, refusal: whyTaken(name, others) }),
+      (): void => {
+        this.#namedBy = "set_name";
+        this.#workingOn = workingOn ?? this.#workingOn;
+        if (conversation) remember(this.#config, conversation, name, this.#workingOn);
+      },
+    );
+  }
+
+  async #take(
+    choose: (others: Session[]) => { name: Name; refusal?: string | undefined },
+    onTaken = (): void => {},
+  ): Promise<string | undefined> {
+    let refused: string | undefined = "heartbeats.json is locked by another process. Call again in a few seconds.";
+    await this.#heartbeats.update((entries, online) => {
+      const { own, others } = this.#split(online());
+      const { name, refusal } = choose(others);
+      refused = refusal;
       if (refusal) return false;
       this.earlier = this.names.filter((old) => old !== name);
       this.name = name;
-      this.#workingOn = workingOn ?? this.#workingOn;
-      this.#put(entries, online);
+      onTaken();
+      this.#put(entries, [own]);
       return true;
     });
-    this.#version = this.#sessions.version();
-    return refusal;
+    this.#version = this.#heartbeats.version();
+    return refused;
   }
 
   /** Takes this session off the list, within half a second or not at all. */
   async leave(): Promise<void> {
-    this.#left = true;
+    this.state = "left";
     clearInterval(this.#timer);
     clearTimeout(this.#nextBeat);
-    const remove = (entries: Entries, online: Session[]): boolean =>
-      entries.delete(this.#split(online).own?.name ?? "");
+    const isOwn = ([, entry]: [string, Entry]) => entry?.pid === process.pid && entry.host === this.#config.host;
+    const remove = (entries: Entries): boolean => entries.delete([...entries].find(isOwn)?.[0] ?? "");
     // A beat under way would leave its lock behind.
-    const removed = this.#beating.then(() => this.#sessions.update(remove)).catch(() => false);
+    const removed = this.#beating.then(() => this.#heartbeats.update(remove)).catch(() => false);
     await Promise.race([removed, sleep(LEAVE_MS)]);
   }
-}
-
-/** Who among these sessions is reached by that name. */
-export function holderOf(name: string, sessions: readonly Session[]): Session | undefined {
-  return sessions.find((session) => namesOf(session).some((held) => sameName(held, name)));
-}
-
-/** The name, with the first number behind it that nobody holds where somebody holds the name. */
-function freeName(name: string, others: readonly Session[]): string {
-  let free = name;
-  for (let n = 2; holderOf(free, others); n++) {
-    const suffix = `-${n}`;
-    free = `${[...name].slice(0, MAX_NAME - suffix.length).join("")}${suffix}`;
-  }
-  return free;
-}
-
-/** Why the name cannot be had, and which can; undefined where nobody holds it. */
-function taken(name: string, others: readonly Session[]): string | undefined {
-  const holder = holderOf(name, others);
-  if (!holder) return undefined;
-  const earlier = sameName(holder.name, name) ? "" : `, an earlier name of ${holder.name}`;
-  const where = holder.entry.cwd ? ` in ${holder.entry.cwd}` : "";
-  return `The name ${name} belongs to a session that is online${where}${earlier}. Call again with another name, for example ${freeName(name, others)}.`;
-}
-
-/** IPC_SESSION_ID, where it can be a name. */
-export function askedName({ sessionId, log }: Config): string | undefined {
-  const wanted = sessionId?.normalize("NFC");
-  const problem = wanted && nameProblem(wanted);
-  if (problem) log(`IPC_SESSION_ID not used: ${problem}`);
-  return problem ? undefined : wanted;
-}
-
-/** The name asked for; else the project's folder and four hex digits, of the conversation where it has an id. */
-function firstName(config: Config): string {
-  const conversation = config.claudeSession ?? randomBytes(16);
-  const digits = createHash("sha256").update(conversation).digest("hex").slice(0, 4);
-  return askedName(config) ?? `${fit(basename(config.folder))}-${digits}`;
 }

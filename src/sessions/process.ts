@@ -83,8 +83,14 @@ export function isSame(it: { pid: number; started?: string | undefined }, found 
   return info ? (it.started ?? info.started) === info.started : !found.has(process.pid);
 }
 
+export interface Agent {
+  readonly kind: "claude" | "codex";
+  readonly pid: number;
+  readonly argv: readonly string[];
+}
+
 /** The Claude Code or Codex process that started this one, directly or through others; the nearest of them. */
-export function agentAbove(): { kind: "claude" | "codex"; pid: number; argv: readonly string[] } | undefined {
+export function agentAbove(): Agent | undefined {
   let pid = process.ppid;
   for (let up = 0; up < MAX_ANCESTORS && pid > 1; up++) {
     const info = inspect([pid]).get(pid);

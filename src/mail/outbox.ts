@@ -1,0 +1,131 @@
+import { randomBytes } from "node:crypto";
+import { renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import type { Config } from "../config.ts";
+import {
+  checkMounted,
+  errorCode,
+  isUnreachable,
+  makeFolder,
+  reasonOf,
+  syncToDisk,
+  withLock,
+  writeTemporary,
+} from "../files.ts";
+import { localTime, type Stamp, stampOf, takeStamps } from "../stamp.ts";
+import { type Draft, fileName, formatMessage, type Header } from "./message.ts";
+
+/** What was stored is brought to the disk so long after the answer, together with what was stored meanwhile. */
+const SYNC_AFTER_MS = 15;
+
+/** A file that waits for its place in the order: under the lock, only its rename is left to do. */
+interface Waiting {
+  readonly path: string;
+  readonly header: Header;
+  placed(header: Header): void;
+  failed(error: unknown): void;
+}
+
+/** What the outbox is told of the folder, and tells of it. */
+interface Folder {
+  newest(): Promise<Stamp | "">;
+  onStored(header: Header): void;
+}
+
+/** Stores messages: each becomes a file in the inbox, whole or not at all, with the next stamp in its name. */
+export class Outbox {
+  readonly #config: Config;
+  readonly #folder: Folder;
+  #queue: Waiting[] = [];
+  #placing: Promise<void> | undefined;
+  #unsynced: string[] = [];
+  #syncing: Promise<void> = Promise.resolve();
+
+  constructor(config: Config, folder: Folder) {
+    this.#config = config;
+    this.#folder = folder;
+  }
+
+  /** Stores a message and gives its header. Rejects, with nothing stored, where the file cannot be written. */
+  async deliver(draft: Draft): Promise<Header> {
+    const { dir, inbox } = this.#config;
+    checkMounted(dir);
+    const { body: _, reply_to = "", ...fields } = draft;
+    const header = { ...fields, reply_to, file: "", created: localTime() };
+    const text = formatMessage(draft, header.created);
+    makeFolder(inbox);
+    // Written before the lock is taken; and beside the inbox, where it wakes nobody who watches that.
+    const path = writeTemporary(dir, text);
+    try {
+      return await this.#place(path, header);
+    } catch (error) {
+      if (isUnreachable(error)) throw error; // it may have been renamed all the same
+      rmSync(path, { force: true });
+      // The inbox lies on another file system than the folder above it.
+      if (errorCode(error) !== "EXDEV") throw error;
+      const beside = writeTemporary(inbox, text);
+      return this.#place(beside, header);
+    }
+  }
+
+  /** Gives a file that a person wrote its place in the order. Rejects with ENOENT where somebody else has done it. */
+  adopt(path: string, header: Header): Promise<Header> {
+    return this.#place(path, header);
+  }
+
+  /** Files of one process that are placed at the same time share one lock. */
+  #place(path: string, header: Header): Promise<Header> {
+    return new Promise((placed, failed) => {
+      this.#queue.push({ path, header, placed, failed });
+      this.#placing ??= this.#placeAll().finally(() => {
+        this.#placing = undefined;
+      });
+    });
+  }
+
+  async #placeAll(): Promise<void> {
+    const { dir, inbox, log } = this.#config;
+    while (this.#queue.length > 0) {
+      const newest = await this.#folder.newest();
+      await withLock(inbox, log, () => {
+        const batch = this.#queue.splice(0);
+        const first = takeStamps(dir, batch.length, newest);
+        for (const [index, waiting] of batch.entries()) this.#rename(waiting, stampOf(first + index));
+      });
+    }
+  }
+
+  #rename({ path, header, placed, failed }: Waiting, stamp: Stamp): void {
+    const file = fileName(stamp, randomBytes(4).toString("hex"), header);
+    try {
+      renameSync(path, join(this.#config.inbox, file));
+      const stored = { ...header, file };
+      this.#folder.onStored(stored);
+      placed(stored);
+      this.#syncSoon(file);
+    } catch (error) {
+      const inDoubt = `it is not known whether inbox/${file} was stored (${reasonOf(error)}); look before you send again`;
+      failed(isUnreachable(error) ? Object.assign(new Error(inDoubt), { code: errorCode(error) }) : error);
+    }
+  }
+
+  /** After a power cut, a file that was never synced may be empty. The answer does not wait for it. */
+  #syncSoon(file: string): void {
+    if (this.#unsynced.push(file) > 1) return;
+    setTimeout(() => {
+      this.#syncing = this.#syncing.then(() => this.#sync());
+    }, SYNC_AFTER_MS);
+  }
+
+  async #sync(): Promise<void> {
+    const { inbox } = this.#config;
+    const files = this.#unsynced.splice(0);
+    if (files.length > 0) await syncToDisk([...files.map((file) => join(inbox, file)), inbox]);
+  }
+
+  /** Finishes what is being stored. */
+  async close(): Promise<void> {
+    await this.#placing;
+    await this.#syncing.then(() => this.#sync());
+  }
+}
