@@ -222,17 +222,6 @@ test("temporaries, editors' leavings and files that are no mail are left where t
   for (const file of [...leavings, "broken.md"]) assert.ok(existsSync(join(dir, "inbox", file)), file);
 });
 
-test("a body over the limit is pushed in part, saying how much more there is and where", async (t) => {
-  const dir = tempDir(t);
-  const beta = await startSession("beta", { dir });
-  writeMail(dir, "long.md", mail({ from: "hand", to: "beta" }, "👍".repeat(10_240) + "x".repeat(1234)));
-  const { content } = await beta.waitForPush();
-  assert.ok(content.startsWith("👍".repeat(10_240)));
-  const rest = content.slice("👍".repeat(10_240).length);
-  assert.match(rest, /1234 more/);
-  assert.match(rest, /inbox\/long\.md/);
-});
-
 test("eight processes sending at once lose nothing, and all see one order: that of the names", async (t) => {
   const dir = tempDir(t);
   const each = 10;

@@ -19,31 +19,43 @@ const draft = (subject: string, body = ""): Draft => ({
   body,
 });
 const written = (subject: string, body?: string): string => formatMessage(draft(subject, body), CREATED);
-const read = (text: string) => parseMessage(FILE, text, 0, 0);
+const read = (text: string, file = FILE) => parseMessage(file, text, 0, 0);
 
 /** Any text a tool call can hold: no NUL, no half characters. */
-const text = (options: { minLength?: number } = {}) =>
-  fc.string({ unit: "binary", ...options }).map((each) => each.replaceAll("\0", "0").toWellFormed());
+const storable = (text: string): string => text.replaceAll("\0", "0").toWellFormed();
+const text = (options: { minLength?: number } = {}) => fc.string({ unit: "binary", ...options }).map(storable);
 /** Text that looks like YAML, headers or quotes more often than chance would have it. */
 const pieces =
-  "- |: |#| #|[|]|{|}|&|*|!|%|@|`|'|\"|,|?|---|...|~|null|true|no|1|0x|.5|e3|2026-11-22|12:30|\\|\\n|=|<<|가|é|🎉| |\t|\r|\n|\u0085|\u2028|\ufeff|from: x|to: y";
+  "- |: |#| #|[|]|{|}|&|*|!|%|@|`|'|\"|,|?|---|...|~|null|true|no|1|0x|.5|e3|2026-11-22|12:30|\\|\\n|=|<<|가|é|🎉| |\t|\r|\n|\u0085|\u2028|\ufeff|from: x|to: y|!!js/function|\n---\n";
+/** Everything that one reader or another takes for a space or for the end of a line. */
+const spaces = " \t\n\r\v\f\u0085\u00a0\u1680\u2000\u200b\u2028\u2029\u202f\u205f\u3000\ufeff";
 const tricky = fc
-  .array(fc.constantFrom(...pieces.split("|"), "|"), { minLength: 1, maxLength: 6 })
-  .map((each) => each.join(""));
+  .array(fc.oneof(fc.constantFrom(...pieces.split("|"), "|"), fc.constantFrom(...spaces), text()), { maxLength: 6 })
+  .map((each) => storable(each.join("")));
 const anything = fc.oneof(tricky, text({ minLength: 1 }), fc.string({ minLength: 1 }));
+const names = fc.oneof(
+  fc.stringMatching(/^[\p{L}\p{N}_-]{3,64}$/u).map((each) => each.normalize("NFC")),
+  fc.constantFrom("null", "true", "0123", "1e3", "2026-11-22", "0x1f", "___", "---", "constructor", "__proto__"),
+  fc.constantFrom("20261122_3655_8201", "session_beta"),
+);
 
-test("what we write we read back as it was: subject and body to the letter", () => {
+test("what we write we read back as it was: names, subject and body to the letter", () => {
   fc.assert(
-    fc.property(anything, fc.oneof(text(), tricky), (subject, body) => {
-      const { header, body: again } = read(written(subject, body));
-      assert.equal(header.subject, subject);
-      assert.equal(again, body);
-      assert.deepEqual(
-        [header.from, header.to, header.type, header.priority, header.created],
-        ["20261122_3655_8201", "session_beta", "ipc", "normal", CREATED],
-      );
-    }),
-    { numRuns: 2000 },
+    fc.property(
+      names,
+      names,
+      anything,
+      anything,
+      fc.constantFrom("normal", "high"),
+      (from, to, subject, body, priority) => {
+        const message = { from, to, type: "ipc" as const, subject, priority, body };
+        const { header, body: again } = read(formatMessage(message, CREATED));
+        const { body: _, ...expected } = { ...message, file: FILE, created: CREATED, at: FILE.slice(0, 21) };
+        assert.deepEqual({ ...header, ...expected }, { ...header });
+        assert.equal(again, body);
+      },
+    ),
+    { numRuns: 4000 },
   );
 });
 
@@ -122,16 +134,48 @@ test("a text that is no message is refused with the reason, never with anything 
   ] as const) {
     assert.throws(() => read(bad), { name: "Error", message: reason });
   }
+});
+
+test("of any text, and of messages with anything put in or taken out, the reader makes strings or says why not", () => {
+  const good = written('"a": b', "x");
+  const cut = fc
+    .tuple(fc.nat(good.length), fc.nat(20), anything)
+    .map(([at, length, put]) => good.slice(0, at) + put + good.slice(at + length));
+  const repeated = fc
+    .tuple(
+      fc.constantFrom("---\n", "a: ", "- [", "\n", '"', " ", "'", "&a *a ", ": ", "\r"),
+      fc.integer({ min: 1, max: 100_000 }),
+    )
+    .map(([part, n]) => `---\nfrom: ${part.repeat(n)}`);
+  const texts = fc.oneof(
+    { weight: 10, arbitrary: cut },
+    { weight: 5, arbitrary: anything.map((rest) => `---\n${rest}`) },
+    { weight: 5, arbitrary: anything.map((rest) => `---\n${rest}\n---\n`) },
+    anything,
+    repeated,
+  );
+  const files = fc.constantFrom(
+    FILE,
+    "note.md",
+    "99999999T999999999999-00000000-x.md",
+    "00000000T000000000000-00000000-x.md",
+  );
   fc.assert(
-    fc.property(fc.oneof(text(), tricky), (junk) => {
+    fc.property(texts, files, (input, file) => {
+      const start = process.cpuUsage(); // The clock would count what else this machine does.
       try {
-        const { header } = read(`---\n${junk}\n---\n`);
-        for (const value of [header.from, header.to, header.subject]) assert.equal(typeof value, "string");
+        const { header, body } = read(input, file);
+        const { from, to, subject, type, priority, created, at } = header;
+        for (const value of [from, to, subject, type, priority, created, at, body])
+          assert.equal(typeof value, "string");
+        assert.ok(from && to);
       } catch (error) {
-        assert.match((error as Error).message, /header|no from|no to|64/);
+        assert.ok(error instanceof Error && error.name === "Error", (error as Error).stack);
+        assert.match(error.message, /header|no from|no to|64/);
       }
+      assert.ok(process.cpuUsage(start).user < 1_000_000, "the reader hangs");
     }),
-    { numRuns: 2000 },
+    { numRuns: 5000 },
   );
 });
 

@@ -141,67 +141,6 @@ test("a name nobody has used is refused with the nearest names and who is online
   assert.equal((await later.waitForPush()).content, "hello");
 });
 
-const THUMB = "👍"; // one character for people and for Python, two for JavaScript
-const REFUSED: [string, Record<string, unknown>, RegExp][] = [
-  ["a recipient of 65 characters", { to: "n".repeat(65), subject: "x" }, /64.*\b65\b/],
-  ["a recipient that cannot be a name", { to: "two words", subject: "x" }, /"two words".*t9_ipc_who/],
-  ["an empty subject", { to: "beta", subject: "" }, /subject is empty/],
-  ["a subject of spaces", { to: "beta", subject: " \n\t " }, /subject is empty/],
-  ["a subject of 201 characters", { to: "beta", subject: THUMB.repeat(201) }, /201.*\b200\b.*body/],
-  [
-    "a body of 10,241 characters",
-    { to: "beta", subject: "x", body: THUMB.repeat(10_241) },
-    /10241.*10240.*parts.*file/,
-  ],
-  ["oneself", { to: "alpha", subject: "x" }, /alpha is this session itself/],
-  ["a priority there is not", { to: "beta", subject: "x", priority: "urgent" }, /priority.*normal.*high.*critical/s],
-  ["no subject", { to: "beta" }, /subject.*It takes: to, subject, body, priority/s],
-  ["a subject that is no text", { to: "beta", subject: 7 }, /subject.*string/],
-  ["a parameter there is not", { to: "beta", subject: "x", cc: "gamma" }, /cc.*It takes: to, subject, body/s],
-];
-test("each limit is refused with its number and a way out, and nothing is stored", async (t) => {
-  const dir = tempDir(t);
-  const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
-  for (const [what, args, answer] of REFUSED) {
-    await t.test(what, async () => {
-      const { text, isError } = await alpha.call("send", args);
-      assert.equal(isError, true, text);
-      assert.match(text, answer);
-      assert.ok(text.length < 1000, text);
-    });
-  }
-  assert.deepEqual(filesIn(dir), []);
-  assert.deepEqual(beta.pushes, []);
-});
-
-test("what is just within the limits, counted in characters, arrives whole", async (t) => {
-  const dir = tempDir(t);
-  const name = "n".repeat(64);
-  const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession(name, { dir })]);
-  const sent = await alpha.call("send", { to: name, subject: THUMB.repeat(200), body: THUMB.repeat(10_240) });
-  assert.equal(sent.isError, false, sent.text);
-  const { content, meta } = await beta.waitForPush();
-  assert.equal(content, THUMB.repeat(10_240));
-  assert.equal(meta.subject, THUMB.repeat(200));
-});
-
-test("the other tools refuse what they do not take as well", async (t) => {
-  const alpha = await startSession("alpha", { dir: tempDir(t) });
-  for (const [tool, args, answer] of [
-    ["who", { verbose: true }, /verbose.*It takes: nothing/s],
-    ["unread", { limit: 3 }, /limit.*It takes: session_id/s],
-    ["unread", { session_id: 3 }, /session_id.*string/],
-    ["set_name", {}, /name.*It takes: name, working_on/s],
-    ["broadcast", { subject: "x", to: "beta" }, /to.*It takes: subject, body, priority/s],
-    ["broadcast", { subject: "" }, /subject is empty/],
-    ["no_such_tool", {}, /t9_ipc_who, t9_ipc_send, t9_ipc_broadcast, t9_ipc_unread, t9_ipc_set_name/],
-  ] as const) {
-    const { text, isError } = await alpha.call(tool, args);
-    assert.equal(isError, true, text);
-    assert.match(text, answer);
-  }
-});
-
 test("the same message again within a minute is refused, naming the file already sent", async (t) => {
   const dir = tempDir(t);
   const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
