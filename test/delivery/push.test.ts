@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { tempDir } from "../support/folder.ts";
 import { filesIn, heartbeats, mail, stamp, writeMail } from "../support/mail.ts";
-import { SERVER } from "../support/process.ts";
+import { Process, SERVER } from "../support/process.ts";
 import { startSession, type TestSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -173,8 +173,7 @@ test("a file still being written is delivered once, when its header is whole", a
   const beta = await startSession("beta", { dir });
   mkdirSync(join(dir, "inbox"), { recursive: true });
   const script = "echo ---; sleep 0.1; echo from: hand; sleep 0.1; echo to: beta; sleep 0.1; echo ---; echo text";
-  const writer = spawn("sh", ["-c", `(${script}) > slow.md`], { cwd: join(dir, "inbox") });
-  t.after(() => writer.kill("SIGKILL"));
+  new Process(["sh", "-c", `(${script}) > slow.md`], { cwd: join(dir, "inbox") });
   assert.equal((await beta.waitForPush()).content, "text");
   assert.equal(beta.stderr(), "");
 });

@@ -1,7 +1,6 @@
 // A data folder that fails: full, forbidden, gone, replaced, not watched.
 
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import {
   appendFileSync,
   chmodSync,
@@ -18,20 +17,14 @@ import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { tempDir } from "../support/folder.ts";
 import { filesIn, heartbeats, mail, stamp, writeMail } from "../support/mail.ts";
-import { SERVER } from "../support/process.ts";
+import { noPermissions, SERVE, SERVER, withoutRoot, works } from "../support/process.ts";
 import { startSession, type TestSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
 /** A message that made no event is found within this. */
 const RESCAN_MS = 5000;
 
-const works = (...command: string[]): boolean => spawnSync(command[0] ?? "", command.slice(1)).status === 0;
-const isRoot = process.getuid?.() === 0;
 const noMounts = !works("unshare", "-m", "mount", "-t", "tmpfs", "x", "/mnt") && "needs root on Linux, for a mount";
-/** Root may write everything, unless it gives that up. */
-const withoutRoot = isRoot ? ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] : [];
-const noPermissions = isRoot && !works(...withoutRoot, "true") && "root, and no setpriv to be less";
-const SERVE = [process.execPath, SERVER];
 
 let letters = 0;
 

@@ -1,14 +1,13 @@
 // A process killed at any moment, and the locks it leaves behind.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, utimesSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { describe, test } from "node:test";
 import { build } from "esbuild";
 import { tempDir } from "../support/folder.ts";
 import { filesIn, heartbeats, readByLine, readMail } from "../support/mail.ts";
+import { Process } from "../support/process.ts";
 import { startSession, type TestSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -48,15 +47,13 @@ async function bundleSender(dir: string): Promise<string> {
 
 /** Runs a sender and kills it once it has acknowledged `acks` messages; gives the numbers it acknowledged. */
 async function killSender(script: string, dir: string, first: number, acks: number): Promise<number[]> {
-  const env = { PATH: process.env.PATH, HOME: dirname(dir), IPC_DIR: dir };
-  const child = spawn(process.execPath, [script, String(first)], { env, stdio: ["ignore", "pipe", "ignore"] });
-  let output = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => {
-    output += text;
-    if (output.split("\n").length > acks) child.kill("SIGKILL");
+  const env = { HOME: dirname(dir), IPC_DIR: dir };
+  const sender = new Process([process.execPath, script, String(first)], { cwd: dirname(script), env });
+  sender.child.stdout.on("data", () => {
+    if (sender.stdout.split("\n").length > acks) sender.child.kill("SIGKILL");
   });
-  await once(child, "close");
-  return output.split("\n").filter(Boolean).map(Number);
+  await sender.ended;
+  return sender.stdout.split("\n").filter(Boolean).map(Number);
 }
 
 /** Every message whole, every acknowledged one there, in the order of sending; beside them only temporaries. */

@@ -1,35 +1,17 @@
 // A read cache that cannot be used: the files are what counts.
 
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { chmodSync, cpSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { describe, type TestContext, test } from "node:test";
 import { tempDir } from "../support/folder.ts";
 import { mail, stamp, writeMail } from "../support/mail.ts";
-import { SERVER } from "../support/process.ts";
+import { noPermissions, SERVE, SERVER, withoutRoot } from "../support/process.ts";
 import { startSession } from "../support/session.ts";
+import { noSqlite, openDatabase } from "../support/sqlite.ts";
 import { waitFor } from "../support/wait.ts";
 
-const works = (...command: string[]): boolean => spawnSync(command[0] ?? "", command.slice(1)).status === 0;
-const isRoot = process.getuid?.() === 0;
-/** Root may write everything, unless it gives that up. */
-const withoutRoot = isRoot ? ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] : [];
-const noPermissions = isRoot && !works(...withoutRoot, "true") && "root, and no setpriv to be less";
-const SERVE = [process.execPath, SERVER];
-
 describe("the cache", { concurrency: 3 }, () => {
-  const require = createRequire(import.meta.url);
-  let Sqlite: typeof import("better-sqlite3") | undefined;
-  try {
-    Sqlite = require("better-sqlite3");
-    Sqlite?.(":memory:").close();
-  } catch {
-    Sqlite = undefined;
-  }
-  const noSqlite = !Sqlite && "better-sqlite3 cannot be loaded here";
-
   /** Ways to spoil the file a session has left, and whether the next one has a reason to say so. */
   const faults: [string, (db: string, t: TestContext) => void, boolean, (readonly string[])?][] = [
     ["corrupt", (db) => writeFileSync(db, "no database ".repeat(1000)), true],
@@ -45,8 +27,6 @@ describe("the cache", { concurrency: 3 }, () => {
     unlinkSync(path);
     return path;
   }
-
-  const openDatabase = (path: string) => new (Sqlite as NonNullable<typeof Sqlite>)(path);
 
   function tablesOf(db: ReturnType<typeof openDatabase>): unknown[] {
     const tables = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").pluck().all();

@@ -18,11 +18,10 @@ import { dirname, join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
 import { tempDir } from "../support/folder.ts";
 import { mail, stamp, writeMail } from "../support/mail.ts";
-import { SERVER } from "../support/process.ts";
+import { isRoot, SERVER } from "../support/process.ts";
 import { startSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
-const isRoot = process.getuid?.() === 0;
 const GOOD = { from: "hand", to: "beta", subject: "good" };
 const MB = 1 << 20;
 

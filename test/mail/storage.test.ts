@@ -10,31 +10,19 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { tempDir } from "../support/folder.ts";
 import { filesIn, heartbeats, mail, writeMail } from "../support/mail.ts";
 import { SERVER } from "../support/process.ts";
 import { startSession } from "../support/session.ts";
+import { noSqlite, openDatabase } from "../support/sqlite.ts";
 import { waitFor } from "../support/wait.ts";
-
-type Sqlite = typeof import("better-sqlite3");
-const sqlite = ((): Sqlite | undefined => {
-  try {
-    const found = createRequire(import.meta.url)("better-sqlite3") as Sqlite;
-    new found(":memory:").close();
-    return found;
-  } catch {
-    return undefined; // optional: not built here
-  }
-})();
-const skip = sqlite ? false : "better-sqlite3 does not load here";
 
 /** Every row of every table of a cache, as text; empty while it cannot be read. */
 function rows(path: string): string {
-  if (!sqlite || !existsSync(path)) return "";
-  const db = new sqlite(path, { readonly: true });
+  if (noSqlite || !existsSync(path)) return "";
+  const db = openDatabase(path, { readonly: true });
   try {
     const tables = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").pluck().all();
     const all = tables.map((table) => [table, db.prepare(`SELECT * FROM "${table}" ORDER BY 1`).all()]);
@@ -49,7 +37,7 @@ const ODD = ["plain", "a: b", "007", "null", "한국어 제목", `"quoted"`, "20
 // Most of these wait for what a server does now and then.
 describe("the data folder", { concurrency: 4 }, () => {
   test("a cache deleted under a running server comes back, equal to one built anew from the files", {
-    skip,
+    skip: noSqlite,
   }, async (t) => {
     const dir = tempDir(t);
     const db = join(dir, "cache.db");
@@ -78,7 +66,7 @@ describe("the data folder", { concurrency: 4 }, () => {
     assert.equal(alpha.stderr() + beta.stderr() + gamma.stderr(), "");
   });
 
-  test("a restart without the cache shows the same unread mail as with it", { skip }, async (t) => {
+  test("a restart without the cache shows the same unread mail as with it", { skip: noSqlite }, async (t) => {
     const dir = tempDir(t);
     const alpha = await startSession("alpha", { dir });
     await (await startSession("beta", { dir })).close();
@@ -109,7 +97,9 @@ describe("the data folder", { concurrency: 4 }, () => {
     for (const answer of answers) assert.equal(answer, answers[0]);
   });
 
-  test("a message that left the folder while no server ran is not shown from the cache", { skip }, async (t) => {
+  test("a message that left the folder while no server ran is not shown from the cache", {
+    skip: noSqlite,
+  }, async (t) => {
     const dir = tempDir(t);
     const alpha = await startSession("alpha", { dir });
     await (await startSession("beta", { dir })).close();
@@ -131,7 +121,7 @@ describe("the data folder", { concurrency: 4 }, () => {
     await alpha?.call("send", { to: "beta", subject: "hello" });
     await beta?.waitForPush();
     await beta?.call("unread");
-    if (sqlite) await waitFor(() => rows(join(dir, "cache.db")).includes("hello"), "the message in the cache");
+    if (!noSqlite) await waitFor(() => rows(join(dir, "cache.db")).includes("hello"), "the message in the cache");
     await waitFor(
       () => existsSync(join(dir, "read/beta")) && readFileSync(join(dir, "read/beta"), "utf8").includes("hello"),
       "the mark",

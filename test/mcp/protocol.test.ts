@@ -1,10 +1,8 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { tempDir } from "../support/folder.ts";
 import { mail, writeMail } from "../support/mail.ts";
-import { SERVER } from "../support/process.ts";
+import { RawServer } from "../support/rpc.ts";
 import { startSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -114,35 +112,19 @@ test("channels are declared, and notifications have strings only", async (t) => 
 test("stdout carries JSON-RPC and nothing else, stderr no warnings of Node's", async (t) => {
   const dir = tempDir(t);
   writeMail(dir, "broken.md", "no header here");
-  const child = spawn(process.execPath, [SERVER], {
-    env: { PATH: process.env.PATH, HOME: dir, IPC_DIR: dir, IPC_SESSION_ID: "not a name" },
-  });
-  t.after(() => child.kill("SIGKILL"));
-  const lines: { jsonrpc?: string; id?: number }[] = [];
-  createInterface({ input: child.stdout }).on("line", (line) => lines.push(JSON.parse(line)));
-  let stderr = "";
-  child.stderr.on("data", (chunk) => {
-    stderr += chunk;
-  });
-  let id = 0;
-  const say = (method: string, params: object = {}) =>
-    child.stdin.write(`${JSON.stringify({ jsonrpc: "2.0", id: ++id, method, params })}\n`);
-  const clientInfo = { name: "test", version: "1" };
-  say("server/discover");
-  say("initialize", { protocolVersion: "2025-11-25", capabilities: {}, clientInfo });
-  child.stdin.write(`${JSON.stringify({ jsonrpc: "2.0", method: "notifications/initialized" })}\n`);
-  child.stdin.write("this is no JSON\n");
-  say("tools/list");
-  say("tools/call", { name: "t9_ipc_who" });
-  say("tools/call", { name: "t9_ipc_unread", arguments: {} });
-  say("tools/call", { name: "t9_ipc_send", arguments: { to: "nobody", subject: "x" } });
-  say("tools/call", { name: "no_such_tool", arguments: {} });
-  await waitFor(
-    () => new Set(lines.map((line) => line.id)).size >= id,
-    () => `answers, have ${JSON.stringify(lines)}`,
-  );
-  await waitFor(() => stderr.includes("broken.md"), "a line about the broken file");
-  for (const line of lines) assert.equal(line.jsonrpc, "2.0");
+  const server = new RawServer(dir, { name: "not a name" });
+  server.write({ id: 1, method: "server/discover" });
+  await server.initialize();
+  server.write("this is no JSON\n");
+  server.write({ id: 2, method: "tools/list" });
+  server.call(3, "who");
+  server.call(4, "unread");
+  server.call(5, "send", { to: "nobody", subject: "x" });
+  server.call(6, "no_such_tool");
+  for (let id = 1; id <= 6; id++) await server.answer(id);
+  await waitFor(() => server.stderr.includes("broken.md"), "a line about the broken file");
+  server.lines();
+  const { stderr } = server;
   assert.match(stderr, /IPC_SESSION_ID/);
   assert.doesNotMatch(stderr, /Warning|node:|\n\s+at /);
   for (const line of stderr.trimEnd().split("\n")) assert.match(line, /^t9-ipc: /);

@@ -1,12 +1,10 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { tempDir } from "../support/folder.ts";
 import { type Entry, heartbeats, localTime } from "../support/mail.ts";
-import { SERVER } from "../support/process.ts";
+import { RawServer } from "../support/rpc.ts";
 import { startSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -111,19 +109,10 @@ for (const way of ["stdin", "SIGTERM", "SIGINT", "SIGHUP"] as const) {
 test("a client that stops reading ends the server at its next word", async (t) => {
   const dir = tempDir(t);
   const alpha = await startSession("alpha", { dir });
-  const child = spawn(process.execPath, [SERVER], {
-    env: { PATH: process.env.PATH, HOME: dir, IPC_DIR: dir, IPC_SESSION_ID: "beta" },
-  });
-  t.after(() => child.kill("SIGKILL"));
-  const say = (message: object) => child.stdin.write(`${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`);
-  const clientInfo = { name: "test", version: "1" };
-  say({ id: 1, method: "initialize", params: { protocolVersion: "2025-11-25", capabilities: {}, clientInfo } });
-  await once(child.stdout, "data");
-  const exit = once(child, "exit");
-  child.stdout.destroy();
-  say({ method: "notifications/initialized" });
+  const beta = await new RawServer(dir, { name: "beta" }).initialize();
+  beta.child.stdout.destroy();
   await alpha.call("send", { to: "beta", subject: "are you there?" });
-  assert.deepEqual(await exit, [0, null]);
+  assert.equal(await beta.ended, 0);
   assert.deepEqual(Object.keys(heartbeats(dir)), ["alpha"]);
 });
 

@@ -1,27 +1,21 @@
 // Who is online when heartbeats.json, PIDs, clocks and namespaces lie.
 
 import assert from "node:assert/strict";
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
 import { tempDir } from "../support/folder.ts";
 import { type Entry, filesIn, heartbeats, localTime } from "../support/mail.ts";
-import { SERVER } from "../support/process.ts";
+import { noPermissions, SERVE, SERVER, withoutRoot, works } from "../support/process.ts";
 import { startSession, type TestSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
 /** The file is looked at every 2 s; a beat later all is as it should be. */
 const ONE_BEAT_MS = 8000;
 
-const asRoot = process.getuid?.() === 0;
-const canUnshare = spawnSync("unshare", ["--pid", "--fork", "--mount-proc", "--uts", "true"]).status === 0;
-const noNamespaces = !canUnshare && "needs root on Linux, for PID namespaces (unshare)";
-
-/** Root may read everything, unless it gives that up. */
-const withoutRoot = asRoot ? ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] : [];
-const noPermissions =
-  asRoot && spawnSync("setpriv", ["--bounding-set=-dac_override", "true"]).status !== 0 && "root without setpriv";
+const namespaces = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--uts"];
+const noNamespaces = !works(...namespaces, "true") && "needs root on Linux, for PID namespaces (unshare)";
 
 const write = (dir: string, text: string): void => writeFileSync(join(dir, "heartbeats.json"), text);
 
@@ -52,7 +46,7 @@ describe("heartbeats.json", { concurrency: true }, () => {
 
   test("unreadable: the same", { skip: noPermissions }, async (t) => {
     const dir = tempDir(t);
-    const command = [...withoutRoot, process.execPath, SERVER];
+    const command = [...withoutRoot, ...SERVE];
     await startSession("alpha", { dir, command });
     execFileSync("chmod", ["000", join(dir, "heartbeats.json")]);
     const beta = await startSession("beta", { dir, command });
@@ -122,8 +116,7 @@ function aside(dir: string, file: string): string {
 
 /** A server in a PID namespace, and with a host name, of its own: what a container is to us. */
 function startElsewhere(name: string, dir: string, hours = 0): Promise<TestSession> {
-  const command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--uts"];
-  return startSession(name, { dir, command: [...command, ...withClock(hours)] });
+  return startSession(name, { dir, command: [...namespaces, ...withClock(hours)] });
 }
 
 /** The server with a clock that is `hours` ahead, and goes back an hour at each SIGUSR2. */
