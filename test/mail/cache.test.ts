@@ -118,12 +118,13 @@ describe("the cache", { concurrency: 3 }, () => {
     const db = openDatabase(join(dir, "cache.db"));
     t.after(() => db.close());
     db.exec("BEGIN IMMEDIATE");
-    // The cache is written every 2 s, when nothing is asked for.
+    // The server writes its cache every 2 s, and nothing shows from outside that it has tried: so for a bit longer than that.
     const end = performance.now() + 2500;
     for (let n = 0, start = performance.now(); start < end; start = performance.now(), n++) {
       await alpha.call("send", { to: "beta", subject: `n ${n}` });
       assert.match((await beta.call("unread")).text, new RegExp(`subject: n ${n}`));
-      assert.ok(performance.now() - start < 1000, "a tool waits for the cache");
+      // SQLite itself would wait 5 s for the lock.
+      assert.ok(performance.now() - start < 3000, "a tool waits for the cache");
     }
     assert.deepEqual([alpha.stderr(), beta.stderr()], ["", ""]);
   });

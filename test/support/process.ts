@@ -9,6 +9,12 @@ export const SERVER = resolve(import.meta.dirname, "../../dist/server.js");
 /** The command that starts it. */
 export const SERVE: readonly string[] = [process.execPath, SERVER];
 
+/**
+ * A server that was told to leave ends within this many milliseconds. A second is what it promises, and enough on a
+ * quiet machine. This is as much more as can be told from a hang: after 2 s the SDK's client would end it by a signal.
+ */
+export const LEAVE_MS = 1900;
+
 /** Something that must have ended before the temporary folder it works in is removed. */
 interface Running {
   readonly folder: string;
