@@ -74,7 +74,7 @@ test("its messages are pushed and read as it wrote them", async (t) => {
   const all = originalSends(dir, ORIGINAL_ID, "all", "to everybody", "hello", "broadcast");
   const { meta } = await beta.waitForPush((push) => push.meta.filename === all);
   assert.deepEqual([meta.to, meta.type], ["all", "broadcast"]);
-  assert.equal(beta.pushes.length, ITS_MESSAGES.length + 1, "each once, its temporaries never");
+  await beta.waitForPushes(ITS_MESSAGES.length + 1); // Each once, and its temporaries never.
 });
 
 test("our messages are right for a reader that goes line by line", async (t) => {

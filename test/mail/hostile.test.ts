@@ -118,7 +118,7 @@ describe("the inbox", { concurrency: true }, () => {
     await beta.waitForPush(({ meta }) => meta.subject === "and again");
     assert.match((await beta.call("unread")).text, /^2 unread messages:.*subject: after them.*subject: and again/s);
     for (const file of files) assert.equal(lines(file).length, 1, `${lines(file)}`);
-    assert.equal(beta.pushes.length, 2);
+    await beta.waitForPushes(2);
     assert.deepEqual(
       readdirSync(inbox).filter((file) => file.endsWith(".ran")),
       [],
@@ -156,10 +156,7 @@ describe("the inbox", { concurrency: true }, () => {
         mail({ ["__proto__"]: "polluted", ...GOOD, ...keys, subject }, "body"),
       );
     }
-    await waitFor(
-      () => beta.pushes.length === subjects.length,
-      () => `${beta.pushes.length} pushes, ${beta.stderr()}`,
-    );
+    await beta.waitForPushes(subjects.length);
     assert.deepEqual(
       beta.pushes.map(({ meta }) => meta.subject),
       subjects.map((subject) => subject.replace("<", "'").replace("<", "'")),
@@ -180,10 +177,7 @@ describe("the inbox", { concurrency: true }, () => {
     await beta.call("unread"); // looks at all of them
     assert.equal(beta.pushes.length, 0);
     for (const [n, text] of texts.entries()) writeMail(dir, `half-${n}.md`, text);
-    await waitFor(
-      () => beta.pushes.length >= texts.length,
-      () => `all pushes, have ${beta.pushes.length}; ${beta.stderr()}`,
-    );
+    await beta.waitForPushes(texts.length);
     const subjects = beta.pushes.map(({ meta }) => meta.subject).sort();
     assert.deepEqual(subjects, texts.map((_, n) => `half ${n}`).sort());
     for (const { content } of beta.pushes) assert.equal(content, "body");

@@ -170,7 +170,7 @@ test("a message whose file was deleted is no longer unread; the others are", asy
   const dir = tempDir(t);
   const [first = "", second] = [put(dir, 1, {}), put(dir, 2, {})];
   const beta = await startSession("beta", { dir });
-  await waitFor(() => beta.pushes.length === 2, "both pushes");
+  await beta.waitForPushes(2);
   rmSync(`${dir}/inbox/${first}`);
   assert.deepEqual(listed((await beta.call("unread")).text), [second]);
 });

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { tempDir } from "../support/folder.ts";
-import { type Entry, heartbeats, localTime } from "../support/mail.ts";
+import { type Entry, filesIn, heartbeats, localTime } from "../support/mail.ts";
 import { LEAVE_MS } from "../support/process.ts";
 import { RawServer } from "../support/rpc.ts";
 import { startSession } from "../support/session.ts";
@@ -131,4 +131,5 @@ test("leaving while calls are under way loses none of what was answered", async 
     () => alpha.pushes.length >= stored,
     () => `${stored} pushes, have ${alpha.pushes.length}`,
   );
+  await alpha.waitForPushes(filesIn(dir).length); // What was stored and not answered has come as well.
 });

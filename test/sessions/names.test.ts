@@ -27,7 +27,7 @@ test("after a rename both names' mail arrives, and the others see the new one on
   assert.equal(old.isError, false, old.text);
   assert.match(old.text, /api-tests/);
   await alpha.call("send", { to: "api-tests", subject: "to the new name" });
-  await waitFor(() => beta.pushes.length >= 3, "three pushes");
+  await beta.waitForPushes(3);
   assert.deepEqual(
     beta.pushes.map(({ meta }) => meta.to),
     ["beta", "beta", "api-tests"],
@@ -61,7 +61,7 @@ test("a session renamed twice keeps the mail of all its names", async (t) => {
   await beta.call("set_name", { name: "gamma" });
   await beta.call("set_name", { name: "delta" });
   for (const to of ["beta", "gamma", "delta"]) await alpha.call("send", { to, subject: "hello" });
-  await waitFor(() => beta.pushes.length >= 3, "three pushes");
+  await beta.waitForPushes(3);
   assert.equal((await beta.call("send", { to: "beta", subject: "to myself" })).isError, true);
 });
 
@@ -74,7 +74,7 @@ test("what was waiting for a name is pushed, oldest first, when a session takes 
   const beta = await startSession("beta", { dir });
   const { text } = await beta.call("set_name", { name: "api-tests" });
   assert.match(text, /3 unread/);
-  await waitFor(() => beta.pushes.length >= 3, "three pushes");
+  await beta.waitForPushes(3);
   assert.deepEqual(
     beta.pushes.map(({ meta }) => meta.subject),
     ["one", "two", "three"],

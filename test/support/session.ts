@@ -131,7 +131,8 @@ export class TestSession {
   }
 
   async #passMarker(): Promise<void> {
-    const [name = this.#name] = Object.entries(heartbeats(this.dir)).find(([, { pid }]) => pid === this.pid) ?? [];
+    const own = Object.entries(heartbeats(this.dir)).find(([, { pid }]) => pid === this.pid)?.[0];
+    const to = own ?? (this.#name || "all");
     const subject = `marker ${++markers}`;
     const now = stamp(0, (Date.now() % 1000) * 1000);
     const stamps = filesIn(this.dir).map((file) => /^\d{8}T\d{12}(?=-)/.exec(file)?.[0] ?? "");
@@ -139,11 +140,11 @@ export class TestSession {
     const file = `${last}-ffffffff-marker-${subject.replace(" ", "_")}.md`;
     const path = join(this.dir, "inbox", file);
     const temporary = join(this.dir, `.tmp-${subject.replace(" ", "-")}`);
-    writeFileSync(temporary, mail({ from: "marker", to: name, subject }), { mode: 0o600 });
+    writeFileSync(temporary, mail({ from: "marker", to, subject }), { mode: 0o600 });
     renameSync(temporary, path);
     await waitFor(
       () => this.#markers.has(subject),
-      () => `${subject} to ${name} to be pushed; ${this.#stderr}`,
+      () => `${subject} to ${to} to be pushed; ${this.#stderr}`,
     );
     unlinkSync(path);
   }
