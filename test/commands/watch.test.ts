@@ -1,26 +1,27 @@
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type TestContext, test } from "node:test";
-import { endAfter, run, start, textOf } from "./command.ts";
-import { startSession, tempDir, waitFor } from "./helpers.ts";
-import { mail, stamp, writeMail } from "./mail.ts";
+import { test } from "node:test";
+import { run, start } from "../support/command.ts";
+import { tempDir } from "../support/folder.ts";
+import { mail, stamp, writeMail } from "../support/mail.ts";
+import { startSession } from "../support/session.ts";
+import { waitFor } from "../support/wait.ts";
 
 /** `t9-ipc watch`, and what it has printed so far; it watches already. */
-async function watching(t: TestContext, dir: string, ...args: string[]) {
+async function watching(dir: string, ...args: string[]) {
   mkdirSync(dir, { recursive: true });
-  const child = start(dir, ["watch", "--since", "1h", ...args]);
-  endAfter(t, child);
-  const text = textOf(child.stdout);
+  const watch = start(dir, ["watch", "--since", "1h", ...args]);
+  const text = (): string => watch.stdout;
   const sign = `${stamp(0, 0)}-00000000-sign-sign-sign.md`;
   writeMail(dir, sign, mail({ from: "sign", to: "sign", type: "ipc", subject: "sign", created: "now" }));
   if (args.length === 0 || args[0] === "--json") await waitFor(() => text().includes("sign"), "the watch to stand");
-  return { child, text };
+  return { text };
 }
 
 test("watch shows mail as it comes, a block a message, broadcasts and urgent ones marked", async (t) => {
   const dir = tempDir(t);
-  const { text } = await watching(t, dir);
+  const { text } = await watching(dir);
   const alpha = await startSession("alpha", { dir });
   await alpha.call("send", { to: "later", subject: "one", body: "first\nbody", allow_unknown: true });
   await alpha.call("broadcast", { subject: "two", priority: "critical", type: "escalation" });
@@ -33,9 +34,9 @@ test("watch shows mail as it comes, a block a message, broadcasts and urgent one
 
 test("watch takes only what its filters let through", async (t) => {
   const dir = tempDir(t);
-  const from = await watching(t, dir, "--from", "ALPHA");
-  const to = await watching(t, dir, "--to", "beta");
-  const all = await watching(t, dir, "--to", "all");
+  const from = await watching(dir, "--from", "ALPHA");
+  const to = await watching(dir, "--to", "beta");
+  const all = await watching(dir, "--to", "all");
   const put = (index: number, from: string, to: string) =>
     writeMail(dir, `${stamp(0, index)}-0a1b2c3d-x-x-x.md`, mail({ from, to, subject: `${from}-${to}` }));
   put(1, "alpha", "beta");
@@ -63,9 +64,8 @@ test("--since shows what came before, from the archive too, in the order of send
   writeMail(dir, ...at(3, "old"));
   mkdirSync(join(dir, "archive"));
   for (const [file, text] of [at(1.5, "archived"), at(9, "older")]) writeFileSync(join(dir, "archive", file), text);
-  const child = start(dir, ["watch", "--since", "2d", "--json"]);
-  endAfter(t, child);
-  const text = textOf(child.stdout);
+  const watch = start(dir, ["watch", "--since", "2d", "--json"]);
+  const text = (): string => watch.stdout;
   await waitFor(() => text().includes("recent"), text);
   const messages = text()
     .trim()
@@ -78,8 +78,7 @@ test("--since shows what came before, from the archive too, in the order of send
   assert.equal(messages[0].to, "all");
 
   const fresh = start(dir, ["watch"]);
-  endAfter(t, fresh);
-  const none = textOf(fresh.stdout);
+  const none = (): string => fresh.stdout;
   writeMail(dir, ...at(-0.0001, "now"));
   await waitFor(() => none().includes("now"), none);
   assert.doesNotMatch(none(), /recent|archived|old/, "without --since nothing from before");
@@ -87,31 +86,28 @@ test("--since shows what came before, from the archive too, in the order of send
 
 test("watch keeps the process where the folder is polled, and Ctrl-C ends it", async (t) => {
   const dir = tempDir(t);
-  const child = start(dir, ["watch", "--json"], { env: { IPC_POLL: "50" } });
-  endAfter(t, child);
-  const text = textOf(child.stdout);
-  await waitFor(async () => {
-    await run(dir, ["broadcast", "again"]);
-    return text().includes("again");
-  }, text);
-  const ended = new Promise((done) => child.on("close", (_code, signal) => done(signal)));
-  child.kill("SIGINT");
-  assert.equal(await ended, "SIGINT");
+  const watch = start(dir, ["watch", "--json"], { env: { IPC_POLL: "50" } });
+  await waitFor(
+    async () => {
+      await run(dir, ["broadcast", "again"]);
+      return watch.stdout.includes("again");
+    },
+    () => watch.stdout,
+  );
+  await watch.kill("SIGINT");
+  assert.equal(watch.child.signalCode, "SIGINT");
 });
 
 test("a reader that has seen enough ends it without an error", async (t) => {
   const dir = tempDir(t);
-  const child = start(dir, ["watch", "--since", "1h"]);
-  endAfter(t, child);
-  const errors = textOf(child.stderr);
+  const watch = start(dir, ["watch", "--since", "1h"]);
   writeMail(dir, `${stamp()}-0a1b2c3d-x-x-x.md`, mail({ from: "xxx", to: "all", subject: "one" }));
-  await waitFor(() => child.stdout.readableLength > 0 || child.stdout.read(0) !== null, "a first message");
-  child.stdout.destroy();
-  const ended = new Promise((done) => child.on("close", done));
+  await waitFor(() => watch.stdout.includes("one"), "a first message");
+  watch.child.stdout.destroy();
   await waitFor(async () => {
     await run(dir, ["broadcast", "more"]);
-    return child.exitCode !== null;
+    return watch.child.exitCode !== null;
   }, "its end");
-  await ended;
-  assert.doesNotMatch(errors(), /EPIPE|Error/);
+  await watch.ended;
+  assert.doesNotMatch(watch.stderr, /EPIPE|Error/);
 });

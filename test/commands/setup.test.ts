@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { findClaude } from "./claude/client.ts";
-import { binOf, homeOf, putProgram, run } from "./command.ts";
-import { SERVER, tempDir } from "./helpers.ts";
+import { findClaude } from "../claude/client.ts";
+import { run } from "../support/command.ts";
+import { binOf, homeOf, putProgram, tempDir } from "../support/folder.ts";
+import { SERVER } from "../support/process.ts";
 
 const PROOF = /^It works: two servers, and a message across in [\d.]+ ms\.$/m;
 const ENTRY = { type: "stdio", command: "node", args: [SERVER], env: {} };

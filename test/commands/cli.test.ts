@@ -4,9 +4,11 @@ import { cpSync, existsSync, readdirSync, rmSync } from "node:fs";
 import { userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { homeOf, run } from "./command.ts";
-import { SERVER, startSession, tempDir } from "./helpers.ts";
-import { filesIn, mail, readMail, stamp, writeMail } from "./mail.ts";
+import { run } from "../support/command.ts";
+import { homeOf, tempDir } from "../support/folder.ts";
+import { filesIn, mail, readMail, stamp, writeMail } from "../support/mail.ts";
+import { SERVER } from "../support/process.ts";
+import { startSession } from "../support/session.ts";
 
 const COMMANDS = ["setup", "doctor", "who", "unread", "send", "broadcast", "watch", "demo", "wait"];
 

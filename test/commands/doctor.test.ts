@@ -2,9 +2,11 @@ import assert from "node:assert/strict";
 import { chmodSync, chownSync, cpSync, mkdirSync, renameSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { homeOf, putProgram, run } from "./command.ts";
-import { SERVER, startSession, tempDir } from "./helpers.ts";
-import { mail, writeMail } from "./mail.ts";
+import { run } from "../support/command.ts";
+import { homeOf, putProgram, tempDir } from "../support/folder.ts";
+import { mail, writeMail } from "../support/mail.ts";
+import { isRoot, SERVER } from "../support/process.ts";
+import { startSession } from "../support/session.ts";
 
 const ENTRY = { type: "stdio", command: "node", args: [SERVER], env: {} };
 
@@ -126,8 +128,6 @@ test("what is wrong with the folder and the mail in it is found", async (t) => {
   );
   await alpha.close();
 });
-
-const isRoot = process.getuid?.() === 0;
 
 test("another user's files are found", { skip: !isRoot && "needs root" }, async (t) => {
   const dir = tempDir(t);
