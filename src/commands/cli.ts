@@ -1,6 +1,6 @@
 import { userInfo } from "node:os";
 import { text as readAll } from "node:stream/consumers";
-import { type ParseArgsConfig, parseArgs } from "node:util";
+import { parseArgs } from "node:util";
 import packageJson from "../../package.json" with { type: "json" };
 import { type Config, SERVER } from "../config.ts";
 import { routeOf } from "../delivery/route.ts";
@@ -14,60 +14,54 @@ import { fit } from "../sessions/names.ts";
 import { askedName } from "../sessions/naming.ts";
 import { type Options, print } from "./print.ts";
 
-/** An option as parseArgs takes it; one with a value also says what the value is called in the help. */
-type Option = NonNullable<ParseArgsConfig["options"]>[string] & { readonly value?: string; readonly about: string };
+/** An option as parseArgs takes it; `value` is how the help calls the value of one that has any. */
+type Option = { readonly type: "string" | "boolean"; readonly value?: string; readonly about: string };
 
 interface Command {
   readonly about: string;
-  /** What stands behind the command: what must, and what may. */
-  readonly needs?: readonly string[];
+  /** What stands behind the command, in brackets what may be left out. */
   readonly takes?: readonly string[];
   readonly options?: Readonly<Record<string, Option>>;
   /** Gives the exit code. */
   run(config: Config, options: Options, args: readonly string[]): Promise<number>;
 }
 
-const JSON_OPTION = { json: { type: "boolean", about: "as JSON" } } as const;
+const AS_JSON = { json: { type: "boolean", about: "as JSON" } } as const;
 const PRIORITY = { priority: { type: "string", value: "PRIORITY", about: PRIORITIES.join(", ") } } as const;
-const UNKNOWN = { "allow-unknown": { type: "boolean", about: "also to a name that nobody has had yet" } } as const;
 
-/** Every command, with all that it takes: arguments and options are read by this table, and it is the help. */
+/** Every command and all it takes: what a user types is read by this table, and the help is made of it. */
 const COMMANDS: Readonly<Record<string, Command>> = {
   setup: {
-    about: "registers the server with Claude Code for all projects, and proves that it works",
+    about: "registers the server with Claude Code for all projects, and proves it",
     options: {
-      plugin: {
-        type: "boolean",
-        about: "installs the plugin instead, which also brings the hooks that wake a session",
-      },
-      allow: { type: "boolean", about: "lets Claude use the five tools without asking; on a terminal you are asked" },
+      plugin: { type: "boolean", about: "installs the plugin instead, which brings hooks that wake a session as well" },
+      codex: { type: "boolean", about: "registers it with Codex instead" },
+      allow: { type: "boolean", about: "the five tools may be used without asking; on a terminal you are asked" },
       undo: { type: "boolean", about: "takes all of it back" },
     },
     run: async (config, options) => (await import("./setup.ts")).setup(config, options, print),
   },
   doctor: {
     about: "why does nothing arrive? Looks at all that must hold; exit code 1 where something is broken",
-    options: JSON_OPTION,
+    options: AS_JSON,
     run: async (config, { json }) => (await import("./doctor.ts")).doctor(config, json === true, print),
   },
-  who: { about: "who is online", options: JSON_OPTION, run: who },
+  who: { about: "who is online", options: AS_JSON, run: who },
   unread: {
     about: "your own unread mail, which is read by that; with NAME, that session's, looked at only",
-    takes: ["NAME"],
-    options: JSON_OPTION,
+    takes: ["[NAME]"],
+    options: AS_JSON,
     run: unread,
   },
   send: {
     about: "a message from IPC_SESSION_ID, or your login name; BODY - is read from standard input",
-    needs: ["NAME", "SUBJECT"],
-    takes: ["BODY"],
-    options: { ...PRIORITY, ...UNKNOWN },
+    takes: ["NAME", "SUBJECT", "[BODY]"],
+    options: { ...PRIORITY, "allow-unknown": { type: "boolean", about: "also to a name that nobody has had yet" } },
     run: send,
   },
   broadcast: {
     about: "the same for every session",
-    needs: ["SUBJECT"],
-    takes: ["BODY"],
+    takes: ["SUBJECT", "[BODY]"],
     options: PRIORITY,
     run: (config, options, args) => send(config, options, ["all", ...args]),
   },
@@ -76,8 +70,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     options: {
       from: { type: "string", value: "NAME", about: "only what NAME sends" },
       to: { type: "string", value: "NAME", about: "only what NAME gets" },
-      since: { type: "string", value: "TIME", about: "first what came in that time: 10m, 2h, 1d" },
-      ...JSON_OPTION,
+      since: { type: "string", value: "10m", about: "first what came in that time: 10m, 2h, 1d" },
+      ...AS_JSON,
     },
     run: async (config, options) => (await import("./history.ts")).watch(config, options, print),
   },
@@ -93,7 +87,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   demo: {
     about: "two servers in a temporary folder find each other and talk: what happens when",
-    run: async () => (await import("./demo.ts")).demo(print).then(() => 0),
+    run: () => import("./demo.ts").then(({ demo }) => demo(print)).then(() => 0),
   },
   wait: {
     about: "for hooks: waits for mail of the Claude Code session whose hook it is, and wakes it",
@@ -102,23 +96,23 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 };
 
 /** How a command is written: `send NAME SUBJECT [BODY] [--priority PRIORITY]`. */
-function usageOf(name: string, { needs = [], takes = [], options = {} }: Command): string {
+function usageOf(name: string, { takes = [], options = {} }: Command): string {
   const flags = Object.entries(options).map(([key, { value }]) => `[--${key}${value ? ` ${value}` : ""}]`);
-  return [name, ...needs, ...takes.map((each) => `[${each}]`), ...flags].join(" ");
+  return [name, ...takes, ...flags].join(" ");
 }
 
 /** Two columns; what is too long for the first stands on a line of its own. */
 const row = (left: string, right: string): string =>
   `  ${left.length < 23 ? left.padEnd(23) : `${left}\n${" ".repeat(25)}`} ${right}`;
 
+const helpOf = (name: string, command: Command): string => row(usageOf(name, command), command.about);
+
 function help(): string {
   const self = process.argv[1]?.endsWith("t9-ipc") ? "t9-ipc" : `node ${process.argv[1]}`; // in a clone
+  const commands = Object.entries(COMMANDS).map(([name, command]) => helpOf(name, command));
   return `t9-ipc ${packageJson.version}: ${packageJson.description}.
 It is an MCP server, which Claude Code starts. To register it: ${self} setup, or
-claude mcp add --scope user t9-ipc -- node ${SERVER}\n\n${self} COMMAND, --help after it for more:
-${Object.entries(COMMANDS)
-  .map(([name, command]) => row(usageOf(name, command), command.about))
-  .join("\n")}`;
+claude mcp add --scope user t9-ipc -- node ${SERVER}\n\n${self} COMMAND (--help says more):\n${commands.join("\n")}`;
 }
 
 /** Runs a command; resolves to the exit code: 0, 1 where it failed or was refused, 2 for wrong usage (RangeError). */
@@ -129,12 +123,13 @@ export async function cli(config: Config, [name = "help", ...args]: readonly str
   try {
     const command = Object.hasOwn(COMMANDS, name) && COMMANDS[name];
     if (!command) throw new RangeError(`there is no command ${name}; --help lists them`);
-    const { needs = [], takes = [] } = command;
-    const options = { ...command.options, help: { type: "boolean", short: "h" } } as const;
-    const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
-    const flags = Object.entries(command.options ?? {}).map(([key, { about }]) => row(`  --${key}`, about));
-    if (values.help) return print([row(usageOf(name, command), command.about), ...flags].join("\n"));
-    const isWrong = positionals.length < needs.length || positionals.length > needs.length + takes.length;
+    const { takes = [], options = {} } = command;
+    const known = { ...options, help: { type: "boolean", short: "h" } } as const;
+    const { values, positionals } = parseArgs({ args, options: known, allowPositionals: true });
+    const about = Object.entries(options).map(([key, option]) => row(`  --${key}`, option.about));
+    if (values.help) return print([helpOf(name, command), ...about].join("\n"));
+    const least = takes.filter((each) => !each.startsWith("[")).length;
+    const isWrong = positionals.length < least || positionals.length > takes.length;
     if (isWrong) throw new RangeError(`usage: t9-ipc ${usageOf(name, command)} (put a text in quotes)`);
     return await command.run(config, values as Options, positionals);
   } catch (error) {

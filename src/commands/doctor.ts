@@ -10,6 +10,7 @@ import { Inbox, readMessage } from "../mail/inbox.ts";
 import { isMessageName } from "../mail/message.ts";
 import { warnIfShared } from "../mcp/session.ts";
 import { Heartbeats } from "../sessions/heartbeats.ts";
+import { checkCodex } from "./codex.ts";
 import { demo } from "./demo.ts";
 import { PLUGIN_RULE, permission, SERVER_RULE } from "./permissions.ts";
 import { type Check, type Print, type Report, run } from "./print.ts";
@@ -26,14 +27,16 @@ export async function doctor(config: Config, json: boolean, print: Print): Promi
     const text = `${state.padEnd(8)} ${what}${problem ? `: ${problem}${remedy && `\n         → ${remedy}`}` : ""}`;
     print(json ? { state, what, ...(problem && { problem, remedy }) } : text, COLOURS[state]);
   };
-  for (const check of CHECKS) {
-    await check(report, config).catch((error) => report("cannot look further", error.message, "mend that first"));
+  const checks: Check[] = [program, registration, folder, receiving, checkCodex];
+  for (const check of checks) {
+    try {
+      await check(report, config);
+    } catch (error) {
+      report("cannot look further", (error as Error).message, "mend that first");
+    }
   }
   return code;
 }
-
-/** In the order in which they are made. */
-const CHECKS: readonly Check[] = [program, registration, folder, receiving];
 
 const isFrom = (version: string, least: string): boolean => version.localeCompare(least, "en", { numeric: true }) >= 0;
 
@@ -60,10 +63,10 @@ async function registration(report: Report, config: Config): Promise<void> {
   const found = all.filter(([, { mcpServers }]) => mcpServers?.["t9-ipc"]);
   const layers = settingsLayers(config.claudeDir, config.folder);
   const plugins = layers.flatMap(({ json }) => Object.entries({ ...(json.enabledPlugins as object) }));
-  const hasPlugin =
+  const isPlugin =
     plugins.some(([name, isOn]) => isOn && name.startsWith("t9-ipc@")) ||
-    new Heartbeats(config).online().some(({ entry }) => entry.tool_prefix?.startsWith(PLUGIN_RULE));
-  report(path, !found.length && !hasPlugin && "no t9-ipc entry, nor the plugin", "run setup");
+    new Heartbeats(config).online().some(({ entry }) => entry.tool_prefix?.startsWith(PLUGIN_RULE)); // by --plugin-dir
+  report(path, found.length === 0 && !isPlugin && "no t9-ipc entry, nor the plugin", "run setup");
   for (const [project, { mcpServers }] of found) {
     const { command, args = [], cwd, env } = mcpServers?.["t9-ipc"] ?? {};
     const what = [command, ...args, project && `(in ${project})`].join(" ").trim();
@@ -77,26 +80,12 @@ async function registration(report: Report, config: Config): Promise<void> {
     if (dir !== config.dir)
       report(what, `its mail is in ${dir}, not ${config.dir}`, `export IPC_DIR=${dir}`, "warning");
   }
-  for (const [isThere, name, rule] of [
-    [found.length > 0, "t9-ipc", SERVER_RULE],
-    [hasPlugin, "plugin:t9-ipc:t9-ipc", PLUGIN_RULE],
-  ] as const) {
-    if (!isThere) continue;
+  const servers = [found.length > 0 && ["t9-ipc", SERVER_RULE], isPlugin && ["plugin:t9-ipc:t9-ipc", PLUGIN_RULE]];
+  for (const [name = "", rule = ""] of servers.filter((each) => each !== false)) {
     const status = /Status: (.*)/.exec(run("claude", "mcp", "get", name).said)?.[1];
     if (status) report("Claude Code starts it", !status.includes("Connected") && status, "claude --debug");
-    const { what, problem, remedy } = permission(rule, config);
-    report(what, problem, remedy, "warning");
+    report(...permission(rule, config), "warning");
   }
-  const inbound = crossSessionInbound(layers);
-  const by = layers.find(({ json }) => (json.crossSessionInbound ?? "accept") !== "accept")?.path;
-  const remedy = "take it out there, or install the plugin, whose hook wakes a session instead: setup --plugin";
-  if (by)
-    report(
-      `crossSessionInbound is "${inbound}"`,
-      inbound !== "accept" && `an idle session is not woken by its inbox socket: ${by}`,
-      remedy,
-      "warning",
-    );
 }
 
 async function folder(report: Report, config: Config): Promise<void> {
@@ -130,19 +119,14 @@ async function folder(report: Report, config: Config): Promise<void> {
 }
 
 async function receiving(report: Report, config: Config): Promise<void> {
+  const layers = settingsLayers(config.claudeDir, config.folder);
+  const inbound = crossSessionInbound(layers);
+  const by = layers.find(({ json }) => json.crossSessionInbound !== undefined && json.crossSessionInbound !== "accept");
+  const shut = by && inbound !== "accept" && `"${inbound}" in ${by.path}: no session is woken by its inbox socket`;
+  if (shut)
+    report("crossSessionInbound", shut, "take it out there, or setup --plugin: its hook wakes instead", "warning");
   for (const { name, entry } of new Heartbeats(config).online()) {
     const sleeps = routeOf(entry).startsWith("on its") && "an idle session is not woken";
     report(`${name}: mail reaches it: ${routeOf(entry)}`, sleeps, "install the plugin: its hook wakes it", "warning");
-  }
-  if (process.platform !== "linux") return;
-  // Watches are limited, and editors and build tools use them up. A server takes one instance with one watch.
-  const lines = run("sh", "-c", "grep -cs ^inotify /proc/[0-9]*/fdinfo/* | grep -v :0$").said.matchAll(/:(\d+)$/gm);
-  const counts = [...lines].map(([, count]) => Number(count));
-  const used = { instances: counts.length, watches: counts.reduce((sum, count) => sum + count, 0) };
-  for (const [what, count] of Object.entries(used)) {
-    const most = Number(fs.readFileSync(`/proc/sys/fs/inotify/max_user_${what}`, "utf8"));
-    const few = count > 0.9 * most && "without one, mail is looked for every 2 s";
-    const remedy = `sudo sysctl fs.inotify.max_user_${what}=${4 * most}`;
-    report(`${count} of ${most} inotify ${what} used`, few, remedy, "warning");
   }
 }

@@ -1,27 +1,25 @@
 import { chmodSync, existsSync, lstatSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
-import { applyEdits, modify } from "jsonc-parser";
+import { applyEdits, findNodeAtLocation, modify, type Node, parseTree } from "jsonc-parser";
 import { reasonOf, statOf, withLock, writeWhole } from "../files.ts";
 
-/** A JSON file of another program, in which we change a value of our own and keep every other byte. */
-export interface JsonFile<T> {
-  /** Where it really is: the name may be a link to somebody's dotfiles. */
-  readonly path: string;
-  readonly json: Partial<T>;
-}
+type Place = readonly (string | number)[];
 
-/** What the backup says where there was no file. */
+/** What a backup says where there was no file; no object, so that it cannot be the text of one. */
 const NONE = "null";
 const backupOf = (path: string): string => `${path}.t9-ipc-backup`;
 const textOf = (path: string): string | undefined => (existsSync(path) ? readFileSync(path, "utf8") : undefined);
-const parse = (text: string | undefined) => JSON.parse(text?.trim() || "{}");
+export const parse = (text = "") => JSON.parse(text.trim() || "{}");
 
-/** Reads such a file; one that is missing or empty holds nothing yet. Throws where it is not a JSON object. */
-export function readJson<T>(named: string): JsonFile<T> {
+/**
+ * Reads a settings file of Claude Code's; one that is missing or empty says nothing yet. `path` is where it really
+ * is, since it may be a link to somebody's dotfiles. Throws where it is not a JSON object.
+ */
+export function readJson<T>(named: string): { path: string; json: Partial<T> } {
   try {
     const path = lstatSync(named, { throwIfNoEntry: false }) ? realpathSync(named) : named;
     const json = parse(textOf(path));
-    if (typeof json !== "object" || json === null || Array.isArray(json)) throw new SyntaxError("it is not an object");
+    if (Object.prototype.toString.call(json) !== "[object Object]") throw new SyntaxError("it is no object");
     return { path, json };
   } catch (error) {
     const problem = error instanceof SyntaxError ? "is not valid JSON" : "cannot be read";
@@ -29,64 +27,76 @@ export function readJson<T>(named: string): JsonFile<T> {
   }
 }
 
-/** The text with another value at that place; undefined takes it out. What stands around it stays to the byte. */
-export function withValue(text: string, place: (string | number)[], value: unknown): string {
+/** The text with another value at that place, or one more in a list. What stands around it stays to the byte. */
+export function withValue(text: string, place: Place, value: unknown): string {
   const indent = /^[ \t]+(?=")/m.exec(text)?.[0] ?? "  ";
   const eol = text.includes("\r\n") ? "\r\n" : "\n";
   const formattingOptions = { eol, insertSpaces: !indent.includes("\t"), tabSize: indent.length };
-  const isArrayInsertion = typeof place.at(-1) === "number" && value !== undefined;
-  const edits = modify(text, place, value, { isArrayInsertion });
-  // In its own lines the value reads best, but where its neighbours are not, the library would move them as well.
-  const formatted = applyEdits(text, modify(text, place, value, { isArrayInsertion, formattingOptions }));
-  const { offset = 0, length = 0 } = edits[0] ?? {};
-  const isKept = formatted.startsWith(text.slice(0, offset)) && formatted.endsWith(text.slice(offset + length));
-  return isKept ? formatted : applyEdits(text, edits);
+  const options = { isArrayInsertion: typeof place.at(-1) === "number" };
+  const plain = modify(text, [...place], value, options);
+  // The library can indent the value, but moves the neighbours with it where they stand otherwise.
+  const indented = applyEdits(text, modify(text, [...place], value, { ...options, formattingOptions }));
+  const { offset = 0, length = 0 } = plain[0] ?? {};
+  const isKept = indented.startsWith(text.slice(0, offset)) && indented.endsWith(text.slice(offset + length));
+  return isKept ? indented : applyEdits(text, plain);
 }
 
-/** Changes a file, under the lock that Claude Code takes too; without it, refuses. */
-async function edit(path: string, change: (text: string | undefined) => string | undefined): Promise<void> {
-  const mode = statOf(path)?.mode;
-  await withLock(
-    path,
-    () => {},
-    (isLocked) => {
-      if (!isLocked) throw new Error(`${path} was not changed: another program holds ${path}.lock. Try again.`);
-      const text = change(textOf(path));
-      if (text === undefined) return rmSync(path, { force: true });
+/** The text without what is at that place, and one comma less. (The library's own way takes line ends for granted.) */
+export function without(text: string, place: Place): string {
+  const value = findNodeAtLocation(parseTree(text) as Node, [...place]);
+  const node = value?.parent?.type === "property" ? value.parent : value;
+  if (!node) return text;
+  const siblings = node.parent?.children ?? [];
+  const [before, after] = [siblings[siblings.indexOf(node) - 1], siblings[siblings.indexOf(node) + 1]];
+  const start = before ? before.offset + before.length : node.offset;
+  const end = !before && after ? after.offset : node.offset + node.length;
+  return text.slice(0, start) + text.slice(end);
+}
+
+/** Changes a file under the lock that Claude Code takes too, and never without. Undefined stands for no file. */
+async function edit(path: string, change: (text?: string) => string | undefined): Promise<void> {
+  const mode = statOf(path)?.mode ?? 0o600;
+  const work = (isLocked: boolean): void => {
+    if (!isLocked) throw new Error(`${path} was not changed: another program holds ${path}.lock. Call again.`);
+    const text = change(textOf(path));
+    if (text === undefined) rmSync(path, { force: true });
+    else {
       writeWhole(path, text);
-      if (mode !== undefined) chmodSync(path, mode);
-    },
-  );
+      chmodSync(path, mode);
+    }
+  };
+  await withLock(path, () => {}, work);
 }
 
-/** Keeps the file as it is for `undo`, unless there is something of ours in it: then what is kept is older. */
+/** Puts a value there. The file as it was is kept for `restore`; with `hasOurs`, what is kept already is older. */
+export async function setValue(path: string, place: Place, value: unknown, hasOurs: boolean): Promise<void> {
+  keepBackup(path, hasOurs);
+  await edit(path, (text = "") => withValue(text, place, value));
+}
+
 export function keepBackup(path: string, hasOurs: boolean): void {
   if (!hasOurs || !existsSync(backupOf(path))) writeWhole(backupOf(path), textOf(path) ?? NONE);
 }
 
-/** What was in the file before us; undefined where we have not been in it. */
+/** What the file said before us; undefined where we have not been in it. */
 export function readBackup<T>(path: string): Partial<T> | undefined {
   const text = textOf(backupOf(path));
   return text === undefined ? undefined : (parse(text) ?? {});
 }
 
-export const setValue = (path: string, place: (string | number)[], value: unknown): Promise<void> =>
-  edit(path, (text = "") => withValue(text, place, value));
-
-/** Takes a change of ours out. Where the rest says what the file said before us, it is as it was, to the byte. */
-export async function undo(path: string, takeOut: (text: string) => string): Promise<void> {
+/** Takes our part out. Where the rest says what the file said before us, it is as it was, to the byte. */
+export async function restore(path: string, takeOut: (text: string) => string): Promise<void> {
   const before = textOf(backupOf(path));
   await edit(path, (now) => {
-    if (now === undefined) return undefined;
-    const rest = takeOut(now);
+    const rest = now && takeOut(now);
     if (before === undefined || !isDeepStrictEqual(meaning(rest), meaning(before))) return rest;
     return before === NONE ? undefined : before;
   });
   rmSync(backupOf(path), { force: true });
 }
 
-/** What a JSON text says. Lists and objects with nothing in them are what an earlier value has left behind. */
-function meaning(text: string): unknown {
+/** What a text says, without the empty lists and objects that a value which was taken out has left behind. */
+function meaning(text?: string): unknown {
   const isEmpty = (value: unknown): boolean => typeof value === "object" && Object.keys(value ?? {}).length === 0;
-  return JSON.parse(text.trim() || "{}", (_, value) => (isEmpty(value) ? undefined : value));
+  return JSON.parse(text?.trim() || "{}", (_, value) => (isEmpty(value) ? undefined : value));
 }

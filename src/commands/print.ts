@@ -10,7 +10,7 @@ export type Print = (what: unknown, style?: Parameters<typeof styleText>[0]) => 
 /** Takes one finding of `doctor`: what was looked at, what is wrong if anything is, what to do then, how bad it is. */
 export type Report = (what: string, problem?: string | false, remedy?: string, bad?: "warning" | "broken") => void;
 /** A part of `doctor`. What it throws is reported as broken, and the parts after it still run. */
-export type Check = (report: Report, config: Config) => Promise<void>;
+export type Check = (report: Report, config: Config) => void | Promise<void>;
 
 /** Prints a text, without what a message could do to a terminal, or a value as one line of JSON; gives 0. */
 export const print: Print = (what, style) => {
