@@ -1,0 +1,239 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { run } from "../support/command.ts";
+import { binOf, homeOf, tempDir } from "../support/folder.ts";
+import { SERVE, works } from "../support/process.ts";
+
+const RULE = "mcp__t9-ipc";
+const ONLY_OURS = { permissions: { allow: [RULE] } };
+
+/** A home whose settings.json has that text, or that has none. */
+function home(t: TestContext, text?: string) {
+  const dir = tempDir(t);
+  const folder = join(homeOf(dir), ".claude");
+  const path = join(folder, "settings.json");
+  mkdirSync(folder);
+  if (text !== undefined) writeFileSync(path, text);
+  const read = (): string => readFileSync(path, "utf8");
+  return { dir, folder, path, read, json: () => JSON.parse(read()) };
+}
+
+const FILES: Record<string, string> = {
+  "rules, two spaces": `${JSON.stringify({ model: "opus", permissions: { allow: ["Bash(ls:*)"], deny: [] }, z: null }, null, 2)}\n`,
+  "tabs, permissions without allow": '{\n\t"permissions": {\n\t\t"deny": ["Read(./.env)",\n"WebFetch"]\n\t}\n}',
+  "no permissions, CRLF": '{\r\n    "model": "opus",\r\n    "env": {}\r\n}\r\n',
+  "one line": '{"model":"opus","permissions":{"allow":["WebFetch"]}}\n',
+  "odd spacing": '{ "a" : 1\n,  "permissions" : { "allow" : [ "X" , "Y" ] } , "b":2 }',
+  "an empty list": '{\n  "permissions": {\n    "allow": []\n  }\n}\n',
+  "an empty object": "{}",
+  "an empty file": "",
+};
+
+function firstDifference(one: string, other: string): number {
+  let index = 0;
+  while (index < one.length && one[index] === other[index]) index++;
+  return index;
+}
+
+for (const [name, before] of Object.entries(FILES)) {
+  test(`settings keep every other byte, and return with --undo: ${name}`, async (t) => {
+    const { dir, folder, path, read, json } = home(t, before);
+    const { code, stdout, stderr } = await run(dir, ["setup", "--allow"]);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, new RegExp(`Claude may use the tools of ${RULE} without asking: .+ in ${path}$`, "m"));
+    const after = read();
+    // What was there is there, in one or two pieces; the rule stands at its end or between them.
+    assert.ok(after.endsWith(before.slice(firstDifference(before, after))), JSON.stringify([before, after]));
+    assert.equal(/[^\r]\n/.test(after), /[^\r]\n/.test(before) || !before.includes("\n"), "its own line ends");
+    const { permissions, ...rest } = JSON.parse(before || "{}");
+    assert.deepEqual(json(), {
+      ...rest,
+      permissions: { ...permissions, allow: [...(permissions?.allow ?? []), RULE] },
+    });
+    assert.equal(readFileSync(`${path}.t9-ipc-backup`, "utf8"), before);
+
+    const again = await run(dir, ["setup", "--allow"]);
+    assert.equal(again.code, 0);
+    assert.equal(read(), after, "twice changes nothing");
+    assert.equal(readFileSync(`${path}.t9-ipc-backup`, "utf8"), before);
+
+    const undone = await run(dir, ["setup", "--undo"]);
+    assert.ok(undone.stdout.includes(`Taken back in ${path}.`), undone.stdout);
+    assert.equal(read(), before);
+    assert.deepEqual(readdirSync(folder), ["settings.json"], "and nothing is left beside it");
+    if (name === "an empty file") return;
+
+    // Where something else has changed in between, our rule is cut out, and nothing else.
+    assert.equal((await run(dir, ["setup", "--allow"])).code, 0);
+    const changed = read()
+      .replace("{", '{"mine":[0], ')
+      .replace(/, \s*\}$/, "}");
+    writeFileSync(path, changed);
+    assert.equal((await run(dir, ["setup", "--undo"])).code, 0);
+    assert.ok(changed.endsWith(read().slice(firstDifference(changed, read()))), read());
+    assert.deepEqual(json(), { mine: [0], ...rest, permissions: { ...permissions, allow: permissions?.allow ?? [] } });
+  });
+}
+
+test("where there were no settings, they hold our rule and nothing else, and --undo removes them", async (t) => {
+  const { dir, folder, path, json } = home(t);
+  assert.equal((await run(dir, ["setup", "--allow"])).code, 0);
+  assert.deepEqual(json(), ONLY_OURS);
+  assert.equal(lstatSync(path).mode & 0o777, 0o600);
+  assert.equal((await run(dir, ["setup", "--undo"])).code, 0);
+  assert.deepEqual(readdirSync(folder), []);
+  assert.match((await run(dir, ["setup", "--undo"])).stdout, /nothing was changed/);
+});
+
+test("what the user has added to the list stays", async (t) => {
+  const { dir, path, json } = home(t, '{ "model": "opus" }');
+  assert.equal((await run(dir, ["setup", "--allow"])).code, 0);
+  const { permissions } = json();
+  writeFileSync(path, JSON.stringify({ model: "haiku", permissions: { allow: [...permissions.allow, "WebFetch"] } }));
+  assert.equal((await run(dir, ["setup", "--undo"])).code, 0);
+  assert.deepEqual(json(), { model: "haiku", permissions: { allow: ["WebFetch"] } });
+
+  // The same where the user began with nothing.
+  const other = home(t);
+  assert.equal((await run(other.dir, ["setup", "--allow"])).code, 0);
+  writeFileSync(other.path, JSON.stringify({ ...other.json(), model: "haiku" }));
+  assert.equal((await run(other.dir, ["setup", "--undo"])).code, 0);
+  assert.deepEqual(other.json(), { permissions: { allow: [] }, model: "haiku" });
+});
+
+test("a rule that the user wrote himself is enough, and stays with --undo", async (t) => {
+  for (const rule of [RULE, `${RULE}__*`]) {
+    const text = JSON.stringify({ permissions: { allow: [rule] } });
+    const { dir, read } = home(t, text);
+    assert.match((await run(dir, ["setup", "--allow"])).stdout, /may use the tools of mcp__t9-ipc without asking: /);
+    assert.equal(read(), text);
+    assert.equal((await run(dir, ["setup", "--undo"])).code, 0);
+    assert.equal(read(), text);
+  }
+});
+
+test("settings that are no JSON object are left alone, and so is everything else", async (t) => {
+  const texts = ['{ "a": 1, ', "// mine\n{}", "[]", '"x"', '{ "permissions": { "allow": "Bash" } }'];
+  for (const text of texts) {
+    const { dir, folder, read } = home(t, text);
+    for (const args of [["setup", "--allow"], ["setup"], ["setup", "--undo"]]) {
+      const { code, stderr } = await run(dir, args);
+      assert.equal(code, 1, text);
+      assert.match(stderr, /settings\.json.+ Nothing was changed: mend it first\.\n$/);
+    }
+    assert.equal(read(), text);
+    assert.deepEqual(readdirSync(folder), ["settings.json"]);
+    assert.ok(!existsSync(join(homeOf(dir), ".claude.json")), "the server is not registered either");
+  }
+});
+
+test("a link to somebody's dotfiles stays a link; one that leads nowhere is left alone", async (t) => {
+  const { dir, path } = home(t);
+  const real = join(dir, "..", "dotfiles.json");
+  writeFileSync(real, '{\n  "model": "opus"\n}\n', { mode: 0o644 });
+  symlinkSync(real, path);
+  assert.equal((await run(dir, ["setup", "--allow"])).code, 0);
+  assert.ok(lstatSync(path).isSymbolicLink());
+  assert.equal(lstatSync(real).mode & 0o777, 0o644, "its mode stays too");
+  assert.deepEqual(JSON.parse(readFileSync(real, "utf8")), { model: "opus", ...ONLY_OURS });
+  assert.equal((await run(dir, ["setup", "--undo"])).code, 0);
+  assert.equal(readFileSync(real, "utf8"), '{\n  "model": "opus"\n}\n');
+
+  const lost = home(t);
+  symlinkSync(join(lost.dir, "none.json"), lost.path);
+  const { code, stderr } = await run(lost.dir, ["setup", "--allow"]);
+  assert.equal(code, 1);
+  assert.match(stderr, /settings\.json cannot be read \(ENOENT: .+\)\. Nothing was changed/);
+});
+
+test("CLAUDE_CONFIG_DIR is where the settings are then", async (t) => {
+  const { dir, folder } = home(t);
+  const elsewhere = join(dir, "..", "config");
+  assert.equal((await run(dir, ["setup", "--allow"], { env: { CLAUDE_CONFIG_DIR: elsewhere } })).code, 0);
+  assert.deepEqual(JSON.parse(readFileSync(join(elsewhere, "settings.json"), "utf8")), ONLY_OURS);
+  assert.deepEqual(readdirSync(folder), []);
+});
+
+test("without a terminal and without --allow nothing is allowed, and what to add is said in words to copy", async (t) => {
+  const { dir, folder, path } = home(t);
+  const { code, stdout } = await run(dir, ["setup"], { input: "y\n" });
+  assert.equal(code, 0);
+  const [, words = ""] = new RegExp(`run setup --allow, or add to ${path}: (.+)$`, "m").exec(stdout) ?? [];
+  assert.deepEqual(JSON.parse(words), ONLY_OURS);
+  assert.deepEqual(readdirSync(folder), []);
+});
+
+test("what the user forbids, or wants to be asked about, is not written over", async (t) => {
+  for (const list of ["deny", "ask"]) {
+    for (const rule of [RULE, `${RULE}__t9_ipc_send`, "mcp__*"]) {
+      const text = JSON.stringify({ permissions: { [list]: [rule] } });
+      const { dir, path, read } = home(t, text);
+      const { code, stdout } = await run(dir, ["setup", "--allow"]);
+      assert.equal(code, 0);
+      assert.ok(stdout.includes(`"${rule}" under "${list}" in ${path} wins over what is allowed`), stdout);
+      assert.equal(read(), text);
+    }
+  }
+});
+
+test("a project's rule that wins over ours is told, and ours is written all the same", async (t) => {
+  const { dir, json } = home(t);
+  const project = join(dir, "..", "project");
+  mkdirSync(join(project, ".claude"), { recursive: true });
+  const local = join(project, ".claude", "settings.local.json");
+  writeFileSync(local, JSON.stringify({ permissions: { deny: [`${RULE}__t9_ipc_send`] } }));
+  const { stdout } = await run(dir, ["setup", "--allow"], { cwd: project });
+  assert.ok(stdout.includes(`"${RULE}__t9_ipc_send" under "deny" in ${local} wins`), stdout);
+  assert.deepEqual(json(), ONLY_OURS);
+});
+
+test("a file that another program holds is not changed without its lock", async (t) => {
+  for (const [file, args] of [
+    [".claude.json", ["setup"]],
+    [join(".claude", "settings.json"), ["setup", "--allow"]],
+  ] as const) {
+    const { dir } = home(t, "{}");
+    const path = join(homeOf(dir), file);
+    if (!existsSync(path)) writeFileSync(path, "{}");
+    mkdirSync(`${path}.lock`); // fresh, as if taken just now
+    const { code, stderr } = await run(dir, args);
+    assert.equal(code, 1);
+    assert.match(stderr, new RegExp(`^t9-ipc: ${path} was not changed: another program holds ${path}\\.lock\\.`));
+    assert.equal(readFileSync(path, "utf8"), "{}");
+  }
+});
+
+test("on a terminal the question is asked once, with yes as its default", {
+  skip: !hasScript() && "no script(1)",
+}, (t) => {
+  /** What is on the terminal after that input. */
+  const answer = (dir: string, input: string): string => {
+    const command = [...SERVE, "setup"].map((each) => `'${each}'`).join(" ");
+    const env = { PATH: binOf(dir), HOME: homeOf(dir), IPC_DIR: dir, SHELL: "/bin/sh" };
+    const { stdout, status } = spawnSync("/usr/bin/script", ["-qec", command, "/dev/null"], {
+      encoding: "utf8",
+      input,
+      env,
+      timeout: 30_000,
+    });
+    assert.equal(status, 0, stdout);
+    return stdout.replaceAll("\r", "");
+  };
+  const question = /A session that mail wakes .+\n.+ without asking\? \[Y\/n\] /;
+  const no = home(t);
+  assert.match(answer(no.dir, "n\n"), question);
+  assert.deepEqual(readdirSync(no.folder), []);
+  for (const input of ["\n", "yes\n"]) {
+    const yes = home(t);
+    assert.match(answer(yes.dir, input), question);
+    assert.deepEqual(yes.json(), ONLY_OURS);
+    assert.doesNotMatch(answer(yes.dir, ""), question, "not a second time");
+  }
+});
+
+function hasScript(): boolean {
+  return process.platform === "linux" && works("/usr/bin/script", "--version");
+}
