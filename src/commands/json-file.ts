@@ -68,14 +68,15 @@ async function edit(path: string, change: (text?: string) => string | undefined)
   await withLock(path, () => {}, work);
 }
 
-/** Puts a value there. The file as it was is kept for `restore`; with `hasOurs`, what is kept already is older. */
-export async function setValue(path: string, place: Place, value: unknown, hasOurs: boolean): Promise<void> {
-  keepBackup(path, hasOurs);
-  await edit(path, (text = "") => withValue(text, place, value));
+/** Keeps the file as it is for `restore`. Where it names us already, an earlier copy is the one to keep. */
+export function keepBackup(path: string): void {
+  const text = textOf(path);
+  if (!text?.includes("t9-ipc") || !existsSync(backupOf(path))) writeWhole(backupOf(path), text ?? NONE);
 }
 
-export function keepBackup(path: string, hasOurs: boolean): void {
-  if (!hasOurs || !existsSync(backupOf(path))) writeWhole(backupOf(path), textOf(path) ?? NONE);
+export async function setValue(path: string, place: Place, value: unknown): Promise<void> {
+  keepBackup(path);
+  await edit(path, (text = "") => withValue(text, place, value));
 }
 
 /** What the file said before us; undefined where we have not been in it. */

@@ -24,7 +24,7 @@ export function readSettings({ claudeDir }: Config) {
   const file = readJson<Settings>(join(claudeDir, "settings.json"));
   const { allow = [] } = file.json.permissions ?? {};
   if (!Array.isArray(allow)) throw new Error(`${file.path}: "allow" is no list. Nothing was changed: mend it first.`);
-  return { ...file, allow, hasOurs: JSON.stringify(file.json).includes("t9-ipc") };
+  return { ...file, allow };
 }
 
 /** May Claude use our tools without asking, where we run? A finding, in the order in which `doctor` reports one. */
@@ -45,11 +45,11 @@ export function permission(
 
 /** Lets Claude use our tools without asking, where `isWanted` or the user says so; says what holds then. */
 export async function allowTools(rule: string, isWanted: boolean, config: Config, print: Print): Promise<void> {
-  const { path, json, allow, hasOurs } = readSettings(config);
+  const { path, json, allow } = readSettings(config);
   const isOpen = toolsAllowed([{ path, json: { ...json }, isManaged: false }], rule, TOOL_NAMES) === undefined;
   if (isOpen && (isWanted || (await ask(QUESTION)))) {
     const [place, value] = json.permissions?.allow ? [[allow.length], rule] : [[], [rule]];
-    await setValue(path, ["permissions", "allow", ...place], value, hasOurs);
+    await setValue(path, ["permissions", "allow", ...place], value);
   }
   const [what, problem, remedy] = permission(rule, config);
   print(`${what}${problem && `: ${problem}\n→ ${remedy}`}`);

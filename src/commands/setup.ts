@@ -55,11 +55,11 @@ async function addEntry(print: Print): Promise<number> {
   const command = nodeProgram();
   if (isOurs && found.command === command) return print(`${path} has the entry already: nothing was changed.`);
   const add = ["mcp", "add", "--scope", "user", "t9-ipc", "--", command, SERVER];
-  keepBackup(path, isOurs);
+  keepBackup(path);
   const claude = found.args ? { code: null, said: "" } : run("claude", ...add);
   if (claude.code) throw new Error(`claude ${add.join(" ")}: ${claude.said}`);
   const entry = { type: "stdio", ...found, command, args: [SERVER], env: found.env ?? {} };
-  if (claude.code === null) await setValue(path, PLACE, entry, true);
+  if (claude.code === null) await setValue(path, PLACE, entry);
   return print(`${claude.said || `Added t9-ipc to ${path}: ${command} ${SERVER}`}\nAs it was: ${path}.t9-ipc-backup`);
 }
 
@@ -72,17 +72,23 @@ async function removeEntry(print: Print): Promise<boolean> {
   return true;
 }
 
+/** The user's settings, whether our marketplace in them is this installation, and whether its plugin is on. */
+function findPlugin(config: Config) {
+  const { path, json } = readSettings(config);
+  const isOurs = json.extraKnownMarketplaces?.["t9-ipc"]?.source?.path === PACKAGE_ROOT;
+  return { path, isOurs, isOn: json.enabledPlugins?.[PLUGIN] };
+}
+
 function addPlugin(config: Config, print: Print): number {
-  const { path, hasOurs } = readSettings(config);
-  keepBackup(path, hasOurs);
+  const { path, isOurs, isOn } = findPlugin(config);
+  if (isOurs && isOn) return print(`${path} has the plugin already: nothing was changed.`);
+  keepBackup(path);
   return claudePlugin(print, "marketplace", "add", PACKAGE_ROOT) || claudePlugin(print, "install", PLUGIN);
 }
 
-/** Removes the plugin that comes from this installation, if it is there. */
 function removePlugin(config: Config, print: Print): boolean {
-  const { enabledPlugins, extraKnownMarketplaces } = readSettings(config).json;
-  const isOurs = extraKnownMarketplaces?.["t9-ipc"]?.source?.path === PACKAGE_ROOT;
-  if (isOurs && enabledPlugins?.[PLUGIN] !== undefined) claudePlugin(print, "uninstall", PLUGIN);
+  const { isOurs, isOn } = findPlugin(config);
+  if (isOurs && isOn !== undefined) claudePlugin(print, "uninstall", PLUGIN);
   if (isOurs) claudePlugin(print, "marketplace", "remove", "t9-ipc");
   return isOurs;
 }
