@@ -12,6 +12,7 @@ import {
   realpathSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
@@ -89,26 +90,25 @@ function onPath(name: string): string | undefined {
 /** Why an interactive session cannot be had here, or false: node:test's `skip`. */
 export const noTerminal: string | false = !onPath("tmux") && "no tmux on PATH to run an interactive session in";
 
-export interface McpEntry {
-  command: string;
-  args?: string[];
-  env?: Record<string, string>;
-}
-
 export interface ClientOptions {
   claude: string;
   api: Api;
-  /** The `mcpServers` of ~/.claude.json. */
-  mcpServers?: Record<string, McpEntry>;
   /** Name of the project's folder; our server makes the session's name of it. */
   project?: string;
   /** Added to the environment, which is otherwise made from nothing. */
   env?: Record<string, string>;
-  /** ~/.claude/settings.json, beside the permissions. */
+  /** ~/.claude/settings.json; without it there is none, so that nothing is allowed. */
   settings?: Record<string, unknown>;
+  /** The project's .claude/settings.json. */
+  projectSettings?: Record<string, unknown>;
+  /** The permission mode that sessions start in: `default`, which asks before most things. */
+  mode?: Mode;
   /** Arguments given at every start. */
   args?: string[];
 }
+
+export const MODES = ["default", "acceptEdits", "plan", "auto", "bypassPermissions"] as const;
+export type Mode = (typeof MODES)[number];
 
 export interface Output {
   code: number;
@@ -121,8 +121,10 @@ export interface Client {
   home: string;
   project: string;
   env: Record<string, string>;
-  /** Runs `claude ARGS` to its end: `-p PROMPT`, `mcp list` and the like. */
-  run(args: string[], options?: { stdin?: string; ms?: number }): Promise<Output>;
+  /** Runs `claude ARGS` to its end: `mcp list` and the like. */
+  run(args: string[], options?: { ms?: number }): Promise<Output>;
+  /** Has a prompt answered in print mode, `claude -p PROMPT ARGS`. */
+  print(prompt: string, args?: string[], options?: { ms?: number }): Promise<Output>;
   /** Starts an interactive session in a terminal and waits for its prompt. */
   open(args?: string[]): Promise<Terminal>;
   /** Ends what was started and removes the home. */
@@ -152,7 +154,6 @@ export function makeClient(options: ClientOptions): Client {
   homes.add(home);
   const project = join(home, options.project ?? "project");
   mkdirSync(project);
-  mkdirSync(join(home, ".claude"));
   mkdirSync(join(home, "tmp"));
   writeFileSync(
     join(home, ".claude.json"),
@@ -160,17 +161,17 @@ export function makeClient(options: ClientOptions): Client {
       hasCompletedOnboarding: true,
       customApiKeyResponses: { approved: [API_KEY.slice(-20)], rejected: [] },
       projects: { [project]: { hasTrustDialogAccepted: true, hasCompletedProjectOnboarding: true } },
-      mcpServers: options.mcpServers ?? {},
     }),
   );
-  const allow = ["mcp__t9-ipc__*", "mcp__plugin_t9-ipc_t9-ipc__*", "Bash"];
-  writeFileSync(
-    join(home, ".claude", "settings.json"),
-    JSON.stringify({ permissions: { allow, defaultMode: "default" }, ...options.settings }),
-  );
-  // Claude Code's git would go by ssh where the proxy stops it.
+  const mode = options.mode ?? "default";
+  // Claude Code asks once whether bypass mode is meant; this user has said yes.
+  const bypass = mode === "bypassPermissions" ? { skipDangerousModePermissionPrompt: true } : undefined;
+  if (options.settings || bypass) writeSettings(home, { ...bypass, ...options.settings });
+  if (options.projectSettings) writeSettings(project, options.projectSettings);
+  // Our own command line finds `claude` on PATH. Claude Code's git would go by ssh where the proxy stops it.
   const bin = join(home, "bin");
   mkdirSync(bin);
+  symlinkSync(realpathSync(options.claude), join(bin, "claude"));
   writeFileSync(join(bin, "ssh"), "#!/bin/sh\nexit 255\n", { mode: 0o755 });
   const env: Record<string, string> = {
     PATH: [...new Set([bin, dirname(process.execPath), ...["tmux", "git", "sh"].map(folderOf), "/usr/bin", "/bin"])]
@@ -189,17 +190,22 @@ export function makeClient(options: ClientOptions): Client {
     NO_PROXY: "127.0.0.1,localhost",
     DISABLE_AUTOUPDATER: "1",
     CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL: "1",
-    ENABLE_TOOL_SEARCH: "false",
+    // Tool search is on for users. A Messages API that is not Anthropic's turns it off, so this turns it on again.
+    ENABLE_TOOL_SEARCH: "true",
+    // Root may use bypass mode in a sandbox only.
+    ...(bypass && { IS_SANDBOX: "1" }),
     ...options.env,
   };
+  // Said at each start: a user who has never chosen a mode is asked to choose one, in a dialog.
+  const inMode = ["--permission-mode", mode];
   const opened: Terminal[] = [];
   const running = new Set<() => Promise<void>>();
 
-  return {
+  const client: Client = {
     home,
     project,
     env,
-    run(args, { stdin = "", ms = 60_000 } = {}) {
+    run(args, { ms = 60_000 } = {}) {
       return new Promise((resolve, reject) => {
         const child = spawn(options.claude, [...(options.args ?? []), ...args], { cwd: project, env });
         const end = () => endTree(child.pid);
@@ -223,11 +229,13 @@ export function makeClient(options: ClientOptions): Client {
           resolve({ code: code ?? -1, stdout, stderr });
         });
         child.stdin.on("error", () => {});
-        child.stdin.end(stdin);
+        child.stdin.end();
       });
     },
+    print: (prompt, args = [], limits) => client.run([...inMode, ...args, "-p", prompt], limits),
     async open(args = []) {
-      const terminal = await openTerminal([options.claude, ...(options.args ?? []), ...args], project, env, home);
+      const command = [options.claude, ...(options.args ?? []), ...inMode, ...args];
+      const terminal = await openTerminal(command, project, env, home);
       opened.push(terminal);
       return terminal;
     },
@@ -238,6 +246,12 @@ export function makeClient(options: ClientOptions): Client {
       homes.delete(home);
     },
   };
+  return client;
+}
+
+function writeSettings(folder: string, settings: Record<string, unknown>): void {
+  mkdirSync(join(folder, ".claude"));
+  writeFileSync(join(folder, ".claude", "settings.json"), JSON.stringify(settings));
 }
 
 /** Homes in use. Whatever ends this process, nothing stays behind in them or of them. */
@@ -352,7 +366,7 @@ async function openTerminal(
     },
   };
   try {
-    await terminal.waitForScreen(/^\s*[❯>]/m);
+    await terminal.waitForScreen(/^[❯>]/m); // an answer to choose in a dialog is indented
   } catch (error) {
     await terminal.close();
     throw error;

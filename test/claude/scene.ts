@@ -1,0 +1,203 @@
+// What every test of the real client starts from: a home that our own set-up has prepared, a scripted model, other
+// sessions to talk to; and what a model does that has been told of mail.
+
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { TestContext } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { Client as McpClient } from "@modelcontextprotocol/sdk/client/index.js";
+import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { type Api, type ModelRequest, type Script, startApi, type ToolUse } from "./api.ts";
+import { type Client, type ClientOptions, findClaude, makeClient, noTerminal } from "./client.ts";
+
+export const root = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
+export const server = join(root, "dist", "server.js");
+
+export const found = findClaude({ fetch: process.env.npm_lifecycle_event === "test:clients" });
+const skip = found.reason ?? false;
+export const needsClient = { skip, timeout: 90_000 };
+export const needsTerminal = { skip: skip || noTerminal, timeout: 90_000 };
+
+/** The inbox socket switched off: what is left where a session has none. */
+export const noSocket = { CLAUDE_CODE_HARBOR_KITE: "0", DISABLE_TELEMETRY: "1" };
+
+/** What a session is told of its mail. All mail here is from a peer_…; the instructions have other examples. */
+export const pointer = /t9-ipc: (\d+) new messages?, from peer_/;
+/** The tool it names for reading. */
+const namedTool = /t9-ipc: \d+ new messages?, from peer_.*?(mcp__[\w-]+__t9_ipc_unread)/gs;
+
+interface SceneOptions extends Omit<ClientOptions, "claude" | "api"> {
+  /** The session's name, as IPC_SESSION_ID; by default the server finds one. */
+  name?: string;
+  /** What the README's set-up is to register, and to allow the tools of; by default the server. */
+  setup?: "server" | "plugin" | "both" | "nothing";
+  /** What the model does; by default it says "ok". */
+  script?: Script;
+}
+
+export interface Peer {
+  /** Calls one of the five tools and gives its answer; fails where the answer is an error. */
+  call(tool: string, input?: Record<string, unknown>): Promise<string>;
+  /** The line of `who` on this session. */
+  lineOf(name: string): Promise<string>;
+}
+
+/** An API, a home with a data folder, and other sessions to talk to. All of it goes away with the test. */
+export async function scene(t: TestContext, options: SceneOptions) {
+  const { name, setup = "server", script, env, ...rest } = options;
+  const api = await startApi(script ?? (() => "ok"));
+  const clients: Client[] = [];
+  const makeOther = (sessionName: string | undefined): Client => {
+    const made = makeClient({
+      ...rest,
+      claude: found.claude ?? "",
+      api,
+      args: [...(setup === "plugin" || setup === "both" ? ["--plugin-dir", root] : []), ...(rest.args ?? [])],
+      env: { ...(sessionName ? { IPC_SESSION_ID: sessionName } : {}), ...env },
+    });
+    clients.push(made);
+    setUp(made.home, setup);
+    // One folder for all; in Claude Code's environment, since hooks do not get that of the server's entry.
+    made.env.IPC_DIR = join(clients[0]?.home ?? "", "ipc");
+    return made;
+  };
+  const client = makeOther(name);
+  const { home } = client;
+  const ipc = join(home, "ipc");
+  const peers: McpClient[] = [];
+  t.after(async () => {
+    for (const peer of peers) await peer.close();
+    for (const each of clients.reverse()) await each.close(); // the folder goes last
+    await api.close();
+    assert.deepEqual(api.errors, [], "the script had no errors");
+  });
+
+  async function startPeer(peerName: string): Promise<Peer> {
+    const mcp = new McpClient({ name: "peer", version: "1.0.0" });
+    peers.push(mcp);
+    const peerEnv = { PATH: client.env.PATH ?? "", HOME: home, IPC_DIR: ipc, IPC_SESSION_ID: peerName };
+    const command = process.execPath;
+    await mcp.connect(new StdioClientTransport({ command, args: [server], env: peerEnv, cwd: home, stderr: "ignore" }));
+    const peer: Peer = {
+      async call(tool, input = {}) {
+        const result = await mcp.callTool({ name: `t9_ipc_${tool}`, arguments: input });
+        const text = (result.content as { text?: string }[]).map((block) => block.text ?? "").join("\n");
+        assert.ok(!result.isError, text);
+        return text;
+      },
+      lineOf: async (who) => (await peer.call("who")).split("\n").find((line) => line.includes(who)) ?? "",
+    };
+    return peer;
+  }
+
+  const sessions = (): Record<string, { pid: number }> => {
+    try {
+      return JSON.parse(readFileSync(join(ipc, "heartbeats.json"), "utf8"));
+    } catch {
+      return {}; // not there yet
+    }
+  };
+  const online = (who: string) => until(`${who} is online`, () => sessions()[who]?.pid);
+  const gone = (who: string) => until(`${who} has left`, () => !(who in sessions()));
+  /** The messages that are marked as read by this name. */
+  const marks = (who: string): string[] => {
+    const file = join(ipc, "read", who);
+    return (existsSync(file) ? readFileSync(file, "utf8").match(/^[^#\s].*\.md/gm) : null) ?? [];
+  };
+  return { api, client, home, ipc, makeOther, startPeer, sessions, online, gone, marks };
+}
+
+/**
+ * As the README's set-up leaves a home: the server registered, its tools allowed and nothing else. What the user has
+ * in these files already is kept.
+ */
+function setUp(home: string, what: NonNullable<SceneOptions["setup"]>): void {
+  if (what === "nothing") return;
+  const allow: string[] = [];
+  if (what !== "plugin") {
+    edit(join(home, ".claude.json"), { mcpServers: { "t9-ipc": { command: "node", args: [server] } } });
+    allow.push("mcp__t9-ipc");
+  }
+  if (what !== "server") allow.push("mcp__plugin_t9-ipc_t9-ipc");
+  mkdirSync(join(home, ".claude"), { recursive: true });
+  edit(join(home, ".claude", "settings.json"), { permissions: { allow } });
+}
+
+function edit(file: string, change: Record<string, unknown>): void {
+  const before = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {};
+  writeFileSync(file, JSON.stringify({ ...before, ...change }));
+}
+
+/** A call of one of our tools, `who` for `mcp__t9-ipc__t9_ipc_who`. */
+export function call(tool: string, input: Record<string, unknown> = {}): ToolUse {
+  return { tool: `mcp__t9-ipc__t9_ipc_${tool}`, input };
+}
+
+/** Is there mail to read now? The session was told of some, or has its tools since it was told. */
+export function isTold(request: ModelRequest): boolean {
+  return pointer.test(request.last) || request.results[0]?.tool === "WaitForMcpServers";
+}
+
+/**
+ * What a model does that was told of mail: calls the tool that the pointer names, after others if need be.
+ * Just after the start that is not on offer yet; then it waits for it, with the tool Claude Code has for that.
+ */
+export function reading(request: ModelRequest, ...before: string[]): ToolUse[] {
+  const named = [...request.transcript.matchAll(namedTool)].at(-1)?.[1] ?? "";
+  if (request.tools.includes(named)) {
+    const tools = before.map((tool) => named.replace(/unread$/, tool));
+    return [...tools, named].map((tool) => ({ tool, input: {} }));
+  }
+  if (ourTools(request).length > 0) throw new Error(`the pointer names no tool that is on offer: ${named}`);
+  return [{ tool: "WaitForMcpServers", input: {} }];
+}
+
+/** A model that reads when it is told of mail, and otherwise says "ok". */
+export const reader: Script = (request) => (isTold(request) ? reading(request) : "ok");
+
+/** Our tools among those on offer, by name. */
+export function ourTools(request: ModelRequest): string[] {
+  return request.tools.filter((tool) => tool.includes("t9_ipc_")).sort();
+}
+
+/** The requests that brought a pointer. */
+export function announcements(api: Api): ModelRequest[] {
+  return api.requests.filter((request) => pointer.test(request.last));
+}
+
+/**
+ * Sends a message to an idle session and waits until its model has been shown the body: in the turn right after the
+ * one that brought the pointer, and with nothing on the screen that waits for the user. Gives what the send answered.
+ */
+export async function sendAndSeeItRead(api: Api, peer: Peer, to: string, subject: string): Promise<string> {
+  const body = `the body of ${subject}`;
+  const before = api.requests.length;
+  const sent = await peer.call("send", { to, subject, body });
+  const told = await api.waitFor(`the pointer to ${subject}`, ({ last }) => last.includes(subject), 30_000, before);
+  assert.equal(pointer.exec(told.last)?.[1], "1");
+  assert.doesNotMatch(told.last, /the body of/, "the pointer carries no body");
+  const read = await api.waitFor(`the body of ${subject}`, ({ last }) => last.includes(body), 30_000, before);
+  assert.match(read.results.at(-1)?.tool ?? "", /unread$/);
+  assert.equal(read.index - told.index, 1, "the body is in the very next turn");
+  return sent;
+}
+
+/** Waits until others are told that mail reaches this session so. A hook starts a little after its server. */
+export async function reachedBy(peer: Peer, name: string, how: string): Promise<void> {
+  await until(`${name} is reached by ${how}`, async () => (await peer.lineOf(name)).includes(how));
+}
+
+export async function until<T>(
+  what: string,
+  holds: () => T | Promise<T>,
+  ms = 30_000,
+): Promise<Exclude<T, undefined | false | "">> {
+  for (const end = Date.now() + ms; ; ) {
+    const value = await holds();
+    if (value) return value as Exclude<T, undefined | false | "">;
+    if (Date.now() > end) throw new Error(`${what}: not so after ${ms} ms`);
+    await sleep(25);
+  }
+}

@@ -1,0 +1,114 @@
+// What happens to a session in its life: interrupted, cleared, reconnected, resumed.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  announcements,
+  call,
+  isTold,
+  needsClient,
+  needsTerminal,
+  pointer,
+  reader,
+  reading,
+  scene,
+  sendAndSeeItRead,
+  until,
+} from "./scene.ts";
+
+export function sessions(): void {
+  test("Esc in the middle of `unread`: the mail is unread still", needsTerminal, async (t) => {
+    const { api, client, startPeer, online, sessions, marks } = await scene(t, {
+      name: "claude_esc",
+      script: (request) => {
+        if (/any mail/.test(request.last)) return call("unread");
+        return isTold(request) ? reading(request) : "ok";
+      },
+    });
+    const peer = await startPeer("peer_api");
+    const session = await client.open();
+    await online("claude_esc");
+    const pid = sessions().claude_esc?.pid ?? 0;
+    await peer.call("send", { to: "claude_esc", subject: "schema moved", body: "look at it" });
+    await api.waitFor("the pointer", ({ last }) => pointer.test(last));
+    // A server that is stopped answers no sooner than we want: Esc comes before the answer, every time.
+    process.kill(pid, "SIGSTOP");
+    t.after(() => process.kill(pid, "SIGCONT"));
+    await session.waitForScreen(/Calling t9-ipc/);
+    await session.press("Escape");
+    await session.waitForScreen(/Interrupted/);
+    process.kill(pid, "SIGCONT");
+    await peer.call("who"); // the other server is awake; give it the time of an answer
+    await session.type("any mail?");
+    const { results } = await api.waitFor("the answer", (request) => request.index > 1 && request.results.length > 0);
+    assert.match(results.at(-1)?.text ?? "", /look at it/);
+    await until("it is marked as read now", () => marks("claude_esc").length === 1);
+  });
+
+  test("after /clear a session has its name, and is woken as before", needsTerminal, async (t) => {
+    const { api, client, startPeer, online, sessions } = await scene(t, { script: reader });
+    const peer = await startPeer("peer_api");
+    const session = await client.open();
+    const name = await until("the session is online", () =>
+      Object.keys(sessions()).find((each) => each !== "peer_api"),
+    );
+    await sendAndSeeItRead(api, peer, name, "schema moved");
+    await session.type("/clear");
+    await until("the screen is cleared", async () => !/schema moved/.test(await session.screen()));
+    const before = api.requests.length;
+    await sendAndSeeItRead(api, peer, name, "tests are green");
+    assert.doesNotMatch(api.requests[before]?.transcript ?? "", /schema moved/, "it is a new conversation");
+    assert.deepEqual(Object.keys(sessions()).sort(), ["peer_api", name].sort());
+    await online(name);
+  });
+
+  test("after /mcp reconnect: one session, told of each message once", needsTerminal, async (t) => {
+    const { api, client, startPeer, online, sessions } = await scene(t, { name: "claude_again", script: reader });
+    const peer = await startPeer("peer_api");
+    const session = await client.open();
+    await online("claude_again");
+    await sendAndSeeItRead(api, peer, "claude_again", "schema moved");
+    const before = sessions().claude_again?.pid;
+    await session.type("/mcp reconnect t9-ipc");
+    await until("the new server serves the session", () => (sessions().claude_again?.pid ?? before) !== before);
+    await session.waitForScreen(/Reconnected to t9-ipc/);
+    assert.deepEqual(Object.keys(sessions()).sort(), ["claude_again", "peer_api"]);
+    await sendAndSeeItRead(api, peer, "claude_again", "tests are green");
+    assert.equal(announcements(api).length, 2);
+  });
+
+  test("a resumed conversation has its name again, and the mail that came meanwhile", needsClient, async (t) => {
+    const { api, client, startPeer } = await scene(t, {
+      script: (request) => {
+        if (request.results.length > 0) return "ok";
+        return call(/any mail/.test(request.last) ? "unread" : "who");
+      },
+    });
+    const first = await client.print("who are you?", ["--output-format", "json"]);
+    const { session_id } = JSON.parse(first.stdout) as { session_id: string };
+    const name = /(project-\S+) \(you\)/.exec(api.requests.at(-1)?.last ?? "")?.[1];
+    assert.ok(name, "the name is made of the project's folder");
+    const peer = await startPeer("peer_api");
+    assert.match(await peer.call("send", { to: name, subject: "hello", body: "for later" }), /offline/);
+    await client.print("any mail?", ["--resume", session_id]);
+    assert.match(api.requests.at(-1)?.results[0]?.text ?? "", /for later/);
+  });
+
+  test("a name given with set_name is the resumed conversation's again, with its work", needsClient, async (t) => {
+    const { api, client, startPeer } = await scene(t, {
+      script: (request) => {
+        if (request.results.length > 0) return "ok";
+        if (/any mail/.test(request.last)) return [call("who"), call("unread")];
+        return call("set_name", { name: "writer", working_on: "the parser" });
+      },
+    });
+    const first = await client.print("call yourself writer", ["--output-format", "json"]);
+    const { session_id } = JSON.parse(first.stdout) as { session_id: string };
+    const peer = await startPeer("peer_api");
+    assert.match(await peer.call("send", { to: "writer", subject: "hello", body: "for later" }), /offline/);
+    await client.print("any mail?", ["--resume", session_id]);
+    const [who, unread] = api.requests.at(-1)?.results ?? [];
+    assert.match(who?.text ?? "", /^- writer \(you\):.*the parser/m);
+    assert.match(unread?.text ?? "", /for later/);
+  });
+}
