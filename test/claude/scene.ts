@@ -2,11 +2,13 @@
 // sessions to talk to; and what a model does that has been told of mail.
 
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { Client as McpClient } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import { type Api, type ModelRequest, type Script, startApi, type ToolUse } from "./api.ts";
@@ -31,7 +33,7 @@ const namedTool = /t9-ipc: \d+ new messages?, from peer_.*?(mcp__[\w-]+__t9_ipc_
 interface SceneOptions extends Omit<ClientOptions, "claude" | "api"> {
   /** The session's name, as IPC_SESSION_ID; by default the server finds one. */
   name?: string;
-  /** What the README's set-up is to register, and to allow the tools of; by default the server. */
+  /** What `setup --allow` is to register; by default the server. `both`: with the plugin's folder beside it, by flag. */
   setup?: "server" | "plugin" | "both" | "nothing";
   /** What the model does; by default it says "ok". */
   script?: Script;
@@ -49,23 +51,20 @@ export async function scene(t: TestContext, options: SceneOptions) {
   const { name, setup = "server", script, env, ...rest } = options;
   const api = await startApi(script ?? (() => "ok"));
   const clients: Client[] = [];
-  const makeOther = (sessionName: string | undefined): Client => {
+  const makeOther = async (sessionName: string | undefined): Promise<Client> => {
     const made = makeClient({
       ...rest,
       claude: found.claude ?? "",
       api,
-      args: [...(setup === "plugin" || setup === "both" ? ["--plugin-dir", root] : []), ...(rest.args ?? [])],
+      args: [...(setup === "both" ? ["--plugin-dir", root] : []), ...(rest.args ?? [])],
       env: { ...(sessionName ? { IPC_SESSION_ID: sessionName } : {}), ...env },
     });
     clients.push(made);
-    setUp(made.home, setup);
     // One folder for all; in Claude Code's environment, since hooks do not get that of the server's entry.
     made.env.IPC_DIR = join(clients[0]?.home ?? "", "ipc");
+    await setUp(made, setup);
     return made;
   };
-  const client = makeOther(name);
-  const { home } = client;
-  const ipc = join(home, "ipc");
   const peers: McpClient[] = [];
   t.after(async () => {
     for (const peer of peers) await peer.close();
@@ -73,6 +72,9 @@ export async function scene(t: TestContext, options: SceneOptions) {
     await api.close();
     assert.deepEqual(api.errors, [], "the script had no errors");
   });
+  const client = await makeOther(name);
+  const { home } = client;
+  const ipc = join(home, "ipc");
 
   async function startPeer(peerName: string): Promise<Peer> {
     const mcp = new McpClient({ name: "peer", version: "1.0.0" });
@@ -109,25 +111,11 @@ export async function scene(t: TestContext, options: SceneOptions) {
   return { api, client, home, ipc, makeOther, startPeer, sessions, online, gone, marks };
 }
 
-/**
- * As the README's set-up leaves a home: the server registered, its tools allowed and nothing else. What the user has
- * in these files already is kept.
- */
-function setUp(home: string, what: NonNullable<SceneOptions["setup"]>): void {
+/** The README's set-up, in this home: what it registers and allows is all that is allowed. */
+async function setUp({ env, project }: Client, what: NonNullable<SceneOptions["setup"]>): Promise<void> {
   if (what === "nothing") return;
-  const allow: string[] = [];
-  if (what !== "plugin") {
-    edit(join(home, ".claude.json"), { mcpServers: { "t9-ipc": { command: "node", args: [server] } } });
-    allow.push("mcp__t9-ipc");
-  }
-  if (what !== "server") allow.push("mcp__plugin_t9-ipc_t9-ipc");
-  mkdirSync(join(home, ".claude"), { recursive: true });
-  edit(join(home, ".claude", "settings.json"), { permissions: { allow } });
-}
-
-function edit(file: string, change: Record<string, unknown>): void {
-  const before = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {};
-  writeFileSync(file, JSON.stringify({ ...before, ...change }));
+  const args = [server, "setup", "--allow", ...(what === "plugin" ? ["--plugin"] : [])];
+  await promisify(execFile)(process.execPath, args, { env, cwd: project });
 }
 
 /** A call of one of our tools, `who` for `mcp__t9-ipc__t9_ipc_who`. */
