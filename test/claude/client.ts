@@ -9,6 +9,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   realpathSync,
   rmSync,
   statSync,
@@ -125,7 +126,7 @@ export interface Client {
   run(args: string[], options?: { ms?: number }): Promise<Output>;
   /** Has a prompt answered in print mode, `claude -p PROMPT ARGS`. */
   print(prompt: string, args?: string[], options?: { ms?: number }): Promise<Output>;
-  /** Starts an interactive session in a terminal and waits for its prompt. */
+  /** Starts an interactive session in a terminal and waits for its prompt, and until it has its server's tools. */
   open(args?: string[]): Promise<Terminal>;
   /** Ends what was started and removes the home. */
   close(): Promise<void>;
@@ -234,9 +235,15 @@ export function makeClient(options: ClientOptions): Client {
     },
     print: (prompt, args = [], limits) => client.run([...inMode, ...args, "-p", prompt], limits),
     async open(args = []) {
-      const command = [options.claude, ...(options.args ?? []), ...inMode, ...args];
+      const log = join(home, `debug-${opened.length}.log`);
+      const command = [options.claude, ...(options.args ?? []), ...inMode, "--debug-file", log, ...args];
       const terminal = await openTerminal(command, project, env, home);
       opened.push(terminal);
+      // The last thing it does with a new server, and the only sign of it: what comes before finds no tools yet.
+      const connected = () => existsSync(log) && /Channel notifications/.test(readFileSync(log, "utf8"));
+      for (const end = Date.now() + 30_000; !connected(); await pause(25)) {
+        if (Date.now() > end) throw new Error(`not connected with a server after 30 s; see the log:\n${tail(log)}`);
+      }
       return terminal;
     },
     async close() {
@@ -248,6 +255,8 @@ export function makeClient(options: ClientOptions): Client {
   };
   return client;
 }
+
+const tail = (file: string): string => readFileSync(file, "utf8").split("\n").slice(-20).join("\n");
 
 function writeSettings(folder: string, settings: Record<string, unknown>): void {
   mkdirSync(join(folder, ".claude"));

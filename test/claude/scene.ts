@@ -123,23 +123,14 @@ export function call(tool: string, input: Record<string, unknown> = {}): ToolUse
   return { tool: `mcp__t9-ipc__t9_ipc_${tool}`, input };
 }
 
-/** Is there mail to read now? The session was told of some, or has its tools since it was told. */
-export function isTold(request: ModelRequest): boolean {
-  return pointer.test(request.last) || request.results[0]?.tool === "WaitForMcpServers";
-}
+/** Was the session told of mail just now? */
+export const isTold = (request: ModelRequest): boolean => pointer.test(request.last);
 
-/**
- * What a model does that was told of mail: calls the tool that the pointer names, after others if need be.
- * Just after the start that is not on offer yet; then it waits for it, with the tool Claude Code has for that.
- */
+/** What a model does that was told of mail: calls the tool that the pointer names, after others if need be. */
 export function reading(request: ModelRequest, ...before: string[]): ToolUse[] {
   const named = [...request.transcript.matchAll(namedTool)].at(-1)?.[1] ?? "";
-  if (request.tools.includes(named)) {
-    const tools = before.map((tool) => named.replace(/unread$/, tool));
-    return [...tools, named].map((tool) => ({ tool, input: {} }));
-  }
-  if (ourTools(request).length > 0) throw new Error(`the pointer names no tool that is on offer: ${named}`);
-  return [{ tool: "WaitForMcpServers", input: {} }];
+  if (!request.tools.includes(named)) throw new Error(`${named} is not on offer, only ${request.tools.join(", ")}`);
+  return [...before.map((tool) => named.replace(/unread$/, tool)), named].map((tool) => ({ tool, input: {} }));
 }
 
 /** A model that reads when it is told of mail, and otherwise says "ok". */
