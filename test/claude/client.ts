@@ -106,6 +106,8 @@ export interface ClientOptions {
   mode?: Mode;
   /** Arguments given at every start. */
   args?: string[];
+  /** The terminal's columns and rows. */
+  size?: [number, number];
 }
 
 export const MODES = ["default", "acceptEdits", "plan", "auto", "bypassPermissions"] as const;
@@ -139,8 +141,8 @@ export interface Terminal {
   type(text: string): Promise<void>;
   /** Presses a key by tmux's name for it: `Escape`, `C-c`, `Enter`. */
   press(key: string): Promise<void>;
-  /** What the terminal shows now. */
-  screen(): Promise<string>;
+  /** What the terminal shows now; with `styled`, colours and weights as escape sequences in it. */
+  screen(styled?: boolean): Promise<string>;
   waitForScreen(pattern: RegExp, ms?: number): Promise<string>;
   /** Process ids of what the session has started: servers, hooks, tools. */
   children(): number[];
@@ -237,7 +239,7 @@ export function makeClient(options: ClientOptions): Client {
     async open(args = []) {
       const log = join(home, `debug-${opened.length}.log`);
       const command = [options.claude, ...(options.args ?? []), ...inMode, "--debug-file", log, ...args];
-      const terminal = await openTerminal(command, project, env, home);
+      const terminal = await openTerminal(command, project, env, home, options.size);
       opened.push(terminal);
       // The last thing it does with a new server, and the only sign of it: what comes before finds no tools yet.
       const connected = () => existsSync(log) && /Channel notifications/.test(readFileSync(log, "utf8"));
@@ -337,13 +339,14 @@ async function openTerminal(
   cwd: string,
   env: Record<string, string>,
   home: string,
+  [columns, rows] = [160, 50],
 ): Promise<Terminal> {
   // A tmux server of its own, with no configuration; its socket goes away with the home.
   const socket = join(home, `tmux-${Math.random().toString(36).slice(2, 8)}`);
   const tmux = async (...args: string[]) =>
     (await run("tmux", ["-S", socket, "-f", "/dev/null", ...args], { env })).stdout;
-  const start = "start-server ; set-option -g remain-on-exit on ; new-session -d -s main -x 160 -y 50 -c".split(" ");
-  await tmux(...start, cwd, "--", "env", "-u", "TMUX", "-u", "TMUX_PANE", ...command);
+  const start = `start-server ; set-option -g remain-on-exit on ; new-session -d -s main -x ${columns} -y ${rows} -c`;
+  await tmux(...start.split(" "), cwd, "--", "env", "-u", "TMUX", "-u", "TMUX_PANE", ...command);
   const pid = Number(await tmux("display-message", "-p", "-t", "main", "#{pane_pid}"));
   let closed = false;
 
@@ -357,7 +360,7 @@ async function openTerminal(
       await tmux("send-keys", "-t", "main", key);
     },
     children: () => descendants(pid),
-    screen: () => tmux("capture-pane", "-p", "-t", "main"),
+    screen: (styled) => tmux("capture-pane", "-p", ...(styled ? ["-e"] : []), "-t", "main"),
     async waitForScreen(pattern, ms = 30_000) {
       const end = Date.now() + ms;
       for (;;) {
