@@ -8,8 +8,8 @@ import { connect, createServer } from "node:net";
 import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
 import { promisify } from "node:util";
-import { tempDir } from "../support/folder.ts";
-import { SERVE, works } from "../support/process.ts";
+import { homeOf, tempDir } from "../support/folder.ts";
+import { Process, SERVE, works } from "../support/process.ts";
 import { startSession, type TestSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -136,8 +136,8 @@ export class DevBox {
     this.#sshd = sshd;
   }
 
-  session(name: string, env: Record<string, string> = {}): Promise<TestSession> {
-    return startSession(name, { dir: this.dir, env: { TZ: "America/New_York", ...env } });
+  session(name: string): Promise<TestSession> {
+    return startSession(name, { dir: this.dir, env: { TZ: "America/New_York" } });
   }
 
   /** The line goes silent, as in a tunnel: what is sent is not answered, and nothing says so. */
@@ -159,7 +159,7 @@ export class Laptop {
   /** A laptop with the folder mounted, that does not see the dev box's disk. */
   static async start(t: TestContext, box: DevBox, options?: readonly string[]): Promise<Laptop> {
     const dir = join(box.root, "laptop", "ipc");
-    mkdirSync(join(dir, "..", "home"), { recursive: true });
+    mkdirSync(homeOf(dir), { recursive: true });
     mkdirSync(dir, { recursive: true });
     const machine = await Machine.start(t, `hostname laptop; mount -t tmpfs none '${box.dir}'`);
     const laptop = new Laptop(box, dir, machine);
@@ -185,10 +185,30 @@ export class Laptop {
     await this.run(`umount -l '${this.dir}'`);
   }
 
-  session(name: string, env: Record<string, string> = {}): Promise<TestSession> {
-    const local = { IPC_DB_PATH: join(this.dir, "..", "home", "cache.db"), IPC_POLL: "500", TZ: "Asia/Seoul" };
-    const command = [...this.#machine.enter, ...SERVE];
-    return startSession(name, { dir: this.dir, env: { ...local, ...env }, command });
+  session(name: string): Promise<TestSession> {
+    const env = { IPC_DB_PATH: this.#database, IPC_POLL: "500", TZ: "Asia/Seoul" };
+    return startSession(name, { dir: this.dir, env, command: [...this.#machine.enter, ...SERVE] });
+  }
+
+  /** What `doctor --json` prints. */
+  async doctor(env: Record<string, string>): Promise<string> {
+    const own = {
+      PATH: process.env.PATH ?? "",
+      HOME: homeOf(this.dir),
+      IPC_DIR: this.dir,
+      IPC_DB_PATH: this.#database,
+    };
+    const doctor = new Process([...this.#machine.enter, ...SERVE, "doctor", "--json"], {
+      cwd: dirname(this.dir),
+      env: { ...own, ...env },
+    });
+    doctor.child.stdin.end();
+    await doctor.ended;
+    return doctor.stdout;
+  }
+
+  get #database(): string {
+    return join(homeOf(this.dir), "cache.db");
   }
 
   /** Its data folder, whatever is mounted there, as it can be opened from outside. */
