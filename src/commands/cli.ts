@@ -77,11 +77,11 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
   log: {
     about: "past mail, archive included, newest last; with TEXT, only what holds that",
-    takes: ["TEXT"],
+    takes: ["[TEXT]"],
     options: {
       with: { type: "string", value: "NAME", about: "only what NAME sent or got" },
       since: { type: "string", value: "TIME", about: "only what came in that time: 10m, 2h, 1d" },
-      ...JSON_OPTION,
+      ...AS_JSON,
     },
     run: async (config, options, [text = ""]) => (await import("./history.ts")).log(config, options, text, print),
   },

@@ -12,6 +12,7 @@ import { warnIfShared } from "../mcp/session.ts";
 import { Heartbeats } from "../sessions/heartbeats.ts";
 import { checkCodex } from "./codex.ts";
 import { demo } from "./demo.ts";
+import { network } from "./network.ts";
 import { PLUGIN_RULE, permission, SERVER_RULE } from "./permissions.ts";
 import { type Check, type Print, type Report, run } from "./print.ts";
 import { readClaudeJson, type Servers } from "./setup.ts";
