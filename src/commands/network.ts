@@ -17,7 +17,7 @@ const APART_MS = 4000;
 /** A session beats every 30 s. */
 const LATE_BEAT_MS = 45_000;
 const NTP = "set all clocks by NTP: locks go by them";
-const UNCACHED = "mount it with -o dir_cache=no,attr_timeout=0,entry_timeout=0 (sshfs) or -o actimeo=1 (NFS)";
+const UNCACHED = "mount it with -o dir_cache=no,attr_timeout=0 (sshfs) or -o actimeo=1 (NFS)";
 
 /** What `doctor` finds out about a folder that several machines share: its mount, and whether their clocks agree. */
 export async function network(report: Report, config: Config): Promise<void> {

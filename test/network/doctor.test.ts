@@ -53,7 +53,7 @@ describe("doctor on a laptop", { concurrency: true, skip }, () => {
       assert.match(found.problem ?? "", words);
       assert.match(found.remedy ?? "", remedy);
     };
-    problem(/\(fuse\.sshfs\): a change is seen after/, /comes late/, /dir_cache=no,attr_timeout=0,entry_timeout=0/);
+    problem(/\(fuse\.sshfs\): a change is seen after/, /comes late/, /dir_cache=no,attr_timeout=0/);
     problem(/^IPC_POLL$/, /not set/, /IPC_POLL=500/);
     problem(/cache\.db$/, /does not belong on a network/, /IPC_DB_PATH/);
   });

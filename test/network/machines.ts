@@ -17,7 +17,7 @@ const SSHD = "/usr/sbin/sshd";
 /** What the README says to mount with. `idmap` and the paths are each user's own. */
 export const OPTIONS = [
   "reconnect,ServerAliveInterval=5,ServerAliveCountMax=2,ConnectTimeout=5",
-  "dir_cache=no,attr_timeout=0,entry_timeout=0",
+  "dir_cache=no,attr_timeout=0",
 ];
 const UNSHARE = ["--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"];
 
