@@ -3,11 +3,9 @@ import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
-import lockfile from "proper-lockfile";
 import type { Log } from "./config.ts";
 
-/** A lock is taken over when its holder has not touched it for this long; below, a busy holder looks dead. */
+/** A lock counts as abandoned after this long without a sign of life. Any shorter, and a slow holder would lose it. */
 const LOCK_STALE_MS = 5000;
 /** After this, callers go on without the lock: see `withLock`. */
 const LOCK_WAIT_MS = 2000;
@@ -163,42 +161,74 @@ export function readOwn(path: string, limit: number): { text: string; stats: fs.
 }
 
 /**
- * Runs `work` under the lock of `path` (the folder `path.lock`, see proper-lockfile). Waits 2 s for it at most,
- * then runs `work(false)`: what must not happen without the lock, `work` leaves out. A lock lost meanwhile
- * (a laptop slept) is one line on the log.
+ * Runs `work` under the lock of `path` (the folder `path.lock`, see proper-lockfile), and gives the lock back before
+ * anything else happens in this process. Waits 2 s for it at most, then runs `work(false)`: what must not happen
+ * without the lock, `work` leaves out.
  */
 export async function withLock<T>(path: string, log: Log, work: (locked: boolean) => T): Promise<T> {
   const release = await acquire(path, log);
   try {
     return work(release !== undefined);
   } finally {
-    await nextTurn(); // answers first
     try {
       release?.();
     } catch (error) {
-      log(`lock of ${path}: ${reasonOf(error)}`); // taken over as stale meanwhile: there is nothing to release
+      log(`lock of ${path} not removed: ${reasonOf(error)}`);
     }
   }
 }
 
+/**
+ * Fifty processes may want the lock at once, and a holder that waits for a processor keeps all of them waiting. So
+ * the pauses between two looks double up to 25 ms, and each is jittered. As the deadline comes near they get shorter
+ * again, which lets those go first who have waited longest.
+ */
 async function acquire(path: string, log: Log): Promise<(() => void) | undefined> {
-  const deadline = performance.now() + LOCK_WAIT_MS;
-  const onCompromised = (error: Error): void => log(`lock of ${path} lost: ${reasonOf(error)}`);
-  let refused: unknown;
-  do {
-    try {
-      makeFolder(dirname(path));
-      // Its calls take microseconds; the asynchronous ones each wait for a thread.
-      return lockfile.lockSync(path, { realpath: false, stale: LOCK_STALE_MS, onCompromised });
-    } catch (error) {
-      refused = error;
-      if (errorCode(error) !== "ELOCKED" && errorCode(error) !== "ENOENT") break;
-    }
-    await sleep(1 + Math.random() * 3);
-  } while (performance.now() < deadline);
-  log(`no lock of ${path}: ${reasonOf(refused)}; going on without`);
-  // It is stale by the clock; one from a clock that ran ahead would never be.
+  // Loaded here, because most commands never lock.
+  const { lockSync } = (await import("proper-lockfile")).default;
   const lock = `${path}.lock`;
+  const deadline = performance.now() + LOCK_WAIT_MS;
+  let refused: unknown = new Error("another process holds it");
+  let holder: number | undefined;
+  for (let pause = 1; ; pause = Math.min(pause * 2, (deadline - performance.now()) / 80)) {
+    const held = statOf(lock); // a refusal of lockSync costs twenty times as much
+    if (!held || held.mtime.getTime() < Date.now() - LOCK_STALE_MS) {
+      try {
+        makeFolder(dirname(path));
+        // The default onCompromised throws outside any call. Ours is never called: the lock is not held that long.
+        return lockSync(path, { fs, realpath: false, stale: LOCK_STALE_MS, onCompromised: () => {} });
+      } catch (error) {
+        refused = error;
+        if (errorCode(error) !== "ELOCKED" && errorCode(error) !== "ENOENT") break;
+      }
+    }
+    if (performance.now() >= deadline) break;
+    // In a crowd the holder is another one at each look. Only who waits for a single holder is woken by the release.
+    await freed(lock, pause * (0.5 + Math.random()), held !== undefined && held.ctimeMs === holder);
+    holder = held?.ctimeMs;
+  }
+  log(`no lock of ${path}: ${reasonOf(refused)}; going on without`);
+  // A lock that is older than 5 s is taken over; one from a clock that ran ahead would never be.
   if ((statOf(lock)?.mtimeMs ?? 0) > Date.now() + LOCK_STALE_MS) fs.rmSync(lock, { recursive: true, force: true });
   return undefined;
+}
+
+/** Resolves after `ms`; sooner where the lock is watched, the platform tells of changes, and it is released. */
+function freed(lock: string, ms: number, isWatched: boolean): Promise<void> {
+  return new Promise((resolve) => {
+    let watcher: fs.FSWatcher | undefined;
+    const end = (): void => {
+      clearTimeout(timer);
+      watcher?.close();
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    // On Windows a folder that is watched cannot be removed.
+    if (!isWatched || process.platform === "win32") return;
+    try {
+      watcher = fs.watch(lock, end).on("error", end);
+    } catch {
+      // It has been released just now, or the system has no more watches: the pause is short enough.
+    }
+  });
 }
