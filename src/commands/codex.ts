@@ -19,12 +19,8 @@ function readCodexConfig() {
   const path = existsSync(named) ? realpathSync(named) : named; // It may be a link to somebody's dotfiles.
   const text = read(path);
   const tables = [...text.matchAll(TABLES)];
-  return {
-    path,
-    text,
-    entry: tables.map(([all]) => all).join("\n"),
-    table: tables.find(([, , subtable]) => !subtable)?.[0],
-  };
+  const table = tables.find(([, , subtable]) => !subtable)?.[0];
+  return { path, text, table, entry: tables.map(([all]) => all).join("\n") };
 }
 
 /**
