@@ -18,7 +18,7 @@ test("the package holds what it needs and nothing else, and works alone in an em
     .map(({ path }: { path: string }) => path)
     .filter(
       (path: string) =>
-        !/^(dist\/[\w-]+\.js|\.claude-plugin\/[\w-]+\.json|LICENSE|README\.md|package\.json)$/.test(path),
+        !/^(dist\/[\w-]+\.js|(dist\/)?\.claude-plugin\/[\w-]+\.json|LICENSE|README\.md|package\.json)$/.test(path),
     );
   assert.deepEqual(others, []);
   for (const needed of ["dist/server.js", ".claude-plugin/plugin.json", "LICENSE", "README.md"]) {
