@@ -28,7 +28,7 @@ export async function doctor(config: Config, json: boolean, print: Print): Promi
     const text = `${state.padEnd(8)} ${what}${problem ? `: ${problem}${remedy && `\n         → ${remedy}`}` : ""}`;
     print(json ? { state, what, ...(problem && { problem, remedy }) } : text, COLOURS[state]);
   };
-  const checks: Check[] = [program, registration, folder, receiving, checkCodex];
+  const checks: Check[] = [program, registration, folder, network, receiving, checkCodex];
   for (const check of checks) {
     try {
       await check(report, config);

@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Config, readConfig } from "../config.ts";
 import { mountPoint, reasonOf } from "../files.ts";
-import { Sessions } from "../sessions/heartbeats.ts";
+import { Heartbeats } from "../sessions/heartbeats.ts";
 import { type Report, run } from "./print.ts";
 import { readClaudeJson } from "./setup.ts";
 
@@ -36,7 +36,7 @@ export async function network(report: Report, config: Config): Promise<void> {
     const remedy = "mount the other machine's folder there; where it is this machine's own, unset IPC_POLL";
     report(`IPC_POLL=${poll}`, `${dir} is on this machine (${type || "unknown file system"})`, remedy, "warning");
   }
-  for (const { name, entry } of new Sessions(config).online()) {
+  for (const { name, entry } of new Heartbeats(config).online()) {
     if (!entry.beat || !entry.host || entry.host === host) continue;
     const age = Date.now() - entry.beat;
     const wrong = age < -APART_MS ? "its clock is ahead" : age > LATE_BEAT_MS && "its clock is behind, or it is down";
