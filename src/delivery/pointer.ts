@@ -1,8 +1,6 @@
 import type { Header } from "../mail/message.ts";
 import { isName } from "../sessions/names.ts";
 
-/** Mail pointed to and not read by then is pointed to once more. */
-export const REMIND_MS = 5 * 60_000;
 const MAX_SUBJECT_SHOWN = 80;
 const SHOWN = 3;
 

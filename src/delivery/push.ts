@@ -5,23 +5,23 @@ import type { Mailbox } from "../mail/mailbox.ts";
 import { type Header, inOrder, shownBody } from "../mail/message.ts";
 import type { Presence } from "../sessions/presence.ts";
 import { stampIn } from "../stamp.ts";
-import { clean, pointer, REMIND_MS } from "./pointer.ts";
+import { clean, pointer } from "./pointer.ts";
 import { BY_TOOL_RESULT, type Route, type Waker } from "./route.ts";
 
 /** Pointers come no closer than this: Claude Code drops what comes faster. */
 const WAKE_EVERY_MS = 2000;
 /** The first waits until the client has our tools, without which the session could not read; no longer than this. */
 const READY_MS = 5000;
+/** Mail that was shown so long ago and is still unread is told of again, on tool results. */
+const SHOWN_MS = 5 * 60_000;
 
 export type ChannelMessage = { content: string; meta: Record<string, string> };
 
 /** What is known of a pushed, unread message. Mail of low priority is never pushed, but is told of like the rest. */
 interface Told {
   readonly header: Header;
-  /** When something last showed it to the session, as far as we know: ms, by performance.now. */
+  /** When something showed it to the session, as far as we know: ms, by performance.now. */
   shownAt?: number;
-  /** It was pointed to a second time. There is no third. */
-  isReminded?: true;
 }
 
 /** Tells the client of each unread message once, in order; says which ones it knows to have been shown. */
@@ -116,10 +116,8 @@ export class Pusher {
 
   /** Points to unread mail that nothing is known to have shown, or long ago; "" where there is none. */
   notice(): string {
-    const now = performance.now();
-    const unshown = this.#unread().filter(
-      ({ shownAt, isReminded }) => shownAt === undefined || isReminded || now - shownAt >= REMIND_MS,
-    );
+    const longAgo = performance.now() - SHOWN_MS;
+    const unshown = this.#unread().filter(({ shownAt = longAgo }) => shownAt <= longAgo);
     if (unshown.length === 0 || this.#presence.state === "superseded") return "";
     return pointer(inSendingOrder(unshown), this.#config.toolPrefix);
   }
@@ -132,10 +130,7 @@ export class Pusher {
 
   /** What to wake the session for. */
   #due(): Told[] {
-    const now = performance.now();
-    const isDue = ({ shownAt, isReminded }: Told): boolean =>
-      shownAt === undefined || (!isReminded && now - shownAt >= REMIND_MS);
-    return this.#unread().filter((told) => told.header.priority !== "low" && isDue(told));
+    return this.#unread().filter(({ shownAt, header }) => shownAt === undefined && header.priority !== "low");
   }
 
   /** Points to new mail: at once for the first, then every 2 s while more keeps coming. */
@@ -172,10 +167,7 @@ export class Pusher {
     this.#lastPointer = text === this.#lastPointer ? `${text} (${new Date().toISOString().slice(11, 19)})` : text;
     try {
       await waker.wake(this.#lastPointer);
-      for (const told of due) {
-        if (told.shownAt !== undefined) told.isReminded = true;
-        told.shownAt = now;
-      }
+      for (const told of due) told.shownAt = now;
     } catch (error) {
       this.#config.log(`${waker.route}: ${reasonOf(error)}; mail is told on tool results`);
     }

@@ -1,7 +1,6 @@
 import { connect } from "node:net";
 import type { Config } from "../config.ts";
 import type { ClaudeSession } from "../sessions/claude.ts";
-import { REMIND_MS } from "./pointer.ts";
 import type { Waker } from "./route.ts";
 
 const TIMEOUT_MS = 1000;
@@ -9,6 +8,8 @@ const TIMEOUT_MS = 1000;
 const CLOSE_MS = 100;
 /** A pointer that is let through makes an idle session busy within a second. */
 const FOLLOWED_MS = 5000;
+/** Where Claude Code does not say whether it is idle, a pointer that nothing followed for so long is not trusted. */
+const SILENT_MS = 5 * 60_000;
 
 type Socket = NonNullable<Config["socket"]>;
 
@@ -61,7 +62,7 @@ export class InboxSocket implements Waker {
     if (this.#postedAt === undefined) return false;
     const { isIdle, since = 0 } = this.#session() ?? {};
     const age = Date.now() - this.#postedAt;
-    return isIdle === undefined ? age > REMIND_MS : isIdle && since < this.#postedAt && age > FOLLOWED_MS;
+    return isIdle === undefined ? age > SILENT_MS : isIdle && since < this.#postedAt && age > FOLLOWED_MS;
   }
 }
 

@@ -6,7 +6,7 @@ import { reasonOf } from "../files.ts";
 import { type Entry, Heartbeats, namesOf, type Session } from "../sessions/heartbeats.ts";
 import { inspect, isRunning, isSame } from "../sessions/process.ts";
 import { isAhead, type Stamp, stampIn } from "../stamp.ts";
-import { pointer, REMIND_MS } from "./pointer.ts";
+import { pointer } from "./pointer.ts";
 import { BY_TOOL_RESULT } from "./route.ts";
 
 /** At SessionStart the hook may run before its server does. */
@@ -67,20 +67,18 @@ async function waitFor(first: Session, config: Config, heartbeats: Heartbeats, f
     const { hook, pointed, tool_prefix = "" } = session.entry;
     mailbox.refresh();
     const unread = [...mailbox.inbox.files].sort().flatMap((file) => mailbox.unreadHeader(file) ?? []);
-    const { last = "", remind = Number.POSITIVE_INFINITY } = pointed ?? {};
     // A stamp far ahead of every clock would be new at every Stop.
-    const isNew = (file: string): boolean => stampIn(file) > last && !isAhead(stampIn(file));
-    const due = unread.filter(({ file, priority }) => priority !== "low" && (Date.now() >= remind || isNew(file)));
-    const newest = due.map(({ file }) => stampIn(file)).findLast((stamp) => !isAhead(stamp)) ?? last;
+    const isNew = (file: string): boolean => stampIn(file) > (pointed?.last ?? "") && !isAhead(stampIn(file));
+    const due = unread.filter(({ file, priority }) => priority !== "low" && isNew(file));
     if (due.length === 0) {
       const started = inspect([process.pid]).get(process.pid)?.started;
       const self = { pid: process.pid, ...(started !== undefined && { started }) };
       if (hook?.pid !== self.pid) await enter(heartbeats, owner.name, { hook: self });
       return undefined;
     }
-    const shown = newest > last ? { last: newest, remind: Date.now() + REMIND_MS } : { last };
+    const last = stampIn(due.at(-1)?.file ?? "");
     // Where that cannot be noted, the session would be woken for the same mail at every Stop: then it is not.
-    if (!(await enter(heartbeats, owner.name, { pointed: shown }))) return 1;
+    if (!(await enter(heartbeats, owner.name, { pointed: { last } }))) return 1;
     process.stderr.write(`${pointer(due, tool_prefix)}\n`);
     return 2;
   };

@@ -22,11 +22,8 @@ export interface Cache {
   get(file: string): Header | undefined;
   /** The file names that have a row. */
   files(): string[];
-  /**
-   * Brings rows up to date, in one transaction, and takes them out of `changes`. "busy": another server is
-   * writing; "gone": the database was deleted. Nothing is taken out then.
-   */
-  save(changes: Map<string, Header | undefined>): "saved" | "busy" | "gone";
+  /** Brings rows up to date, in one transaction, and takes them out of `changes`; those of a busy moment stay in it. */
+  save(changes: Map<string, Header | undefined>): void;
   close(): void;
 }
 
@@ -78,12 +75,11 @@ export function openCache(path: string, log: Log): Cache | undefined {
           write.immediate(batch);
         } catch (error) {
           const code = errorCode(error) ?? "";
-          if (code.startsWith("SQLITE_BUSY")) return "busy";
-          if (code === "SQLITE_READONLY_DBMOVED") return "gone";
+          // Another server is writing, or the file was deleted: the next listing opens it anew.
+          if (code.startsWith("SQLITE_BUSY") || code === "SQLITE_READONLY_DBMOVED") return;
           fail(error);
         }
         for (const [file] of batch) changes.delete(file);
-        return "saved";
       },
       close: db.close.bind(db),
     };

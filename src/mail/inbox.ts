@@ -200,11 +200,8 @@ export class Inbox {
 
   /** Writes to the cache what has changed since. Called now and then, never on a tool's path. */
   saveCache(): void {
-    const result = this.#unsaved.size > 0 && this.#cache?.save(this.#unsaved);
-    if (result === "gone") {
-      this.#cache?.close();
-      this.#cache = undefined; // the next listing opens it anew
-    } else if (!this.#cache) this.#unsaved.clear();
+    if (this.#cache && this.#unsaved.size > 0) this.#cache.save(this.#unsaved);
+    else if (this.#cache === null) this.#unsaved.clear();
   }
 
   /** Moves a message to the archive. Another server may have been faster. */

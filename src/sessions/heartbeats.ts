@@ -45,8 +45,8 @@ export interface Entry {
   push_note?: string;
   /** The process of the hook that waits for the session's mail, if one does. */
   hook?: { pid: number; started?: string };
-  /** Up to which stamp a hook has pointed to mail, and when to do so again (ms since 1970), if at all. */
-  pointed?: { last: string; remind?: number };
+  /** Up to which stamp a hook has pointed to mail. */
+  pointed?: { last: string };
   /** What the full names of our tools begin with in this session. */
   tool_prefix?: string;
   /** From which stamp on mail to all is this session's, where its name is new. */
