@@ -1,0 +1,182 @@
+// `t9-ipc log`: past mail for people, from the inbox and the archive.
+
+import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { run } from "../support/command.ts";
+import { tempDir } from "../support/folder.ts";
+import { localTime, mail, stamp, writeMail } from "../support/mail.ts";
+import { startSession, startSessions, type TestSession } from "../support/session.ts";
+
+/** A message, so many days old, in the inbox or the archive; returns its file. */
+function put(dir: string, days: number, fields: Record<string, string>, body = "text", folder = "inbox"): string {
+  const { from = "alpha", to = "beta", subject = "x" } = fields;
+  const file = `${stamp(days)}-0a1b2c3d-${from}-${to}-${subject.replace(/\W/g, "_")}.md`;
+  const text = mail({ from, to, subject, created: localTime(days), ...fields }, body);
+  if (folder === "inbox") writeMail(dir, file, text);
+  else {
+    mkdirSync(join(dir, folder), { recursive: true });
+    writeFileSync(join(dir, folder, file), text);
+  }
+  return file;
+}
+
+/** A small history: two in the archive, three in the inbox. */
+function history(dir: string): void {
+  put(dir, 20, { subject: "long ago" }, "the first of all", "archive");
+  put(dir, 5, { from: "gamma", subject: "last week" }, "about the parser", "archive");
+  put(dir, 1.5, { from: "beta", to: "alpha", subject: "yesterday" });
+  put(dir, 0.1, { from: "gamma", to: "delta", subject: "this morning" }, "about the Schema");
+  put(dir, 0.01, { from: "alpha", to: "all", subject: "just now" });
+}
+
+/** The subjects in what was printed, in its order. */
+const subjects = (text: string): string[] => [...text.matchAll(/→ \S+: (.*)$/gm)].map(([, subject = ""]) => subject);
+
+async function log(dir: string, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await run(dir, ["log", ...args]);
+  assert.equal(code, 0, stderr);
+  return stdout;
+}
+
+const reply = async (session: TestSession, to: string, subject: string, reply_to?: string): Promise<string> => {
+  const { text, isError } = await session.call("send", {
+    to,
+    subject,
+    body: `body of ${subject}`,
+    ...(reply_to && { reply_to }),
+  });
+  assert.equal(isError, false, text);
+  return /Stored as (\S+\.md)/.exec(text)?.[1] ?? assert.fail(text);
+};
+
+describe("log", { concurrency: true }, () => {
+  test("prints all past mail, the archive's too, whole, newest last, and ends", async (t) => {
+    const dir = tempDir(t);
+    history(dir);
+    const text = await log(dir);
+    assert.deepEqual(subjects(text), ["long ago", "last week", "yesterday", "this morning", "just now"]);
+    assert.match(text, /^gamma → beta: last week\n.*\nabout the parser\n/m);
+    assert.match(text, /^alpha → EVERYBODY: just now$/m);
+  });
+
+  test("--with takes what that session has sent or got", async (t) => {
+    const dir = tempDir(t);
+    history(dir);
+    assert.deepEqual(subjects(await log(dir, "--with", "gamma")), ["last week", "this morning"]);
+    assert.deepEqual(subjects(await log(dir, "--with", "DELTA")), ["this morning"]);
+    for (const subject of ["long ago", "yesterday"])
+      assert.ok(subjects(await log(dir, "--with", "beta")).includes(subject));
+    assert.deepEqual(subjects(await log(dir, "--with", "nobody")), []);
+  });
+
+  test("--since takes what is no older", async (t) => {
+    const dir = tempDir(t);
+    history(dir);
+    assert.deepEqual(subjects(await log(dir, "--since", "2d")), ["yesterday", "this morning", "just now"]);
+    assert.deepEqual(subjects(await log(dir, "--since", "1h")), ["just now"]);
+    for (const since of ["2 days", "x", "-1d"])
+      assert.equal((await run(dir, ["log", `--since=${since}`])).code, 2, since);
+  });
+
+  test("a text takes what has it in subject or body, in letters of either case", async (t) => {
+    const dir = tempDir(t);
+    history(dir);
+    assert.deepEqual(subjects(await log(dir, "parser")), ["last week"]);
+    assert.deepEqual(subjects(await log(dir, "schema")), ["this morning"]);
+    assert.deepEqual(subjects(await log(dir, "YESTER")), ["yesterday"]);
+    assert.deepEqual(subjects(await log(dir, ".*")), [], "it is a text and no pattern");
+    assert.deepEqual(subjects(await log(dir, "about the", "--with", "delta", "--since", "1d")), ["this morning"]);
+  });
+
+  test("--json prints a value with header and body of each", async (t) => {
+    const dir = tempDir(t);
+    history(dir);
+    const text = await log(dir, "--json", "--since", "10d");
+    const values = text
+      .trim()
+      .split("\n")
+      .flatMap((line): Record<string, string>[] => JSON.parse(line));
+    assert.deepEqual(
+      values.map(({ subject }) => subject),
+      ["last week", "yesterday", "this morning", "just now"],
+    );
+    assert.equal(values[0]?.body, "about the parser");
+    assert.equal(values[0]?.from, "gamma");
+    assert.match(values[0]?.file ?? "", /^\d{8}T\d{12}-.*\.md$/);
+  });
+
+  test("a reply stands indented under what it answers, a reply to that one further in", async (t) => {
+    const dir = tempDir(t);
+    const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
+    const asked = await reply(alpha, "beta", "which port?");
+    await reply(alpha, "beta", "something else");
+    await beta.waitForPushes(2);
+    const answered = await reply(beta, "alpha", "8080", asked);
+    await alpha.waitForPushes(1);
+    await reply(alpha, "beta", "thanks, and the host?", answered);
+    const text = await log(dir);
+    assert.deepEqual(
+      new Set(subjects(text)),
+      new Set(["which port?", "8080", "thanks, and the host?", "something else"]),
+    );
+    const indents = new Map(
+      [...text.matchAll(/^( *)\S.*→ \S+: (.*)$/gm)].map(([, indent = "", subject = ""]) => [subject, indent.length]),
+    );
+    assert.equal(indents.get("which port?"), 0);
+    assert.equal(indents.get("something else"), 0);
+    const [first = 0, second = 0] = [indents.get("8080"), indents.get("thanks, and the host?")];
+    assert.ok(first > 0 && second > first, text);
+    const order = subjects(text);
+    const [question, answer, thanks] = ["which port?", "8080", "thanks, and the host?"].map((each) =>
+      order.indexOf(each),
+    );
+    assert.deepEqual([answer, thanks], [(question ?? 0) + 1, (question ?? 0) + 2], "not right under it");
+    assert.match(text, /^ +body of 8080$/m);
+  });
+
+  test("replies that answer each other, or what is not there, are printed once each", async (t) => {
+    const dir = tempDir(t);
+    const [one, two] = [1, 2].map((n) => `${stamp(0, n)}-0a1b2c3d-alpha-beta-x.md`) as [string, string];
+    writeMail(dir, one, mail({ from: "alpha", to: "beta", subject: "one", reply_to: two }));
+    writeMail(dir, two, mail({ from: "beta", to: "alpha", subject: "two", reply_to: one }));
+    writeMail(
+      dir,
+      `${stamp(0, 3)}-0a1b2c3d-alpha-beta-x.md`,
+      mail({ from: "alpha", to: "beta", subject: "three", reply_to: "gone.md" }),
+    );
+    writeMail(
+      dir,
+      `${stamp(0, 4)}-0a1b2c3d-alpha-beta-x.md`,
+      mail({ from: "alpha", to: "beta", subject: "four", reply_to: `${stamp(0, 4)}-0a1b2c3d-alpha-beta-x.md` }),
+    );
+    assert.deepEqual(subjects(await log(dir)).sort(), ["four", "one", "three", "two"]);
+  });
+
+  test("marks nothing as read, and needs no session to be there", async (t) => {
+    const dir = tempDir(t);
+    history(dir);
+    await log(dir);
+    const alpha = await startSession("alpha", { dir });
+    assert.match((await alpha.call("unread")).text, /^1 unread message:.*subject: yesterday/s);
+  });
+
+  test("of an empty folder, or one that is not there, prints nothing and is content", async (t) => {
+    const dir = tempDir(t);
+    assert.deepEqual(subjects(await log(dir)), []);
+  });
+
+  test("prints what messages hold without what it could do to a terminal", async (t) => {
+    const dir = tempDir(t);
+    put(dir, 0.01, { subject: "red \u001b[31m alert" }, "\u001b]0;title\u0007 body");
+    const text = await log(dir);
+    assert.match(text, /red .* alert/);
+    assert.doesNotMatch(text, /(?!\n)\p{Cc}/u);
+  });
+
+  test("is told of in the help", async (t) => {
+    const { stdout } = await run(tempDir(t), ["--help"]);
+    assert.match(stdout, /^ *log\b.*--with.*--since/ms);
+  });
+});

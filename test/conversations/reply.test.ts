@@ -1,0 +1,274 @@
+// What answers what: `reply_to`, and reading one message again.
+
+import assert from "node:assert/strict";
+import { mkdirSync, readFileSync, renameSync } from "node:fs";
+import { join } from "node:path";
+import { describe, type TestContext, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { tempDir } from "../support/folder.ts";
+import { filesIn, mail, readByLine, readMail, stamp, writeMail } from "../support/mail.ts";
+import { RawServer } from "../support/rpc.ts";
+import { startSession, startSessions, type TestSession } from "../support/session.ts";
+
+/** Sends a message and returns the name of its file. */
+async function send(session: TestSession, to: string, subject: string, more: object = {}): Promise<string> {
+  const { text, isError } = await session.call("send", { to, subject, allow_unknown: true, ...more });
+  assert.equal(isError, false, text);
+  return /Stored as (\S+\.md)/.exec(text)?.[1] ?? assert.fail(text);
+}
+
+/** alpha has asked beta a question. */
+async function question(t: TestContext) {
+  const dir = tempDir(t);
+  const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
+  const asked = await send(alpha, "beta", "which port?");
+  await beta.waitForPush();
+  return { dir, alpha, beta, asked };
+}
+
+/** Moves a message to the archive, as a sweep does when its time has come. */
+function archive(dir: string, file: string): void {
+  mkdirSync(join(dir, "archive"), { recursive: true });
+  renameSync(join(dir, "inbox", file), join(dir, "archive", file));
+}
+
+describe("reply_to", { concurrency: true }, () => {
+  test("is a header line, goes with the push, and is shown with what it answers", async (t) => {
+    const { dir, alpha, beta, asked } = await question(t);
+    const answer = await send(beta, "alpha", "8080", { body: "the usual one", reply_to: asked });
+    const { fields, body } = readByLine(readMail(dir, answer));
+    assert.equal(fields.reply_to, asked);
+    assert.equal(body, "the usual one");
+    const push = await alpha.waitForPush();
+    assert.equal(push.meta.reply_to, asked);
+    const { text } = await alpha.call("unread");
+    const shown = new RegExp(`^reply_to: ${asked} \\("which port\\?", sent by you \\d\\d:\\d\\d\\)$`, "m");
+    assert.match(text, shown);
+  });
+
+  test("is not there where nothing is answered", async (t) => {
+    const { dir, alpha, beta, asked } = await question(t);
+    assert.equal("reply_to" in readByLine(readMail(dir, asked)).fields, false);
+    assert.equal("reply_to" in ((await beta.waitForPush()).meta ?? {}), false);
+    assert.doesNotMatch((await beta.call("unread")).text, /reply_to/);
+    await alpha.waitForPushes(0);
+  });
+
+  test("says who sent what is answered, where it was not oneself", async (t) => {
+    const { alpha, beta, asked } = await question(t);
+    const more = await send(alpha, "beta", "and which host?", { reply_to: asked });
+    assert.match(
+      (await beta.call("unread")).text,
+      new RegExp(`^reply_to: ${asked} \\("which port\\?", sent by alpha \\d\\d:\\d\\d\\)$`, "m"),
+    );
+    assert.ok(more);
+  });
+
+  test("may name what was read, what is in the archive, what went to all, and what one has sent oneself", async (t) => {
+    const { dir, alpha, beta, asked } = await question(t);
+    await beta.call("unread");
+    assert.ok(await send(beta, "alpha", "read before", { reply_to: asked }));
+    archive(dir, asked);
+    const again = await send(beta, "alpha", "from the archive", { reply_to: asked });
+    assert.equal((await alpha.waitForPush(({ meta }) => meta.filename === again)).meta.reply_to, asked);
+    assert.match(
+      (await alpha.call("unread")).text,
+      new RegExp(`^reply_to: ${asked} \\("which port\\?", sent by you`, "m"),
+    );
+    assert.ok(await send(alpha, "beta", "to my own", { reply_to: asked }));
+    const { text } = await alpha.call("broadcast", { subject: "to all" });
+    const [broadcast = ""] = filesIn(dir).filter((file) => text.includes(file));
+    await beta.waitForPush(({ meta }) => meta.filename === broadcast);
+    assert.ok(await send(beta, "alpha", "to the broadcast", { reply_to: broadcast }));
+  });
+
+  test("may name what was sent to or by an earlier name of this session", async (t) => {
+    const { alpha, beta, asked } = await question(t);
+    await beta.call("set_name", { name: "gamma" });
+    assert.ok(await send(beta, "alpha", "as gamma", { reply_to: asked }));
+    await alpha.call("set_name", { name: "delta" });
+    assert.match((await alpha.call("unread")).text, /^reply_to: .* \("which port\?", sent by you /m);
+  });
+
+  test("is refused, with words, for anything the sender could not know, and nothing is stored", async (t) => {
+    const { dir, alpha, beta, asked } = await question(t);
+    const gamma = await startSession("gamma", { dir });
+    const others = await send(alpha, "delta", "not gamma's to know");
+    const archived = await send(alpha, "delta", "not gamma's either");
+    archive(dir, archived);
+    const before = filesIn(dir);
+    const wrong = [
+      ...[`${asked}x`, "20200101T000000000000-0a1b2c3d-alpha-beta-x.md", "note.md"],
+      ...[
+        `inbox/${asked}`,
+        `../inbox/${asked}`,
+        join(dir, "inbox", asked),
+        `./${asked}`,
+        "..",
+        "/etc/passwd",
+        "a\nb",
+        "\0",
+      ],
+      ...["heartbeats.json", "../heartbeats.json", "../read/beta"],
+    ];
+    for (const reply_to of wrong) {
+      const { text, isError } = await beta.call("send", { to: "alpha", subject: "x", reply_to });
+      assert.equal(isError, true, `${JSON.stringify(reply_to)} is taken: ${text}`);
+      assert.match(text, /^Not sent: .*reply_to/, text);
+      assert.doesNotMatch(text, /\p{Cc}/u);
+    }
+    for (const reply_to of [others, archived, asked]) {
+      const { text, isError } = await gamma.call("send", { to: "alpha", subject: "x", reply_to });
+      assert.equal(isError, true, text);
+      assert.doesNotMatch(text, /not gamma's|which port/, "it tells what it refuses to tell");
+    }
+    assert.deepEqual(filesIn(dir), before);
+    const mistyped = await beta.call("send", { to: "alpha", subject: "x", reply_to: 5 });
+    assert.match(mistyped.text, /reply_to: .*string/);
+  });
+
+  test("in a hand-written file is taken as it is, and tells nobody of others' mail", async (t) => {
+    const { dir, alpha, beta, asked } = await question(t);
+    await beta.call("unread");
+    const secret = await send(alpha, "delta", "a secret plan");
+    for (const [n, reply_to] of [
+      asked,
+      secret,
+      "../../etc/passwd",
+      "nonsense",
+      `"${asked}"`,
+      "",
+      "</channel>",
+    ].entries()) {
+      writeMail(
+        dir,
+        `${stamp(0, 100 + n)}-0a1b2c3d-hand-beta-x.md`,
+        mail({ from: "hand", to: "beta", subject: `by hand ${n}`, reply_to }, "x"),
+      );
+    }
+    const { text } = await beta.call("unread");
+    for (let n = 0; n < 7; n++) assert.match(text, new RegExp(`^subject: by hand ${n}$`, "m"));
+    assert.match(text, new RegExp(`^reply_to: ${asked} \\("which port\\?", sent by alpha`, "m"));
+    assert.doesNotMatch(text, /a secret plan|root:/);
+    for (const { meta } of beta.pushes) assert.doesNotMatch(meta.reply_to ?? "", /[<>"\n]/);
+  });
+});
+
+describe("t9_ipc_unread with file", { concurrency: true }, () => {
+  test("returns a message that was read again, whole, from the inbox and from the archive", async (t) => {
+    const dir = tempDir(t);
+    const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
+    const file = await send(alpha, "beta", "the plan", { body: "first line\n\nlast line", priority: "high" });
+    const first = (await beta.call("unread")).text;
+    for (const where of ["inbox", "archive"]) {
+      if (where === "archive") archive(dir, file);
+      const { text, isError } = await beta.call("unread", { file });
+      assert.equal(isError, false, text);
+      for (const line of ["from: alpha", "to: beta", "subject: the plan", "priority: high", `file: ${file}`]) {
+        assert.ok(text.includes(`${line}\n`), `${line}, from ${where}: ${text}`);
+      }
+      assert.ok(text.includes("\n\nfirst line\n\nlast line\n"), text);
+      assert.ok(first.includes("first line\n\nlast line\n"));
+    }
+  });
+
+  test("marks the message as read, and no other", async (t) => {
+    const dir = tempDir(t);
+    const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
+    const [one] = [await send(alpha, "beta", "one"), await send(alpha, "beta", "two")];
+    assert.match((await beta.call("unread", { file: one })).text, /subject: one/);
+    assert.match((await beta.call("unread")).text, /^1 unread message:.*subject: two/s);
+    await beta.close();
+    const again = await startSession("beta", { dir });
+    assert.match((await again.call("unread")).text, /^No unread messages/);
+  });
+
+  test("is for the sender, too, under whatever name; his look marks nothing for the addressee", async (t) => {
+    const dir = tempDir(t);
+    const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
+    const file = await send(alpha, "beta", "mine");
+    await alpha.call("set_name", { name: "gamma" });
+    assert.match((await alpha.call("unread", { file })).text, /subject: mine/);
+    assert.match((await beta.call("unread")).text, /^1 unread message:.*subject: mine/s);
+  });
+
+  test("is for nobody else, and never a path", async (t) => {
+    const { dir, asked } = await question(t);
+    const gamma = await startSession("gamma", { dir });
+    for (const where of ["inbox", "archive"]) {
+      if (where === "archive") archive(dir, asked);
+      const { text, isError } = await gamma.call("unread", { file: asked });
+      assert.equal(isError, true, text);
+      assert.doesNotMatch(text, /which port/);
+    }
+    const paths = [
+      `inbox/${asked}`,
+      `../archive/${asked}`,
+      join(dir, "archive", asked),
+      "../heartbeats.json",
+      "..",
+      "/etc/passwd",
+      "none.md",
+      "a\0b",
+    ];
+    for (const file of paths) {
+      const { text, isError } = await gamma.call("unread", { file });
+      assert.equal(isError, true, `${file}: ${text}`);
+      assert.doesNotMatch(text, /\p{Cc}|root:|timestamp/u);
+    }
+    assert.match((await gamma.call("unread", { file: 5 })).text, /file: .*string/);
+  });
+
+  test("of a message to all returns it to those whose mail it was", async (t) => {
+    const dir = tempDir(t);
+    const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
+    await alpha.call("broadcast", { subject: "to all" });
+    const [file = ""] = filesIn(dir);
+    for (const session of [alpha, beta, beta])
+      assert.match((await session.call("unread", { file })).text, /subject: to all/);
+    assert.match((await beta.call("unread")).text, /^No unread messages/);
+  });
+
+  test("cancelled, marks nothing", async (t) => {
+    const dir = tempDir(t);
+    for (let n = 0; n < 4000; n++) {
+      writeMail(dir, `${stamp(0, n)}-0a1b2c3d-hand-other-x.md`, mail({ from: "hand", to: "other", subject: `${n}` }));
+    }
+    const file = `${stamp(0, 999_999)}-0a1b2c3d-hand-alpha-x.md`;
+    writeMail(dir, file, mail({ from: "hand", to: "alpha", subject: "kept" }));
+    const server = await new RawServer(dir).initialize();
+    server.call(1, "unread", { file });
+    server.write({ method: "notifications/cancelled", params: { requestId: 1 } });
+    await sleep(1);
+    server.call(2, "set_name", { name: "alpha" });
+    await server.answer(2);
+    server.call(3, "unread");
+    const text = (await server.answer(3)).result?.content?.[0]?.text ?? "";
+    assert.equal(
+      server.lines().some(({ id }) => id === 1),
+      false,
+      "it was answered: this test tests nothing",
+    );
+    assert.match(text, /^1 unread message:.*subject: kept/s);
+  });
+});
+
+test("the instructions tell of reply_to and of where the folder is, in less than 2 KB", async (t) => {
+  const dir = tempDir(t);
+  const alpha = await startSession("alpha", { dir });
+  const text = alpha.client.getInstructions() ?? "";
+  assert.match(text, /reply_to/);
+  assert.ok(text.includes(dir), text);
+  assert.ok(Buffer.byteLength(text) - Buffer.byteLength(dir) < 2048 - 60, `${Buffer.byteLength(text)} bytes`);
+  const { tools } = await alpha.client.listTools();
+  assert.equal(tools.length, 5);
+});
+
+test("a file of the Python original, without reply_to, and one with a key we do not know, read as before", async (t) => {
+  const dir = tempDir(t);
+  const beta = await startSession("beta", { dir });
+  const file = `${stamp(0, 1)}-0a1b2c3d-hand-beta-x.md`;
+  writeMail(dir, file, mail({ from: "hand", to: "beta", subject: "x", mood: "good" }, "body"));
+  assert.match((await beta.call("unread")).text, /subject: x/);
+  assert.match(readFileSync(join(dir, "inbox", file), "utf8"), /mood: good/);
+});
