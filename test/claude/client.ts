@@ -298,8 +298,15 @@ async function endTree(pid: number | undefined): Promise<void> {
   if (pid === undefined) return;
   const kin = descendants(pid);
   send(pid, "SIGHUP");
-  for (let n = 0; n < 40 && kin.some(isAlive); n++) await pause(50);
+  await haveEnded(kin, 2000);
   for (const each of [pid, ...kin]) send(each, "SIGKILL");
+}
+
+/** Waits until none of these processes runs; false where one still does after `ms`. */
+export async function haveEnded(pids: readonly number[], ms = 30_000): Promise<boolean> {
+  const someRun = () => processes().some(({ pid }) => pids.includes(pid));
+  for (const end = Date.now() + ms; someRun(); await pause(100)) if (Date.now() > end) return false;
+  return true;
 }
 
 /** The processes below this one. Hooks lead groups of their own, so no group holds them all. */
@@ -313,11 +320,7 @@ function descendants(pid: number): number[] {
   return found;
 }
 
-/** Whether the process runs. One that has ended and that nobody has asked after is still listed, as Z. */
-export function isAlive(pid: number): boolean {
-  return processes().some((each) => each.pid === pid);
-}
-
+/** Those that run. One that has ended and that nobody has asked after would still be listed, as Z. */
 function processes(): { pid: number; parent: number }[] {
   const lines = execFileSync("ps", ["-A", "-o", "pid=,ppid=,stat="], { encoding: "utf8" }).trim().split("\n");
   return lines

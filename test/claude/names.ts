@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { call, needsTerminal, reader, scene, sendAndSeeItRead, until } from "./scene.ts";
+import { waitFor } from "../support/wait.ts";
+import { call, needsTerminal, reader, scene, sendAndSeeItRead } from "./scene.ts";
 
 export function names(): void {
   test(
@@ -16,7 +17,7 @@ export function names(): void {
       await sendAndSeeItRead(api, peer, "backend-work", "schema moved");
       await session.type("/rename front end");
       await online("front-end");
-      assert.match(await peer.lineOf("front-end"), /backend-work/, "the earlier name is told");
+      await peer.lineOf("front-end", /backend-work/); // the earlier name is told
       await sendAndSeeItRead(api, peer, "backend-work", "tests are green");
       await sendAndSeeItRead(api, peer, "front-end", "lunch");
     },
@@ -34,9 +35,10 @@ export function names(): void {
     await online("writer");
     await session.type("/rename front end");
     await session.waitForScreen(/front end/);
-    // A tool call makes the next heartbeat, which would take the new name.
+    // A tool call makes the next heartbeat, and that would take the new name.
+    const before = sessions().writer?.last_call;
     await sendAndSeeItRead(api, peer, "writer", "schema moved");
-    await until("a heartbeat after the call", async () => /last tool call/.test(await peer.lineOf("writer")));
+    await waitFor(() => sessions().writer?.last_call !== before, "the heartbeat after the call");
     assert.deepEqual(Object.keys(sessions()).sort(), ["peer_api", "writer"]);
   });
 
@@ -55,14 +57,11 @@ export function names(): void {
     const peer = await startPeer("peer_api");
     const session = await client.open();
     await online("claude_state");
-    const says = (state: RegExp) =>
-      until(`who says ${state}`, async () => state.test(await peer.lineOf("claude_state")));
-    await says(/\bidle\b[^;]*\d+ (s|min)\b/);
+    await peer.lineOf("claude_state", /\bidle\b[^;]*\d+ (s|min)\b/);
     await session.type("get to work");
-    await says(/\bbusy\b[^;]*\d+ (s|min)\b/);
+    await peer.lineOf("claude_state", /\bbusy\b[^;]*\d+ (s|min)\b/);
     finish();
     await session.waitForScreen(/done at last/);
-    await says(/\bidle\b[^;]*\d+ (s|min)\b/);
-    await session.type("/exit");
+    await peer.lineOf("claude_state", /\bidle\b[^;]*\d+ (s|min)\b/);
   });
 }

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { isAlive } from "./client.ts";
+import { haveEnded } from "./client.ts";
 import {
   announcements,
   isTold,
@@ -13,14 +13,12 @@ import {
   noSocket,
   ourTools,
   pointer,
-  reachedBy,
   reader,
   reading,
   root,
   scene,
   sendAndSeeItRead,
   server,
-  until,
 } from "./scene.ts";
 
 export function plugin(): void {
@@ -38,7 +36,7 @@ export function plugin(): void {
       await online("claude_hook");
       // The first by the hook of SessionStart, the others by those of Stop.
       for (const subject of ["schema moved", "tests are green", "lunch"]) {
-        await reachedBy(peer, "claude_hook", "hook");
+        await peer.lineOf("claude_hook", /mail reaches it: hook/);
         const sent = await sendAndSeeItRead(api, peer, "claude_hook", subject);
         assert.match(sent, /hook/, "the sender is told how it reaches the session");
       }
@@ -48,7 +46,7 @@ export function plugin(): void {
       assert.ok(kin.length > 0);
       await session.type("/exit");
       await gone("claude_hook");
-      await until("the server and its hook have ended", () => !kin.some(isAlive));
+      assert.ok(await haveEnded(kin), "the server and its hook have ended");
     });
   }
 
@@ -80,11 +78,11 @@ export function plugin(): void {
     const peer = await startPeer("peer_api");
     const session = await client.open();
     await online("claude_dead");
-    await reachedBy(peer, "claude_dead", "hook");
+    await peer.lineOf("claude_dead", /mail reaches it: hook/);
     const kin = session.children();
     process.kill(session.pid, "SIGKILL");
     await gone("claude_dead");
-    await until("the server and its hook have ended", () => !kin.some(isAlive), 15_000);
+    assert.ok(await haveEnded(kin), "the server and its hook have ended");
   });
 
   const whole = "`claude plugin validate` passes; the plugin connects, offers its tools, lets -p end";
@@ -121,7 +119,7 @@ export function plugin(): void {
       const peer = await startPeer("peer_api");
       await client.open();
       await online("claude_flag");
-      assert.match(await peer.lineOf("claude_flag"), /channel/);
+      await peer.lineOf("claude_flag", /mail reaches it: channel/);
     });
   }
 }

@@ -9,8 +9,9 @@ import type { TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { Client as McpClient } from "@modelcontextprotocol/sdk/client/index.js";
-import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { type Entry, heartbeats } from "../support/mail.ts";
+import { startSession, type TestSession } from "../support/session.ts";
+import { waitFor } from "../support/wait.ts";
 import { type Api, type ModelRequest, type Script, startApi, type ToolUse } from "./api.ts";
 import { type Client, type ClientOptions, findClaude, makeClient, noTerminal } from "./client.ts";
 
@@ -42,8 +43,8 @@ interface SceneOptions extends Omit<ClientOptions, "claude" | "api"> {
 export interface Peer {
   /** Calls one of the five tools and gives its answer; fails where the answer is an error. */
   call(tool: string, input?: Record<string, unknown>): Promise<string>;
-  /** The line of `who` on this session. */
-  lineOf(name: string): Promise<string>;
+  /** The line of `who` on this session, as soon as it is as it shall be. */
+  lineOf(name: string, fits?: RegExp): Promise<string>;
 }
 
 /** An API, a home with a data folder, and other sessions to talk to. All of it goes away with the test. */
@@ -65,7 +66,7 @@ export async function scene(t: TestContext, options: SceneOptions) {
     await setUp(made, setup);
     return made;
   };
-  const peers: McpClient[] = [];
+  const peers: TestSession[] = [];
   t.after(async () => {
     for (const peer of peers) await peer.close();
     for (const each of clients.reverse()) await each.close(); // the folder goes last
@@ -77,32 +78,28 @@ export async function scene(t: TestContext, options: SceneOptions) {
   const ipc = join(home, "ipc");
 
   async function startPeer(peerName: string): Promise<Peer> {
-    const mcp = new McpClient({ name: "peer", version: "1.0.0" });
-    peers.push(mcp);
-    const peerEnv = { PATH: client.env.PATH ?? "", HOME: home, IPC_DIR: ipc, IPC_SESSION_ID: peerName };
-    const command = process.execPath;
-    await mcp.connect(new StdioClientTransport({ command, args: [server], env: peerEnv, cwd: home, stderr: "ignore" }));
+    const session = await startSession(peerName, { dir: ipc, cwd: home, env: { HOME: home } });
+    peers.push(session);
     const peer: Peer = {
-      async call(tool, input = {}) {
-        const result = await mcp.callTool({ name: `t9_ipc_${tool}`, arguments: input });
-        const text = (result.content as { text?: string }[]).map((block) => block.text ?? "").join("\n");
-        assert.ok(!result.isError, text);
+      async call(tool, input) {
+        const { text, isError } = await session.call(tool, input);
+        assert.ok(!isError, text);
         return text;
       },
-      lineOf: async (who) => (await peer.call("who")).split("\n").find((line) => line.includes(who)) ?? "",
+      async lineOf(who, fits = /./) {
+        for (const end = Date.now() + 30_000; ; await sleep(100)) {
+          const line = (await peer.call("who")).split("\n").find((each) => each.includes(who)) ?? "";
+          if (fits.test(line)) return line;
+          if (Date.now() > end) throw new Error(`${fits}: who does not say so after 30 s, but: ${line}`);
+        }
+      },
     };
     return peer;
   }
 
-  const sessions = (): Record<string, { pid: number }> => {
-    try {
-      return JSON.parse(readFileSync(join(ipc, "heartbeats.json"), "utf8"));
-    } catch {
-      return {}; // not there yet
-    }
-  };
-  const online = (who: string) => until(`${who} is online`, () => sessions()[who]?.pid);
-  const gone = (who: string) => until(`${who} has left`, () => !(who in sessions()));
+  const sessions = (): Record<string, Entry> => heartbeats(ipc);
+  const online = (who: string) => waitFor(() => sessions()[who]?.pid, `${who} is online`);
+  const gone = (who: string) => waitFor(() => !(who in sessions()), `${who} has left`);
   /** The messages that are marked as read by this name. */
   const marks = (who: string): string[] => {
     const file = join(ipc, "read", who);
@@ -161,22 +158,4 @@ export async function sendAndSeeItRead(api: Api, peer: Peer, to: string, subject
   assert.match(read.results.at(-1)?.tool ?? "", /unread$/);
   assert.equal(read.index - told.index, 1, "the body is in the very next turn");
   return sent;
-}
-
-/** Waits until others are told that mail reaches this session so. A hook starts a little after its server. */
-export async function reachedBy(peer: Peer, name: string, how: string): Promise<void> {
-  await until(`${name} is reached by ${how}`, async () => (await peer.lineOf(name)).includes(how));
-}
-
-export async function until<T>(
-  what: string,
-  holds: () => T | Promise<T>,
-  ms = 30_000,
-): Promise<Exclude<T, undefined | false | "">> {
-  for (const end = Date.now() + ms; ; ) {
-    const value = await holds();
-    if (value) return value as Exclude<T, undefined | false | "">;
-    if (Date.now() > end) throw new Error(`${what}: not so after ${ms} ms`);
-    await sleep(25);
-  }
 }

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { waitFor } from "../support/wait.ts";
 import {
   announcements,
   call,
@@ -13,7 +14,6 @@ import {
   reading,
   scene,
   sendAndSeeItRead,
-  until,
 } from "./scene.ts";
 
 export function sessions(): void {
@@ -38,23 +38,23 @@ export function sessions(): void {
     await session.press("Escape");
     await session.waitForScreen(/Interrupted/);
     process.kill(pid, "SIGCONT");
-    await peer.call("who"); // the other server is awake; give it the time of an answer
     await session.type("any mail?");
     const { results } = await api.waitFor("the answer", (request) => request.index > 1 && request.results.length > 0);
     assert.match(results.at(-1)?.text ?? "", /look at it/);
-    await until("it is marked as read now", () => marks("claude_esc").length === 1);
+    await waitFor(() => marks("claude_esc").length === 1, "it is marked as read now");
   });
 
   test("after /clear a session has its name, and is woken as before", needsTerminal, async (t) => {
     const { api, client, startPeer, online, sessions } = await scene(t, { script: reader });
     const peer = await startPeer("peer_api");
     const session = await client.open();
-    const name = await until("the session is online", () =>
-      Object.keys(sessions()).find((each) => each !== "peer_api"),
+    const name = await waitFor(
+      () => Object.keys(sessions()).find((each) => each !== "peer_api"),
+      "the session is online",
     );
     await sendAndSeeItRead(api, peer, name, "schema moved");
     await session.type("/clear");
-    await until("the screen is cleared", async () => !/schema moved/.test(await session.screen()));
+    await waitFor(async () => !/schema moved/.test(await session.screen()), "the screen is cleared");
     const before = api.requests.length;
     await sendAndSeeItRead(api, peer, name, "tests are green");
     assert.doesNotMatch(api.requests[before]?.transcript ?? "", /schema moved/, "it is a new conversation");
@@ -70,7 +70,7 @@ export function sessions(): void {
     await sendAndSeeItRead(api, peer, "claude_again", "schema moved");
     const before = sessions().claude_again?.pid;
     await session.type("/mcp reconnect t9-ipc");
-    await until("the new server serves the session", () => (sessions().claude_again?.pid ?? before) !== before);
+    await waitFor(() => (sessions().claude_again?.pid ?? before) !== before, "the new server serves the session");
     await session.waitForScreen(/Reconnected to t9-ipc/);
     assert.deepEqual(Object.keys(sessions()).sort(), ["claude_again", "peer_api"]);
     await sendAndSeeItRead(api, peer, "claude_again", "tests are green");

@@ -5,6 +5,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { waitFor } from "../support/wait.ts";
 import { MODES } from "./client.ts";
 import {
   announcements,
@@ -17,7 +18,6 @@ import {
   reading,
   scene,
   sendAndSeeItRead,
-  until,
 } from "./scene.ts";
 
 export function waking(): void {
@@ -46,7 +46,7 @@ export function waking(): void {
       assert.doesNotMatch(await session.screen(), /Do you want to proceed/);
       if (mode === "plan") return; // a plan is made without acting: Claude Code asks its user before it sends
       await sendAndSeeItRead(api, peer, "claude_idle", "where is the schema?");
-      await until("the answer", async () => (await peer.call("unread")).includes("in db/schema.sql"));
+      await waitFor(async () => (await peer.call("unread")).includes("in db/schema.sql"), "the answer");
     });
   }
 
@@ -165,7 +165,7 @@ export function waking(): void {
     );
     t.diagnostic(`100 messages sent in ${Date.now() - started} ms`);
 
-    await until("100 read marks", () => new Set(marks("claude_flood")).size === 100, 40_000);
+    await waitFor(() => new Set(marks("claude_flood")).size === 100, "100 read marks");
     assert.equal(marks("claude_flood").length, 100, "each marked once");
     await api.waitFor("the last answer", () => shown().length >= 100);
     const texts = shown().map((body) => Number(/\d+/.exec(body)));
