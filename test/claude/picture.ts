@@ -62,7 +62,7 @@ async function open(name: string): Promise<Terminal> {
     project: name,
     size: [COLUMNS, 40],
     settings: { showTurnDuration: false, theme: "dark" }, // the time of day would make each picture another one
-    env: { IPC_SESSION_ID: name, COLORTERM: "truecolor" },
+    env: { COLORTERM: "truecolor" },
   });
   clients.push(client);
   client.env.IPC_DIR = join(clients[0]?.home ?? "", "ipc");
