@@ -25,6 +25,11 @@ export function reasonOf(error: unknown): string {
 const UNREACHABLE = /^(EIO|ENOTCONN|ESTALE|ENODEV|ENXIO|EHOSTDOWN|EHOSTUNREACH|ETIMEDOUT|EREMOTEIO)$/;
 export const isUnreachable = (error: unknown): boolean => UNREACHABLE.test(errorCode(error) ?? "");
 
+/** What to say then, and what to do. */
+export function unreachable(dir: string, error: unknown): string {
+  return `The data folder ${dir} does not answer: ${reasonOf(error)}. If it is on a network mount, mount it again; nothing is lost, and this session finds it by itself.`;
+}
+
 /**
  * Changes whenever the file at this path does, and where another takes its place; "" where there is none. Throws
  * where the file system does not answer, which does not mean that the file is gone.
@@ -58,7 +63,8 @@ const mounts = new Map<string, { device: number; point: string | undefined }>();
  */
 export function checkMounted(dir: string): void {
   const [device, known] = [deviceOf(dir), mounts.get(dir)];
-  if (known && device === known.device) return;
+  // One that answers with errors says so to whoever uses it; whether it is a mount, it does not say.
+  if (device === known?.device || device === DEAD) return;
   const point = known?.point;
   if (point && deviceOf(point) === deviceOf(dirname(point)))
     throw Object.assign(new Error(`nothing is mounted on ${point} any more`), { code: "ENODEV" });
@@ -78,13 +84,16 @@ export function mountPoint(dir: string): string | undefined {
   }
 }
 
-/** The device of a path, or of the nearest folder above that is there. A mount that answers with errors has its own. */
+/** The device of what answers with errors. */
+const DEAD = -1;
+
+/** The device of a path, or of the nearest folder above that is there. */
 function deviceOf(path: string): number {
   try {
     return fs.statSync(path).dev;
   } catch (error) {
     const isAbsent = ["ENOENT", "ENOTDIR", "EACCES"].includes(errorCode(error) ?? "");
-    return isAbsent && path !== dirname(path) ? deviceOf(dirname(path)) : -1;
+    return isAbsent && path !== dirname(path) ? deviceOf(dirname(path)) : DEAD;
   }
 }
 
