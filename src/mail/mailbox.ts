@@ -1,5 +1,5 @@
 import type { Config } from "../config.ts";
-import { checkMounted, isUnreachable, reasonOf } from "../files.ts";
+import { checkMounted, isUnreachable, reasonOf, unreachable } from "../files.ts";
 import { type Heartbeats, namesOf, type Session } from "../sessions/heartbeats.ts";
 import { isForAll, isName, type Name, nameProblem } from "../sessions/names.ts";
 import type { Stamp } from "../stamp.ts";
@@ -59,7 +59,7 @@ export class Mailbox {
       return { header, online, exchanged: 0 };
     } catch (error) {
       this.#recent.delete(key);
-      if (isUnreachable(error)) throw new Refusal(`Not sent. ${this.#unreachable(error)}`);
+      if (isUnreachable(error)) throw new Refusal(`Not sent. ${unreachable(this.#config.dir, error)}`);
       const reason = `${reasonOf(error)} (${this.#config.inbox})`;
       throw new Refusal(`Not sent, nothing was stored: ${reason}. Mend that, then send again.`);
     }
@@ -194,7 +194,7 @@ export class Mailbox {
     try {
       return work();
     } catch (error) {
-      throw new Refusal(this.#unreachable(error));
+      throw new Refusal(unreachable(this.#config.dir, error));
     }
   }
 
@@ -203,14 +203,10 @@ export class Mailbox {
       checkMounted(this.#config.dir);
       await this.inbox.reconcile();
     } catch (error) {
-      if (isUnreachable(error)) throw new Refusal(this.#unreachable(error));
+      if (isUnreachable(error)) throw new Refusal(unreachable(this.#config.dir, error));
       const reason = `${reasonOf(error)} (${this.#config.inbox})`;
       throw new Refusal(`The inbox cannot be read: ${reason}. Mend that, then call again: no mail is lost by it.`);
     }
-  }
-
-  #unreachable(error: unknown): string {
-    return `The data folder ${this.#config.dir} does not answer: ${reasonOf(error)}. If it is on a network mount, mount it again; nothing is lost, and this session finds it by itself.`;
   }
 
   /**

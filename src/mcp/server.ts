@@ -12,6 +12,7 @@ import type { Config } from "../config.ts";
 import { codexCall } from "../delivery/codex.ts";
 import type { ChannelMessage } from "../delivery/push.ts";
 import type { Route } from "../delivery/route.ts";
+import { isUnreachable, unreachable } from "../files.ts";
 import { Refusal } from "../mail/draft.ts";
 import type { Heartbeats } from "../sessions/heartbeats.ts";
 import type { Presence } from "../sessions/presence.ts";
@@ -94,6 +95,7 @@ async function call(session: LiveSession, request: Request, signal: AbortSignal)
     return { content: [{ type: "text", text: notice ? `${text}\n\n${notice}` : text }] };
   } catch (error) {
     if (error instanceof Refusal) return refused(error.message);
+    if (isUnreachable(error)) return refused(`${tool.name} failed. ${unreachable(config.dir, error)}`);
     config.log(`${tool.name}: ${error instanceof Error ? error.stack : error}`);
     return refused(
       `${tool.name} failed: ${error instanceof Error ? error.message : error}. Nothing is lost; try again.`,
