@@ -1,4 +1,4 @@
-import { renameSync } from "node:fs";
+import { renameSync, utimesSync } from "node:fs";
 import type { Config } from "../config.ts";
 import {
   checkMounted,
@@ -141,7 +141,7 @@ export class Heartbeats {
   }
 
   /** Reads the file; gives its text instead of its entries where it contains `wanted`. */
-  #read(wanted?: string): { entries: Entries; text?: string; problem?: string } {
+  #read(wanted?: string, isTouched = false): { entries: Entries; text?: string; problem?: string } {
     checkMounted(this.#config.dir);
     try {
       const { text } = readOwn(this.#config.heartbeats, MAX_BYTES);
@@ -151,6 +151,7 @@ export class Heartbeats {
       return { entries: new Map(Object.entries(json)) };
     } catch (error) {
       if (isUnreachable(error)) throw error;
+      if (error instanceof SyntaxError && !isTouched && touch(this.#config.heartbeats)) return this.#read(wanted, true);
       return { entries: new Map(), ...(errorCode(error) !== "ENOENT" && { problem: reasonOf(error) }) };
     }
   }
@@ -181,6 +182,20 @@ export class Heartbeats {
       this.#moves.set(name, seen);
     }
     return Math.min(Math.abs(Date.now() - beat), now - seen.at) < FOREIGN_BEAT_MS;
+  }
+}
+
+/**
+ * A network mount's cache may cut a file that another machine has rewritten at the length of the file before. A touch
+ * makes it ask for the length. False where the file cannot be touched.
+ */
+function touch(path: string): boolean {
+  try {
+    const now = new Date();
+    utimesSync(path, now, now);
+    return true;
+  } catch {
+    return false;
   }
 }
 

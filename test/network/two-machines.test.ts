@@ -1,7 +1,7 @@
 // Two machines on one folder, over a real network file system: mail, order, notes, locks, who is there.
 
 import assert from "node:assert/strict";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -124,6 +124,19 @@ describe("a dev box and a laptop", { concurrency: true, skip }, () => {
       assert.deepEqual(told, ["lunch", "tea"], "told once each");
     }
     for (const file of filesIn(box.dir)) assert.match(file, /^\d{8}T\d{12}-/, "not adopted");
+  });
+
+  test("a mount whose cache cuts files that grew elsewhere: heartbeats.json is read whole all the same", async (t) => {
+    const box = await DevBox.start(t);
+    const laptop = await Laptop.start(t, box, ["reconnect"]);
+    const [there, here] = await Promise.all([box.session("on-box"), laptop.session("on-laptop")]);
+    await lists(here, "on-box");
+    for (let n = 1; n <= 5; n++) {
+      const working_on = "x".repeat(n * 10);
+      await there.call("set_name", { name: "on-box", working_on });
+      assert.match((await here.call("who")).text, new RegExp(`^- on-box: .*working on: ${working_on};`, "m"));
+    }
+    assert.doesNotMatch(readdirSync(box.dir).join(), /\.bad-/);
   });
 
   test("locks left by a machine that vanished: mail goes out at once, and all else follows", async (t) => {
