@@ -3,7 +3,7 @@
 
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
@@ -64,6 +64,11 @@ class Machine {
   /** A path of this machine, as it can be opened from outside. */
   path(path: string): string {
     return `/proc/${this.#first.pid}/root${path}`;
+  }
+
+  /** What is mounted on it, one a line. */
+  get mounts(): string {
+    return readFileSync(`/proc/${this.#first.pid}/mounts`, "utf8");
   }
 
   /** Runs a shell script on it and gives what it printed. */
@@ -214,6 +219,10 @@ export class Laptop {
   /** Its data folder, whatever is mounted there, as it can be opened from outside. */
   get seen(): string {
     return this.#machine.path(this.dir);
+  }
+
+  get isMounted(): boolean {
+    return this.#machine.mounts.includes(` ${this.dir} `);
   }
 
   run = (script: string): Promise<string> => this.#machine.run(script);

@@ -39,7 +39,7 @@ const FAULTS: readonly Fault[] = [
     options: [noCache],
     breaks: async (box, laptop) => {
       await box.hangUp();
-      await waitFor(() => readdirSync(laptop.seen).length === 0, "the local folder below");
+      await waitFor(() => !laptop.isMounted, "the local folder below");
     },
     mends: async (box, laptop) => {
       await box.answer();
