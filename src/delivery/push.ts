@@ -103,8 +103,7 @@ export class Pusher {
     this.#told.set(file, told);
     if (header.priority === "low") return;
     const wasPushedBefore = tookOver && stampIn(file) < since; // to the same client, by the server before us
-    const isShown = this.#route === "channel" || (this.#waker !== undefined && wasPushedBefore);
-    if (isShown) told.shownAt = performance.now();
+    if (this.#route === "channel" || (this.#waker && wasPushedBefore)) told.shownAt = performance.now();
     if (wasPushedBefore) return;
     try {
       const message = this.#mailbox.inbox.read(file);

@@ -107,7 +107,7 @@ async function call(session: LiveSession, request: Request, signal: AbortSignal)
 async function tellConversation({ presence }: LiveSession, meta: Record<string, unknown>): Promise<void> {
   const codex = presence.agent?.kind === "claude" ? undefined : codexCall(meta);
   if (!codex) return;
-  if (codex.thread === codex.session) await presence.joinAs(codex.thread);
+  if (codex.thread === codex.session) await presence.join(codex.thread);
   else presence.speakFor(codex.session);
 }
 

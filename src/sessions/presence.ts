@@ -90,19 +90,19 @@ export class Presence {
     this.beatSoon();
   }
 
-  /** Takes a name and puts this session on the list; goes on unlisted, and tries again, where it cannot. */
-  async join(): Promise<void> {
+  /**
+   * Takes a name and puts this session on the list; goes on unlisted, and tries again, where it cannot. `conversation`:
+   * for agents that tell it only with the first tool call. Does nothing where the session has joined already.
+   */
+  async join(conversation?: string): Promise<void> {
+    if (this.#timer || this.state !== "joining") return;
+    if (conversation) {
+      this.#conversation = conversation;
+      this.#takeFirstName();
+    }
     this.#timer = setInterval(() => this.beatSoon(), BEAT_MS).unref();
     this.#beating = this.#beat();
     await this.#beating;
-  }
-
-  /** Joins as this conversation, where the agent tells it only with its first tool call. */
-  async joinAs(conversation: string): Promise<void> {
-    if (this.#timer || this.state !== "joining") return;
-    this.#conversation = conversation;
-    this.#takeFirstName();
-    await this.join();
   }
 
   /** Speaks as the session of that conversation, which is its own server's to list and to push to. */
@@ -153,6 +153,7 @@ export class Presence {
 
   /** Puts our entry in, under a name nobody else holds; not where a newer server serves our session. */
   #claim(entries: Entries, online: () => Session[]): boolean {
+    if (this.state === "left") return false;
     const known = entries.get(this.name);
     // Nearly always, nothing has changed since the last beat, and who else is online need not be asked.
     if (this.state === "serving" && known?.pid === process.pid && known.host === this.#config.host) {
@@ -226,7 +227,7 @@ export class Presence {
       ...(this.#conversation && { claude_session: this.#conversation }),
     };
     entries.set(this.name, this.#entry);
-    this.state = "serving";
+    if (this.state !== "left") this.state = "serving";
   }
 
   /** Looks whether heartbeats.json still has us as we are; if not, lets a newer server serve, or beats. */
