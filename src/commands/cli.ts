@@ -12,6 +12,7 @@ import { readUnread, sentText, whoText } from "../mcp/answers.ts";
 import { Heartbeats } from "../sessions/heartbeats.ts";
 import { fit } from "../sessions/names.ts";
 import { askedName } from "../sessions/naming.ts";
+import { takeStamp } from "../stamp.ts";
 import { type Options, print } from "./print.ts";
 
 /** An option as parseArgs takes it; `value` is how the help calls the value of one that has any. */
@@ -145,7 +146,7 @@ export async function cli(config: Config, [name = "help", ...args]: readonly str
 async function withMailbox(config: Config, work: (mailbox: Mailbox) => Promise<number>): Promise<number> {
   const login = async () => userInfo().username; // throws in containers whose user has no name
   const name = askedName(config) ?? fit(await login().catch(() => `user-${process.getuid?.()}`));
-  const mailbox = new Mailbox(config, new Heartbeats(config), { name, names: [name] }, undefined);
+  const mailbox = new Mailbox(config, new Heartbeats(config), { name, names: [name] }, takeStamp(config.dir));
   return work(mailbox).finally(() => mailbox.close());
 }
 

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { Server } from "@modelcontextprotocol/sdk/server/index.js";
 import { StdioServerTransport } from "@modelcontextprotocol/sdk/server/stdio.js";
 import {
@@ -89,7 +90,9 @@ async function call(session: LiveSession, request: Request, signal: AbortSignal)
   waker?.called(tool.name, request._meta ?? {});
   try {
     const { text, onShown } = await tool.run(session, args.data as never);
-    // A call that the client has cancelled shows nothing: its answer is dropped.
+    // A call that the client has cancelled shows nothing: its answer is dropped. The cancellation may have come while we
+    // were busy, and is read within the next two turns.
+    for (let turn = 0; onShown && turn < 2; turn++) await nextTurn();
     if (!signal.aborted) onShown?.();
     const notice = tool.tellsUnread ? "" : pusher.notice();
     return { content: [{ type: "text", text: notice ? `${text}\n\n${notice}` : text }] };
