@@ -8,7 +8,7 @@ import { describe, test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { promisify } from "node:util";
 import { withLock } from "../src/files.ts";
-import { tempDir } from "./helpers.ts";
+import { tempDir } from "./support/folder.ts";
 
 const CROWD = resolve(import.meta.dirname, "bench/lock.ts");
 const silent = (): void => {};

@@ -6,7 +6,7 @@ import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { checkMounted, mountPoint } from "../../src/files.ts";
-import { tempDir } from "../helpers.ts";
+import { tempDir } from "../support/folder.ts";
 
 const canMount = spawnSync("unshare", ["-m", "mount", "-t", "tmpfs", "x", "/mnt"]).status === 0;
 const skip = !canMount && "needs root on Linux, for a mount";
