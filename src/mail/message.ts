@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import matter from "gray-matter";
 import { isForAll, lengthOf, MAX_NAME, type Name } from "../sessions/names.ts";
 import { localTime, type Stamp } from "../stamp.ts";
@@ -43,8 +44,9 @@ export interface Draft {
 /** Order of sending: file names start with their stamps. */
 export const inOrder = (a: Header, b: Header): number => (a.file < b.file ? -1 : a.file > b.file ? 1 : 0);
 
-/** May this name be a message at all? Hides temporaries and editors' leavings. */
-export const isMessageName = (file: string): boolean => file.endsWith(".md") && !/^\.|[\\/]/.test(file);
+/** May this name be a message at all? Hides temporaries and editors' leavings, and is never a path. */
+export const isMessageName = (file: string): boolean =>
+  file.endsWith(".md") && !file.startsWith(".") && file === basename(file);
 
 /**
  * Is this a name that our servers or the Python original gave? Such a file was renamed into place and is complete.
