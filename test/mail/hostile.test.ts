@@ -214,6 +214,10 @@ describe("the inbox", { concurrency: true }, () => {
       () => `${names.length} messages, have ${read}; ${beta.stderr()}`,
     );
     assert.ok(read <= names.length, "told twice");
+    const given = readdirSync(join(dir, "inbox")).filter((file) =>
+      /^\d{8}T\d{12}-[0-9a-f]{8}-hand-beta-odd\.md$/.test(file),
+    );
+    assert.equal(given.length, names.length, "each has a name of its own now");
     await beta.close();
     for (const line of beta.stderr().split("\n").slice(0, -1)) assert.match(line, /^t9-ipc: [\P{Cc}]*$/u);
     // After a restart nothing is told again, and what came meanwhile is not taken for read.

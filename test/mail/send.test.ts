@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { tempDir } from "../support/folder.ts";
 import { filesIn, localTime, mail, readByLine, readMail, stamp, writeMail } from "../support/mail.ts";
 import { startSession, startSessions } from "../support/session.ts";
+import { waitFor } from "../support/wait.ts";
 
 test("a message to one session reaches that one, with its header, and nobody else", async (t) => {
   const dir = tempDir(t);
@@ -103,6 +104,7 @@ test("a name is known by a message it sent that is still on disk", async (t) => 
   const dir = tempDir(t);
   writeMail(dir, "note.md", mail({ from: "writer-by-hand", to: "somebody-else" }));
   const alpha = await startSession("alpha", { dir });
+  await waitFor(() => filesIn(dir)[0] !== "note.md", "the note to get its place in the order");
   const { text, isError } = await alpha.call("send", { to: "writer-by-hand", subject: "got it" });
   assert.equal(isError, false, text);
 });

@@ -51,6 +51,7 @@ describe("the data folder", { concurrency: 4 }, () => {
         mail({ from: "hand", to: "beta", subject }, "x"),
       );
     }
+    await beta.waitForPushes(2 * ODD.length);
     await beta.call("unread");
     const cached = (path: string) => ODD.every((subject) => rows(path).includes(JSON.stringify(subject)));
     await waitFor(() => cached(db), "all messages in the cache");
@@ -59,6 +60,8 @@ describe("the data folder", { concurrency: 4 }, () => {
     assert.match((await beta.call("unread")).text, /subject: after/);
     rmSync(join(dir, "inbox", filesIn(dir)[0] ?? ""));
     const gamma = await startSession("gamma", { dir, env: { IPC_DB_PATH: fresh } });
+    // A server reads only what it is asked for. To tell who has ever written here, it must read all.
+    assert.equal((await gamma.call("send", { to: "nobody-known", subject: "?" })).isError, true);
     await waitFor(
       () => cached(db) && rows(db).includes('"after"') && rows(db) === rows(fresh),
       () => `equal caches:\n${rows(db)}\n${rows(fresh)}`,
