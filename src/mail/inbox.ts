@@ -174,7 +174,12 @@ export class Inbox {
     // What came during the listing is not in it, and not gone: `look` asks the disk.
     for (const file of this.files) if (!present.has(file)) this.look(file);
     this.#openCache(present);
-    for (const file of present) if (!this.files.has(file)) this.look(file);
+    for (const file of present) {
+      if (this.files.has(file)) continue;
+      // It was there just now: asking again for each would be a round trip each over a network.
+      if (isStamped(file)) this.#appear(file);
+      else this.look(file);
+    }
   }
 
   /** Message names in the folder, which is made where it is missing. */

@@ -6,6 +6,9 @@ import { isForAll, isName, type Name } from "../sessions/names.ts";
 import { type Stamp, stampIn } from "../stamp.ts";
 import { type Header, inFileName, isToOneOf, mayBeTo, mayBeToAll } from "./message.ts";
 
+/** Names that came less than this ago may not be known yet: their mail is read then, as that of nobody we know. */
+const LOOK_AGAIN_MS = 100;
+
 /** Far more than the marks of a full inbox take. */
 const MAX_BYTES = 64 << 20;
 
@@ -142,6 +145,7 @@ export function knownNames({ read }: Config): Name[] {
 export class Bystander {
   readonly #config: Config;
   #version = "";
+  #lookedAt = -LOOK_AGAIN_MS;
   #known: ReadonlySet<string> = new Set();
 
   constructor(config: Config) {
@@ -154,9 +158,15 @@ export class Bystander {
    */
   mayBeFor(file: string, names: readonly string[]): boolean {
     if (mayBeToAll(file) || names.some((name) => mayBeTo(file, name))) return true;
+    // Asked for thousands of files in one go; over a network each look at the folder is a round trip.
+    if (performance.now() - this.#lookedAt > LOOK_AGAIN_MS) this.#look();
+    return !isToOneOf(file, this.#known);
+  }
+
+  #look(): void {
     const version = versionOf(this.#config.read);
     if (version !== this.#version) this.#known = new Set(knownNames(this.#config).map(inFileName));
     this.#version = version;
-    return !isToOneOf(file, this.#known);
+    this.#lookedAt = performance.now();
   }
 }
