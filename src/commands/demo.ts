@@ -25,8 +25,8 @@ export async function demo(print: Print): Promise<number> {
   let began = 0;
   const step = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
     began = performance.now();
-    const late = sleep(10_000, undefined, { ref: false }).then(() => {
-      throw new Error(`this did not happen within 10 s: ${what}`);
+    const late = sleep(30_000, undefined, { ref: false }).then(() => {
+      throw new Error(`this did not happen within 30 s: ${what}`);
     });
     const result = await Promise.race([work(), late]);
     print(`${(performance.now() - began).toFixed(1).padStart(7)} ms  ${what}`);

@@ -1,6 +1,6 @@
 import { chmodSync, existsSync, lstatSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
-import { applyEdits, findNodeAtLocation, modify, type Node, parseTree } from "jsonc-parser";
+import { applyEdits, modify } from "jsonc-parser";
 import { reasonOf, statOf, withLock, writeWhole } from "../files.ts";
 
 type Place = readonly (string | number)[];
@@ -27,7 +27,10 @@ export function readJson<T>(named: string): { path: string; json: Partial<T> } {
   }
 }
 
-/** The text with another value at that place, or one more in a list. What stands around it stays to the byte. */
+/**
+ * The text with another value at that place, one more in a list, or without the value where it is undefined. What
+ * stands around it stays to the byte. Not for taking one element out of a list: the library cuts in the wrong place.
+ */
 export function withValue(text: string, place: Place, value: unknown): string {
   const indent = /^[ \t]+(?=")/m.exec(text)?.[0] ?? "  ";
   const eol = text.includes("\r\n") ? "\r\n" : "\n";
@@ -39,18 +42,6 @@ export function withValue(text: string, place: Place, value: unknown): string {
   const { offset = 0, length = 0 } = plain[0] ?? {};
   const isKept = indented.startsWith(text.slice(0, offset)) && indented.endsWith(text.slice(offset + length));
   return isKept ? indented : applyEdits(text, plain);
-}
-
-/** The text without what is at that place, and one comma less. (The library's own way takes line ends for granted.) */
-export function without(text: string, place: Place): string {
-  const value = findNodeAtLocation(parseTree(text) as Node, [...place]);
-  const node = value?.parent?.type === "property" ? value.parent : value;
-  if (!node) return text;
-  const siblings = node.parent?.children ?? [];
-  const [before, after] = [siblings[siblings.indexOf(node) - 1], siblings[siblings.indexOf(node) + 1]];
-  const start = before ? before.offset + before.length : node.offset;
-  const end = !before && after ? after.offset : node.offset + node.length;
-  return text.slice(0, start) + text.slice(end);
 }
 
 /** Changes a file under the lock that Claude Code takes too, and never without. Undefined stands for no file. */

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { Config } from "../config.ts";
 import { settingsLayers, toolsAllowed } from "../delivery/claude-settings.ts";
 
-import { parse, readBackup, readJson, restore, setValue, without } from "./json-file.ts";
+import { readBackup, readJson, restore, setValue, withValue } from "./json-file.ts";
 import { ask, type Print } from "./print.ts";
 
 /** The rule for the tools of the server that `setup` registers, and the one for those of the plugin. */
@@ -57,15 +57,14 @@ export async function allowTools(rule: string, isWanted: boolean, config: Config
 
 /** Takes back the rules that `allowTools` added; gives whether we have been there. The user's own rules stay. */
 export async function disallowTools(config: Config, print: Print): Promise<boolean> {
-  const { path } = readSettings(config);
+  const { path, allow } = readSettings(config);
   const before = readBackup<Settings>(path);
   if (!before) return false;
-  const ours = [SERVER_RULE, PLUGIN_RULE].filter((rule) => !before.permissions?.allow?.includes(rule));
-  const takeOut = (text: string, rule: string): string => {
-    const index = parse(text).permissions?.allow?.indexOf(rule) ?? -1;
-    return index < 0 ? text : without(text, ["permissions", "allow", index]);
-  };
-  await restore(path, (text) => ours.reduce(takeOut, text));
+  const isOurs = (rule: string): boolean => rule === SERVER_RULE || rule === PLUGIN_RULE;
+  const had = before.permissions?.allow ?? [];
+  const kept = allow.filter((rule) => !isOurs(rule) || had.includes(rule));
+  const isThere = kept.length < allow.length;
+  await restore(path, (text) => (isThere ? withValue(text, ["permissions", "allow"], kept) : text));
   print(`Taken back in ${path}.`);
   return true;
 }

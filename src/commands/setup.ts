@@ -2,7 +2,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { type Config, PACKAGE_ROOT, SERVER } from "../config.ts";
 import { demo } from "./demo.ts";
-import { keepBackup, readBackup, readJson, restore, setValue, without, withValue } from "./json-file.ts";
+import { keepBackup, readBackup, readJson, restore, setValue, withValue } from "./json-file.ts";
 import { allowTools, disallowTools, PLUGIN_RULE, QUESTION, readSettings, SERVER_RULE } from "./permissions.ts";
 import { ask, type Options, type Print, run } from "./print.ts";
 
@@ -67,7 +67,7 @@ async function removeEntry(print: Print): Promise<boolean> {
   const { path, isOurs } = findEntry();
   if (!isOurs) return false;
   const former = readBackup<ClaudeJson>(path)?.mcpServers?.["t9-ipc"];
-  await restore(path, (text) => (former ? withValue(text, PLACE, former) : without(text, PLACE)));
+  await restore(path, (text) => withValue(text, PLACE, former));
   print(`Taken back in ${path}.`);
   return true;
 }

@@ -55,7 +55,7 @@ test("wrong usage ends with 2, a line on stderr that says what was meant, and no
     [["who", "me"], /usage: t9-ipc who/],
     [["send", "beta"], /usage: t9-ipc send NAME SUBJECT \[BODY\]/],
     [["send", "beta", "two", "words", "more"], /put a text in quotes/],
-    [["send", "beta", "s", "--priority", "urgent"], /--priority is one of normal, high, critical/],
+    [["send", "beta", "s", "--priority", "urgent"], /--priority is one of low, normal, high, critical/],
     [["broadcast"], /usage: t9-ipc broadcast SUBJECT/],
     [["unread", "--all"], /--all/],
     [["watch", "--since", "yesterday"], /--since takes a number/],
@@ -186,7 +186,7 @@ test("the server needs and loads no code of the command line", async (t) => {
   const dir = tempDir(t);
   const copy = join(dir, "..", "dist");
   cpSync(dirname(SERVER), copy, { recursive: true });
-  const ofCommands = readdirSync(copy).filter((file) => /^(cli|setup|doctor|demo|watch)-/.test(file));
+  const ofCommands = readdirSync(copy).filter((file) => /^(cli|setup|doctor|demo|history)-/.test(file));
   assert.ok(ofCommands.length >= 5, `found only ${ofCommands}`);
   for (const file of ofCommands) rmSync(join(copy, file));
   const session = await startSession("alpha", { dir, command: [process.execPath, join(copy, "server.js")] });

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { run } from "../support/command.ts";
 import { homeOf, putProgram, tempDir } from "../support/folder.ts";
-import { mail, writeMail } from "../support/mail.ts";
+import { mail, stamp, writeMail } from "../support/mail.ts";
 import { isRoot, SERVER } from "../support/process.ts";
 import { startSession } from "../support/session.ts";
 
@@ -109,7 +109,7 @@ test("what is wrong with the folder and the mail in it is found", async (t) => {
   const dir = tempDir(t);
   const alpha = await startSession("alpha", { dir });
   writeMail(dir, "no-header.md", "hello\n");
-  writeMail(dir, "good.md", mail({ from: "hand", to: "all" }));
+  writeMail(dir, `${stamp()}-0a1b2c3d-hand-all-good.md`, mail({ from: "hand", to: "all" }));
   symlinkSync("/etc/passwd", join(dir, "inbox", "link.md"));
   for (const lock of ["inbox.lock", "heartbeats.json.lock"]) {
     mkdirSync(join(dir, lock));
