@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
-import { cpSync, existsSync, readdirSync, rmSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { userInfo } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
@@ -26,6 +26,14 @@ test("help lists every command, and each command's help is its own", async (t) =
     assert.match(stdout, new RegExp(`^  ${command} .+\n`), command);
     assert.equal(stdout.match(/^ {2}\w/gm)?.length, 1, stdout);
     assert.equal(stderr, "");
+    // What the line names is what the command takes, each with a line of its own.
+    const [usage = ""] = stdout.split("\n");
+    const options = [...usage.matchAll(/--([\w-]+)/g)].map(([, name]) => name);
+    assert.deepEqual(
+      [...stdout.matchAll(/^ {4}--([\w-]+) +\S/gm)].map(([, name]) => name),
+      options,
+    );
+    assert.ok(all.stdout.includes(usage), usage);
   }
   assert.match(helps[COMMANDS.indexOf("send")]?.stdout ?? "", /BODY - is read from standard input/);
 });
@@ -58,6 +66,9 @@ test("wrong usage ends with 2, a line on stderr that says what was meant, and no
     [["send", "beta", "s", "--priority", "urgent"], /--priority is one of low, normal, high, critical/],
     [["broadcast"], /usage: t9-ipc broadcast SUBJECT/],
     [["unread", "--all"], /--all/],
+    [["unread", "--json=yes"], /--json/],
+    [["setup", "--allow", "--everything"], /--everything/],
+    [["setup", "now"], /usage: t9-ipc setup \[--plugin\]/],
     [["watch", "--since", "yesterday"], /--since takes a number/],
     [["watch", "--since"], /--since/],
   ];
@@ -188,7 +199,11 @@ test("the server needs and loads no code of the command line", async (t) => {
   cpSync(dirname(SERVER), copy, { recursive: true });
   const ofCommands = readdirSync(copy).filter((file) => /^(cli|setup|doctor|demo|history)-/.test(file));
   assert.ok(ofCommands.length >= 5, `found only ${ofCommands}`);
-  for (const file of ofCommands) rmSync(join(copy, file));
+  const ofEditor = readdirSync(copy).filter((file) => {
+    return file.endsWith(".js") && readFileSync(join(copy, file), "utf8").includes("isArrayInsertion");
+  });
+  assert.ok(ofEditor.length > 0, "the editor of JSON files is bundled");
+  for (const file of new Set([...ofCommands, ...ofEditor])) rmSync(join(copy, file));
   const session = await startSession("alpha", { dir, command: [process.execPath, join(copy, "server.js")] });
   assert.match((await session.call("who")).text, /you are alone/);
   assert.throws(() => execFileSync(process.execPath, [join(copy, "server.js"), "who"], { stdio: "pipe" }));

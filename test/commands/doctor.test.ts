@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { chmodSync, chownSync, cpSync, mkdirSync, renameSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { run } from "../support/command.ts";
+import { type Around, run } from "../support/command.ts";
 import { homeOf, putProgram, tempDir } from "../support/folder.ts";
 import { mail, stamp, writeMail } from "../support/mail.ts";
 import { isRoot, SERVER } from "../support/process.ts";
@@ -20,6 +20,13 @@ function register(dir: string, json: object): void {
   writeFileSync(join(homeOf(dir), ".claude.json"), JSON.stringify(json));
 }
 
+/** Claude Code's settings in that folder: a project's, or the home folder's, which are the user's. */
+function writeSettings(folder: string, json: object, file = "settings.json"): string {
+  mkdirSync(join(folder, ".claude"), { recursive: true });
+  writeFileSync(join(folder, ".claude", file), JSON.stringify(json));
+  return join(folder, ".claude", file);
+}
+
 interface Finding {
   readonly state: string;
   readonly what: string;
@@ -28,8 +35,8 @@ interface Finding {
 }
 
 /** What doctor finds wrong, and its exit code. */
-async function examine(dir: string, env: Record<string, string> = {}) {
-  const { stdout, code, stderr } = await run(dir, ["doctor", "--json"], { env });
+async function examine(dir: string, around: Around = {}) {
+  const { stdout, code, stderr } = await run(dir, ["doctor", "--json"], around);
   assert.equal(stderr, "");
   const all = stdout
     .trim()
@@ -49,6 +56,7 @@ async function examine(dir: string, env: Record<string, string> = {}) {
 test("where all is well every line is ok, and the exit code is 0", async (t) => {
   const dir = tempDir(t);
   register(dir, { mcpServers: { "t9-ipc": ENTRY } });
+  const settings = writeSettings(homeOf(dir), { permissions: { allow: ["mcp__t9-ipc"] } });
   putProgram(dir, "claude", claudeOf("2.1.330"));
   await startSession("alpha", { dir, env: { IPC_PUSH: "channel" } });
   const { code, stdout } = await run(dir, ["doctor"]);
@@ -62,11 +70,76 @@ test("where all is well every line is ok, and the exit code is 0", async (t) => 
     /better-sqlite3/,
     /Claude Code 2\.1\.330/,
     /Claude Code starts it/,
+    `Claude may use the tools of mcp__t9-ipc without asking: "mcp__t9-ipc" under "allow" in ${settings}`,
     /alpha: mail reaches it: channel/,
     /MB free/,
     /0 messages in the inbox/,
   ]) {
-    assert.match(stdout, what);
+    assert.ok(typeof what === "string" ? stdout.includes(what) : what.test(stdout), `${what} in ${stdout}`);
+  }
+});
+
+test("whether Claude may use the tools is told for the entry and for the plugin, by the file that decides", async (t) => {
+  const dir = tempDir(t);
+  const project = join(dir, "..", "project");
+  mkdirSync(project);
+  register(dir, { mcpServers: { "t9-ipc": ENTRY } });
+  const none = await examine(dir);
+  assert.equal(none.find(/tools of mcp__t9-ipc without asking: no rule allows it/), "warning");
+  const { remedy = "" } = none.wrong.find(({ what }) => what.includes("tools of")) ?? {};
+  const [, path = "", words = ""] = /^run setup --allow, or add to (.+?): (.+)$/.exec(remedy) ?? assert.fail(remedy);
+
+  // The remedy, word for word.
+  assert.equal(writeSettings(homeOf(dir), JSON.parse(words)), path);
+  const allowed = await examine(dir, { cwd: project });
+  assert.ok(!allowed.wrong.some(({ what }) => what.includes("tools of")), JSON.stringify(allowed.wrong));
+
+  const local = writeSettings(project, { permissions: { ask: ["mcp__*"] } }, "settings.local.json");
+  const asked = await examine(dir, { cwd: project });
+  assert.equal(asked.find(/tools of mcp__t9-ipc without asking: "mcp__\*" under "ask" in /), "warning");
+  assert.ok(
+    asked.wrong.some(({ problem }) => problem?.includes(local)),
+    "the project's file is named",
+  );
+  const elsewhere = await examine(dir);
+  assert.ok(!elsewhere.wrong.some(({ what }) => what.includes("tools of")), "it does not count elsewhere");
+
+  // The plugin's tools have names of their own.
+  writeSettings(homeOf(dir), { ...JSON.parse(words), enabledPlugins: { "t9-ipc@t9-ipc": true } });
+  const both = await examine(dir);
+  assert.equal(both.find(/tools of mcp__plugin_t9-ipc_t9-ipc without asking: no rule allows it/), "warning");
+  assert.equal(both.wrong.filter(({ what }) => what.includes("tools of")).length, 1);
+  assert.match(
+    both.wrong.find(({ what }) => what.includes("plugin"))?.remedy ?? "",
+    /^run setup --allow --plugin, or add/,
+  );
+  register(dir, {});
+  assert.ok(!(await examine(dir)).wrong.some(({ problem }) => problem?.includes("nor the plugin")));
+  writeSettings(homeOf(dir), { enabledPlugins: { "t9-ipc@t9-ipc": false, "other@t9-ipc": true } });
+  assert.equal((await examine(dir)).find(/no t9-ipc entry, nor the plugin/), "broken");
+});
+
+test("the five tools that doctor and setup mean are those of the server", async (t) => {
+  const dir = tempDir(t);
+  register(dir, { mcpServers: { "t9-ipc": ENTRY } });
+  const session = await startSession("alpha", { dir });
+  const names = (await session.client.listTools()).tools.map(({ name }) => `mcp__t9-ipc__${name}`);
+  await session.close();
+  const isAllowed = async (permissions: object): Promise<boolean> => {
+    writeSettings(homeOf(dir), { permissions });
+    return !(await examine(dir)).wrong.some(({ what }) => what.includes("tools of"));
+  };
+  assert.ok(await isAllowed({ allow: names }));
+  for (const name of names) assert.ok(!(await isAllowed({ allow: names.filter((each) => each !== name) })), name);
+});
+
+test("an inbox socket that the user's settings shut is told, with the file", async (t) => {
+  const dir = tempDir(t);
+  for (const value of ["hold", "refuse", "accept"]) {
+    const path = writeSettings(homeOf(dir), { crossSessionInbound: value });
+    const { wrong } = await examine(dir);
+    const found = wrong.find(({ what }) => what === "crossSessionInbound");
+    assert.equal(found?.problem?.startsWith(`"${value}" in ${path}: `), value === "accept" ? undefined : true);
   }
 });
 

@@ -24,6 +24,19 @@ test("setup --plugin needs claude, and says what claude says against it", async 
   assert.ok(!existsSync(join(homeOf(dir), ".claude", "settings.json")), "nothing is allowed then");
 });
 
+test("the rule for the entry that the user wrote himself stays when that for the plugin is taken back", async (t) => {
+  const dir = tempDir(t);
+  putProgram(dir, "claude", "");
+  const path = join(homeOf(dir), ".claude", "settings.json");
+  mkdirSync(dirname(path));
+  writeFileSync(path, '{"permissions":{"allow":["mcp__t9-ipc"]}}');
+  assert.equal((await run(dir, ["setup", "--plugin", "--allow"])).code, 0);
+  writeFileSync(path, readFileSync(path, "utf8").replace("{", '{"cleanupPeriodDays":30,'));
+  assert.match(readFileSync(path, "utf8"), new RegExp(RULE));
+  assert.equal((await run(dir, ["setup", "--undo"])).code, 0);
+  assert.equal(readFileSync(path, "utf8"), '{"cleanupPeriodDays":30,"permissions":{"allow":["mcp__t9-ipc"]}}');
+});
+
 const { claude = "", reason } = findClaude();
 const options = { skip: reason ?? false, timeout: 120_000 };
 

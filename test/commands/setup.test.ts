@@ -126,7 +126,9 @@ const { claude, reason } = findClaude();
 
 test("with the real claude: set up, found healthy, taken back", { skip: reason ?? false }, async (t) => {
   const { dir, read } = home(t);
-  const env = { PATH: `${binOf(dir)}:${dirname(claude ?? "")}:/usr/bin:/bin` };
+  const nowhere = "http://127.0.0.1:9"; // so that claude reaches nothing but this machine
+  const PATH = `${binOf(dir)}:${dirname(claude ?? "")}:/usr/bin:/bin`;
+  const env = { PATH, HTTP_PROXY: nowhere, HTTPS_PROXY: nowhere, DISABLE_AUTOUPDATER: "1" };
   const first = await run(dir, ["setup"], { env });
   assert.equal(first.code, 0, first.stderr);
   assert.match(first.stdout, /^Added stdio MCP server t9-ipc with command: node /);
