@@ -1,10 +1,8 @@
-// The real Claude Code, for tests: found or fetched, started with an environment made from nothing, in a
-// temporary home, with a scripted API on loopback as its only correspondent.
+// The real Claude Code, for tests: started with an environment made from nothing, in a temporary home, with a
+// scripted API on loopback as its only correspondent.
 
-import { execFile, execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import {
-  accessSync,
-  constants,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -12,84 +10,18 @@ import {
   readFileSync,
   realpathSync,
   rmSync,
-  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir, userInfo } from "node:os";
+import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
-import { promisify } from "node:util";
+import { setTimeout as pause } from "node:timers/promises";
 import type { Api } from "./api.ts";
-
-const run = promisify(execFile);
+import { onPath } from "./find.ts";
+import { descendants, endTree, killTmux, openTerminal, send, type Terminal } from "./terminal.ts";
 
 /** Made up; long enough for the client, which remembers the last 20 characters of an approved key. */
 const API_KEY = "sk-ant-made-up-for-tests-0123456789abcdefghij";
-
-export type Found = { claude: string; reason?: undefined } | { claude?: undefined; reason: string };
-
-/**
- * The real client: CLAUDE_BIN, else `claude` on PATH, else, with `fetch`, the newest from the npm registry
- * in a folder under the system's temporary one, kept for the next run (about 370 MB).
- */
-export function findClaude({ fetch = false }: { fetch?: boolean } = {}): Found {
-  const asked = process.env.CLAUDE_BIN;
-  if (asked) return isProgram(asked) ? { claude: asked } : { reason: `CLAUDE_BIN is not a program: ${asked}` };
-  const found = onPath("claude");
-  if (found) return { claude: found };
-  const folder = join(tmpdir(), `t9-ipc-claude-code-${userInfo().username}`);
-  if (existsSync(folder) && statSync(folder).uid !== userInfo().uid) return { reason: `${folder} is not ours` };
-  const kept = binaryIn(folder);
-  if (kept) return { claude: kept };
-  if (!fetch) return { reason: "no claude: set CLAUDE_BIN, put it on PATH, or run `npm run test:clients`" };
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const args = ["install", "--prefix", folder, "--no-audit", "--no-fund", "@anthropic-ai/claude-code@latest"];
-    execFileSync("npm", args, { stdio: "pipe", timeout: 300_000 });
-  } catch (error) {
-    return { reason: `npm could not fetch @anthropic-ai/claude-code: ${(error as Error).message.split("\n")[0]}` };
-  }
-  const fetched = binaryIn(folder);
-  return fetched ? { claude: fetched } : { reason: "@anthropic-ai/claude-code was fetched, but does not run here" };
-}
-
-/** The package's own link, or, where npm skipped the install script that makes it, the platform's binary. */
-function binaryIn(folder: string): string | undefined {
-  const scope = join(folder, "node_modules", "@anthropic-ai");
-  const platform = `claude-code-${process.platform}-${process.arch}`;
-  const places = [
-    join(folder, "node_modules", ".bin", "claude"),
-    join(scope, platform, "claude"),
-    join(scope, `${platform}-musl`, "claude"),
-  ];
-  return places.find((path) => isProgram(path) && answers(path));
-}
-
-function answers(path: string): boolean {
-  try {
-    const env = { PATH: dirname(process.execPath), HOME: tmpdir() };
-    return execFileSync(path, ["--version"], { encoding: "utf8", stdio: "pipe", env }).includes("Claude Code");
-  } catch {
-    return false;
-  }
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function onPath(name: string): string | undefined {
-  const folders = (process.env.PATH ?? "").split(delimiter).filter(Boolean);
-  return folders.map((folder) => join(folder, name)).find(isProgram);
-}
-
-/** Why an interactive session cannot be had here, or false: node:test's `skip`. */
-export const noTerminal: string | false = !onPath("tmux") && "no tmux on PATH to run an interactive session in";
 
 export interface ClientOptions {
   claude: string;
@@ -131,22 +63,6 @@ export interface Client {
   /** Starts an interactive session in a terminal and waits for its prompt, and until it has its server's tools. */
   open(args?: string[]): Promise<Terminal>;
   /** Ends what was started and removes the home. */
-  close(): Promise<void>;
-}
-
-export interface Terminal {
-  /** Process id of Claude Code. */
-  pid: number;
-  /** Types a text and presses Enter. */
-  type(text: string): Promise<void>;
-  /** Presses a key by tmux's name for it: `Escape`, `C-c`, `Enter`. */
-  press(key: string): Promise<void>;
-  /** What the terminal shows now; with `styled`, colours and weights as escape sequences in it. */
-  screen(styled?: boolean): Promise<string>;
-  waitForScreen(pattern: RegExp, ms?: number): Promise<string>;
-  /** Process ids of what the session has started: servers, hooks, tools. */
-  children(): number[];
-  /** Ends the session and all it runs in. Safe to call twice. */
   close(): Promise<void>;
 }
 
@@ -277,118 +193,7 @@ process.on("exit", () => {
 });
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(1));
 
-function killTmux(socket: string): void {
-  try {
-    const server = Number(
-      execFileSync("tmux", ["-S", socket, "display-message", "-p", "#{pid}"], { encoding: "utf8" }),
-    );
-    for (const pid of [...descendants(server), server]) send(pid, "SIGKILL");
-  } catch {
-    // it has ended by itself
-  }
-}
-
 function folderOf(program: string): string {
   const path = onPath(program);
   return path ? dirname(path) : "";
-}
-
-/** Hangs a process up, waits for what it started (servers, hooks) to end, and kills what has not. */
-async function endTree(pid: number | undefined): Promise<void> {
-  if (pid === undefined) return;
-  const kin = descendants(pid);
-  send(pid, "SIGHUP");
-  await haveEnded(kin, 2000);
-  for (const each of [pid, ...kin]) send(each, "SIGKILL");
-}
-
-/** Waits until none of these processes runs; false where one still does after `ms`. */
-export async function haveEnded(pids: readonly number[], ms = 30_000): Promise<boolean> {
-  const someRun = () => processes().some(({ pid }) => pids.includes(pid));
-  for (const end = Date.now() + ms; someRun(); await pause(100)) if (Date.now() > end) return false;
-  return true;
-}
-
-/** The processes below this one. Hooks lead groups of their own, so no group holds them all. */
-function descendants(pid: number): number[] {
-  const all = processes();
-  const found: number[] = [];
-  for (let from = [pid]; from.length > 0; ) {
-    from = all.filter((each) => from.includes(each.parent)).map((each) => each.pid);
-    found.push(...from);
-  }
-  return found;
-}
-
-/** Those that run. One that has ended and that nobody has asked after would still be listed, as Z. */
-function processes(): { pid: number; parent: number }[] {
-  const lines = execFileSync("ps", ["-A", "-o", "pid=,ppid=,stat="], { encoding: "utf8" }).trim().split("\n");
-  return lines
-    .map((line) => line.trim().split(/\s+/))
-    .filter(([, , state]) => !state?.startsWith("Z"))
-    .map(([pid, parent]) => ({ pid: Number(pid), parent: Number(parent) }));
-}
-
-function send(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal);
-  } catch {
-    // it has ended by itself
-  }
-}
-
-async function openTerminal(
-  command: string[],
-  cwd: string,
-  env: Record<string, string>,
-  home: string,
-  [columns, rows] = [160, 50],
-): Promise<Terminal> {
-  // A tmux server of its own, with no configuration; its socket goes away with the home.
-  const socket = join(home, `tmux-${Math.random().toString(36).slice(2, 8)}`);
-  const tmux = async (...args: string[]) =>
-    (await run("tmux", ["-S", socket, "-f", "/dev/null", ...args], { env })).stdout;
-  const start = `start-server ; set-option -g remain-on-exit on ; new-session -d -s main -x ${columns} -y ${rows} -c`;
-  await tmux(...start.split(" "), cwd, "--", "env", "-u", "TMUX", "-u", "TMUX_PANE", ...command);
-  const pid = Number(await tmux("display-message", "-p", "-t", "main", "#{pane_pid}"));
-  let closed = false;
-
-  const terminal: Terminal = {
-    pid,
-    async type(text) {
-      await tmux("send-keys", "-t", "main", "-l", text);
-      await tmux("send-keys", "-t", "main", "Enter");
-    },
-    async press(key) {
-      await tmux("send-keys", "-t", "main", key);
-    },
-    children: () => descendants(pid),
-    screen: (styled) => tmux("capture-pane", "-p", ...(styled ? ["-e"] : []), "-t", "main"),
-    async waitForScreen(pattern, ms = 30_000) {
-      const end = Date.now() + ms;
-      for (;;) {
-        const screen = await terminal.screen();
-        if (pattern.test(screen)) return screen;
-        if (Date.now() > end) throw new Error(`${pattern}: not on the screen in ${ms} ms:\n${screen}`);
-        await pause(50);
-      }
-    },
-    async close() {
-      if (closed) return;
-      closed = true;
-      await endTree(pid);
-      await tmux("kill-server").catch(() => {});
-    },
-  };
-  try {
-    await terminal.waitForScreen(/^[❯>]/m); // an answer to choose in a dialog is indented
-  } catch (error) {
-    await terminal.close();
-    throw error;
-  }
-  return terminal;
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((done) => setTimeout(done, ms));
 }

@@ -12,8 +12,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify, stripVTControlCharacters } from "node:util";
 import { type Script, startApi } from "./api.ts";
-import { type Client, findClaude, makeClient, type Terminal } from "./client.ts";
+import { type Client, makeClient } from "./client.ts";
 import { drawScreens } from "./drawing.ts";
+import { findClaude } from "./find.ts";
+import type { Terminal } from "./terminal.ts";
 
 const COLUMNS = 96;
 const root = fileURLToPath(new URL("../..", import.meta.url));

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { haveEnded } from "./client.ts";
+
 import {
   announcements,
   isTold,
@@ -20,6 +20,7 @@ import {
   sendAndSeeItRead,
   server,
 } from "./scene.ts";
+import { haveEnded } from "./terminal.ts";
 
 export function plugin(): void {
   for (const setup of ["plugin", "both"] as const) {

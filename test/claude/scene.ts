@@ -13,7 +13,8 @@ import { type Entry, heartbeats } from "../support/mail.ts";
 import { startSession, type TestSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 import { type Api, type ModelRequest, type Script, startApi, type ToolUse } from "./api.ts";
-import { type Client, type ClientOptions, findClaude, makeClient, noTerminal } from "./client.ts";
+import { type Client, type ClientOptions, makeClient } from "./client.ts";
+import { findClaude, noTerminal } from "./find.ts";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
 export const server = join(root, "dist", "server.js");
