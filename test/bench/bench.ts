@@ -1,30 +1,38 @@
 /**
- * Measures real servers over stdio and prints one table and the targets of issue 5.
+ * Measures real servers over stdio and prints two tables and their targets: folders of many messages with few sessions,
+ * and an empty folder with many sessions.
  *
- *     node --import tsx test/bench/bench.ts [--vs CHECKOUT] [--quick] [--json] [--sizes 0,1000,10000,100000]
+ *     node --import tsx test/bench/bench.ts [--vs CHECKOUT] [--quick] [--json] [--only folders|sessions]
+ *         [--sizes 0,1000,10000,100000] [--sessions 2,10,25,50,100,200] [--server SERVER.JS]
  *
  * --vs     the same against a checkout of the Python original, in the same run, on a temporary copy of it
- * --quick  sizes 0 and 10,000, fewer rounds; CPU at rest and growth only of t9-ipc with 10,000 in the inbox
+ * --quick  sizes 0 and 10,000, 2, 50 and 200 sessions, fewer rounds; CPU at rest and growth only of t9-ipc with 10,000
+ *          in the inbox; of the original no more than 50 sessions
  * --sizes  how many messages lie on disk: each in the archive, then in the inbox
+ * --server another build of ours, to measure a change
  */
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { cpus, platform, release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { type Filling, fill, fillings, original, ours, type Server } from "./folder.ts";
+import { BUILT, type Filling, fill, fillings, original, ours, type Server } from "./folder.ts";
 import { BARE, crowd, type Figures, pair, start, unread } from "./measures.ts";
 import { killAll } from "./session.ts";
+import { ALONE, sessions } from "./sessions.ts";
 
 type Label = Server["label"];
-type Column = { filling: Filling; figures: Record<Label, Figures> };
+type Column = { title: string; figures: Record<Label, Figures> };
 
 const { values: options } = parseArgs({
   options: {
     vs: { type: "string" },
     quick: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
+    only: { type: "string" },
     sizes: { type: "string" },
+    sessions: { type: "string" },
+    server: { type: "string", default: BUILT },
   },
 });
 const root = mkdtempSync(join(tmpdir(), "t9-ipc-bench-"));
@@ -35,55 +43,84 @@ process.on("exit", () => {
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(130));
 
 const sizes = options.sizes ?? (options.quick ? "0,10000" : "0,1000,10000,100000");
-const plan = fillings(sizes.split(",").map(Number));
-const columns: Column[] = [];
+const plan = options.only === "sessions" ? [] : fillings(sizes.split(",").map(Number));
+const counts = options.sessions ?? (options.quick ? "2,50,200" : "2,10,25,50,100,200");
+const crowds = options.only === "folders" ? [] : counts.split(",").map(Number);
 const failures: string[] = [];
-for (const filling of plan) columns.push({ filling, figures: await measure(filling) });
+const columns: Column[] = [];
+for (const filling of plan) columns.push(await measure(filling));
+const crowded: Column[] = [];
+for (const count of crowds) crowded.push(await measureSessions(count));
 progress("");
 
 const cpuModel = `${cpus()[0]?.model ?? "?"}, ${cpus().length} cores`;
 const machine = `${cpuModel}, ${platform()} ${release()}, Node ${process.version}`;
-const report = { machine, date: new Date().toISOString(), columns, targets: targets(), failures };
+const report = {
+  machine,
+  date: new Date().toISOString(),
+  columns,
+  crowded,
+  targets: [...targets(), ...crowdTargets()],
+  failures,
+};
 console.log(options.json ? JSON.stringify(report, null, 2) : print(report));
 process.exit();
 
-async function measure(filling: Filling): Promise<Column["figures"]> {
-  const step = (text: string) => progress(`${columns.length + 1}/${plan.length} ${filling.title}: ${text}`);
-  step("writing messages");
+type Attempt = (stage: string, run: () => Promise<Partial<Column["figures"]>>) => Promise<void>;
+
+/** One column: a fresh folder for each server, and stages whose failure stops no other stage. */
+async function column(title: string, stages: (servers: Server[], attempt: Attempt) => Promise<void>): Promise<Column> {
   const dir = mkdtempSync(join(root, "data-"));
-  const servers = options.vs ? [ours(dir), original(dir, options.vs)] : [ours(dir)];
-  for (const { data } of servers) fill(data, filling);
-  const effort = (label: Label) => ({
-    rounds: options.quick ? 2 : 5,
-    long: !options.quick || (filling.title === "inbox 10k" && label === "t9-ipc"),
-  });
+  const servers = [ours(dir, options.server), ...(options.vs ? [original(dir, options.vs)] : [])];
   const figures: Column["figures"] = { "t9-ipc": {}, original: {} };
-  const attempt = async (stage: string, run: () => Promise<Partial<typeof figures>>) => {
-    step(stage);
+  await stages(servers, async (stage, run) => {
+    progress(`${columns.length + crowded.length + 1}/${plan.length + crowds.length} ${title}: ${stage}`);
     try {
       const result = await run();
       for (const { label } of servers) Object.assign(figures[label], result[label]);
     } catch (error) {
-      failures.push(`${filling.title}, ${stage}: ${error instanceof Error ? error.message : error}`);
+      failures.push(`${title}, ${stage}: ${error instanceof Error ? error.message : error}`);
     }
-  };
-  await attempt("start", () => start(servers, effort("t9-ipc")));
-  for (const stage of [pair, crowd, unread])
-    for (const server of servers)
-      await attempt(`${stage.name} of ${server.label}`, async () => ({
-        [server.label]: await stage(server, effort(server.label)),
-      }));
+  });
   rmSync(dir, { recursive: true, maxRetries: 5 });
-  return figures;
+  return { title, figures };
 }
 
-/** What issue 5 asks for, each as "at most"; "worst" is over all fillings that were measured. */
+function measure(filling: Filling): Promise<Column> {
+  const effort = (label: Label) => ({
+    rounds: options.quick ? 2 : 5,
+    long: !options.quick || (filling.title === "inbox 10k" && label === "t9-ipc"),
+  });
+  return column(filling.title, async (servers, attempt) => {
+    for (const { data } of servers) fill(data, filling);
+    await attempt("start", () => start(servers, effort("t9-ipc")));
+    for (const stage of [pair, crowd, unread])
+      for (const server of servers)
+        await attempt(`${stage.name} of ${server.label}`, async () => ({
+          [server.label]: await stage(server, effort(server.label)),
+        }));
+  });
+}
+
+function measureSessions(count: number): Promise<Column> {
+  const plan = { count, rounds: options.quick ? 3 : 5, rest: count === 200 || !options.quick ? 30 : 5 };
+  return column(`${count} sessions`, async (servers, attempt) => {
+    for (const server of servers) {
+      fill(server.data, { title: "", folder: "inbox", count: 0, mine: 0 });
+      if (server.label === "original" && options.quick && count > 50) continue;
+      await attempt(server.label, async () => ({ [server.label]: await sessions(server, plan) }));
+    }
+  });
+}
+
+/** What is asked for of full folders, each as "at most"; "worst" is over all fillings that were measured. */
 function targets() {
+  if (plan.length === 0) return [];
   const figure =
     (column?: Column) =>
     (key: string, label: Label = "t9-ipc") =>
       column?.figures[label][key] ?? NaN;
-  const at = (title?: string) => figure(columns.find(({ filling }) => filling.title === title));
+  const at = (title?: string) => figure(columns.find((column) => column.title === title));
   const worst = (value: (f: ReturnType<typeof figure>) => number) => {
     const known = columns.map((column) => value(figure(column))).filter((n) => !Number.isNaN(n));
     return known.length ? Math.max(...known) : NaN;
@@ -116,30 +153,69 @@ function targets() {
     ["live heap grown a message received (2 KB), worst, bytes", worst((f) => f(heap)), 1000],
     ["CPU at rest, worst, ms/s", worst((f) => f("CPU at rest of 20, ms/s each")), 1],
   ];
-  return asked.map(([text, value, limit]) => {
-    const result = Number.isNaN(value) ? "-" : value <= limit ? "ok" : "short";
-    return { text, value, limit, result };
-  });
+  return asked.map(judge);
+}
+
+/** What is asked for of many sessions, each as "at most"; "worst" is over all numbers that were measured. */
+function crowdTargets() {
+  if (crowds.length === 0) return [];
+  const at =
+    (count: number) =>
+    (key: string, label: Label = "t9-ipc") =>
+      crowded.find(({ title }) => title === `${count} sessions`)?.figures[label][key] ?? NaN;
+  const worst = (key: string) => Math.max(...crowded.map(({ figures }) => figures["t9-ipc"][key] ?? 0));
+  const [two, fifty, many] = [at(2), at(50), at(200)];
+  const [send, burst] = ["one send answered, ms", "two sends from each, all answered, ms"];
+  const [reached, starts] = ["broadcast reaches all, ms", "start of all at once, ms"];
+  const asked: [text: string, value: number, limit: number][] = [
+    ["one send answered, 50 sessions : 2", fifty(send) / two(send), 3],
+    ["CPU of a bystander of 50, ms a message", fifty("CPU of a bystander, ms a message"), 0.15],
+    ["two sends from each of 50, answered, ms", fifty(burst), 400],
+    ["two sends from each of 50, t9-ipc : original", fifty(burst) / fifty(burst, "original"), 2],
+    ["went on without a lock, worst", worst("went on without a lock"), 0],
+    ["two sends from each: lost, worst", worst("the same: lost"), 0],
+    ["readers with another order, worst", worst("the same: readers with another order"), 0],
+    ["senders whose order changed, worst", worst("the same: senders whose order changed"), 0],
+    ["CPU at rest of 200, ms/s each", many("CPU at rest, ms/s each"), 0.5],
+    ["start of 200 : each in a folder of its own", many(starts) / many(starts + ALONE), 1.3],
+    ["broadcast to 50, ms", fifty(reached), 120],
+    ["broadcast to 200, ms", many(reached), 600],
+  ];
+  return asked.map(judge);
+}
+
+function judge([text, value, limit]: [text: string, value: number, limit: number]) {
+  return { text, value, limit, result: Number.isNaN(value) ? "-" : value <= limit ? "ok" : "short" };
 }
 
 function print({ machine, targets, failures }: typeof report): string {
-  const lines = [["", ...plan.map(({ title }) => title)]];
+  const verdict = targets.map(({ text, value, limit, result }) => [text, number(value), number(limit), result]);
+  return [
+    ...[machine, "(2.0x): the figure of t9-ipc is twice the one it stands beside.", ""],
+    ...[...table(columns), "", ...table(crowded, "2 sessions"), ""],
+    ...align([["target", "measured", "at most", ""], ...verdict]),
+    ...failures.map((failure) => `failed: ${failure}`),
+  ].join("\n");
+}
+
+/** One line a figure; below it that of the bare case, of the original, and of the column `base`, with ratios. */
+function table(columns: Column[], base?: string): string[] {
+  if (columns.length === 0) return [];
+  const lines = [["", ...columns.map(({ title }) => title)]];
   const row = (name: string, cell: (f: Column["figures"]) => string) =>
     lines.push([name, ...columns.map(({ figures }) => cell(figures))]);
   const beside = (a = NaN, b = NaN) => number(b) + (a / b > 0 && a / b < Infinity ? ` (${number(a / b)}x)` : "");
   const keys = new Set(columns.flatMap(({ figures }) => Object.keys(figures["t9-ipc"])));
+  const first = columns.find(({ title }) => title === base)?.figures["t9-ipc"];
   for (const key of keys) {
-    if (key.endsWith(BARE)) continue;
+    if (key.endsWith(BARE) || key.endsWith(ALONE)) continue;
     row(key, (f) => number(f["t9-ipc"][key]));
+    if (keys.has(key + ALONE)) row(`  ${ALONE.slice(2)}`, ({ "t9-ipc": f }) => beside(f[key], f[key + ALONE]));
     if (keys.has(key + BARE)) row("  bare Node", ({ "t9-ipc": f }) => beside(f[key], f[key + BARE]));
     if (options.vs) row("  original", (f) => beside(f["t9-ipc"][key], f.original[key]));
+    if (first?.[key]) row(`  ${base}`, (f) => beside(f["t9-ipc"][key], first[key]));
   }
-  const verdict = targets.map(({ text, value, limit, result }) => [text, number(value), number(limit), result]);
-  return [
-    ...[machine, "(2.0x): the figure of t9-ipc is twice the one it stands beside.", "", ...align(lines), ""],
-    ...align([["target", "measured", "at most", ""], ...verdict]),
-    ...failures.map((failure) => `failed: ${failure}`),
-  ].join("\n");
+  return align(lines);
 }
 
 function align(lines: string[][]): string[] {

@@ -17,6 +17,8 @@ export interface Server {
   data: string;
   /** Starts a session; the flags are for Node, where the server runs on it. */
   open(name: string, flags?: string[]): Session;
+  /** The same server with its data in another folder; only ours can have it there. */
+  elsewhere?(dir: string): Server;
 }
 
 export const OWNERS = 10;
@@ -35,13 +37,14 @@ export function fillings(sizes: number[]): Filling[] {
   return all;
 }
 
-export function ours(dir: string): Server {
+export const BUILT = resolve(import.meta.dirname, "../../dist/server.js");
+
+export function ours(dir: string, entry = BUILT): Server {
   const data = join(dir, "ipc");
-  const entry = resolve(import.meta.dirname, "../../dist/server.js");
   const env = (name: string) => ({ IPC_DIR: data, IPC_SESSION_ID: name });
   const open = (name: string, flags: string[] = []) =>
     new Session(name, launch(process.execPath, [...flags, entry], dir, env(name)));
-  return { label: "t9-ipc", data, open };
+  return { label: "t9-ipc", data, open, elsewhere: (other) => ours(other, entry) };
 }
 
 /** The Python original, in a copy of its checkout: its data folder lies inside. */

@@ -212,7 +212,7 @@ async function acquaint(sender: Session, receivers: Session[]): Promise<void> {
 }
 
 /** When the last receiver had it; Infinity when one did not get it in time. */
-async function broadcast(sender: Session, receivers: Session[], ms?: number): Promise<number> {
+export async function broadcast(sender: Session, receivers: Session[], ms?: number): Promise<number> {
   const [subject] = some(1);
   const pushed = receivers.map((receiver) => receiver.pushed([subject], ms));
   await sender.call("broadcast", { subject, body: "to all" });
@@ -228,12 +228,12 @@ function memories(processes: { pid?: number | undefined }[], suffix = ""): Figur
 }
 
 /** So that a server that polls every 2 s is met at any moment of it. */
-function anyPhase(): Promise<void> {
+export function anyPhase(): Promise<void> {
   return sleep(200 + Math.random() * 2000);
 }
 
 /** Waits until the sessions use less than 1 % of a core each; a server that never rests gets 20 s. */
-async function atRest(sessions: Session[]): Promise<void> {
+export async function atRest(sessions: Session[]): Promise<void> {
   for (let second = 0; second < 20; second++) {
     const before = cpu(...sessions);
     await sleep(1000);
@@ -242,16 +242,16 @@ async function atRest(sessions: Session[]): Promise<void> {
 }
 
 /** Subjects never used before in this run, in sorting order. */
-function some(count: number): [string, ...string[]] {
+export function some(count: number): [string, ...string[]] {
   const next = () => `bench ${String(++serial).padStart(7, "0")}`;
   return [next(), ...Array.from({ length: count - 1 }, next)];
 }
 
-function bareNode(script: string) {
+export function bareNode(script: string) {
   return launch(process.execPath, ["-e", script], "/");
 }
 
-function quantile(values: number[] = [], q = 0.5): number {
+export function quantile(values: number[] = [], q = 0.5): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.max(0, Math.ceil(sorted.length * q) - 1)] ?? NaN;
 }

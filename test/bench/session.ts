@@ -2,7 +2,7 @@
 
 import { type ChildProcessWithoutNullStreams as Child, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
 interface Line {
   id?: number;
@@ -53,6 +53,8 @@ export function killAll(): void {
 export class Session {
   /** Subjects in the order their notifications came. */
   readonly arrivals: string[] = [];
+  /** How often it said that it goes on without a lock. */
+  unlocked = 0;
   readonly pid: number;
   readonly #started = performance.now();
   readonly #calls = new Map<number, (line: Line) => void>();
@@ -69,6 +71,7 @@ export class Session {
     this.pid = child.pid ?? 0;
     child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
       this.#stderr = chunk.trimEnd().slice(-300);
+      this.unlocked += chunk.split("no lock of ").length - 1;
     });
     child.stdout.setEncoding("utf8").on("data", (chunk: string) => this.#read(chunk));
     child.once("close", () => {
@@ -96,6 +99,7 @@ export class Session {
     return { text, ms };
   }
 
+  /** A direct message; `text` names the file it was stored as, where the server tells. */
   send(to: Session, subject: string, body = `about ${subject}`): Promise<Answer> {
     return this.call("send", { to: to.name, subject, body, priority: "normal" });
   }
@@ -163,13 +167,18 @@ export class Session {
   }
 }
 
-/** CPU used so far by all, in ms (the kernel counts in ticks of 10 ms); NaN where there is no /proc. */
+/** CPU used so far by all, in ms, to the microsecond; NaN where there is no /proc. */
 export function cpu(...sessions: Session[]): number {
-  const ticks = ({ pid }: Session) => {
-    const fields = proc(pid, "stat").split(") ").pop()?.split(" ") ?? [];
-    return Number(fields[11]) + Number(fields[12]);
-  };
-  return sessions.reduce((sum, session) => sum + ticks(session) * 10, 0);
+  return sessions.reduce((sum, { pid }) => sum + cpuOf(pid), 0);
+}
+
+function cpuOf(pid: number): number {
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`);
+    return threads.reduce((sum, id) => sum + Number(proc(pid, `task/${id}/schedstat`).split(" ")[0]) / 1e6, 0);
+  } catch {
+    return NaN;
+  }
 }
 
 /** Resident memory in MB: whole, and (Pss) with shared pages divided among their users; NaN without /proc. */
