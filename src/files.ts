@@ -32,14 +32,14 @@ export function unreachable(dir: string, error: unknown): string {
 
 /**
  * Changes whenever the file at this path does, and where another takes its place; "" where there is none. Throws
- * where the file system does not answer, which does not mean that the file is gone.
+ * where the system does not tell, which does not mean that the file is gone.
  */
 export function versionOf(path: string): string {
   try {
     const { ino, ctimeMs, size } = fs.lstatSync(path);
     return `${ino}:${ctimeMs}:${size}`;
   } catch (error) {
-    if (isUnreachable(error)) throw error;
+    if (errorCode(error) !== "ENOENT" && errorCode(error) !== "ENOTDIR") throw error;
     return "";
   }
 }

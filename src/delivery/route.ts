@@ -52,8 +52,14 @@ function channelFlag(argv: readonly string[]): boolean {
 }
 
 /** How mail reaches the session of a heartbeat entry now: a waiting hook has entered itself there. */
-export function routeOf({ push, push_note, hook }: Readonly<Entry>): string {
+export function routeOf(entry: Readonly<Entry>): string {
+  const { push, push_note } = entry;
   if (push === undefined) return "its own server's channel notification";
-  if (push === BY_TOOL_RESULT && hook && isSame(hook)) return "hook";
+  if (push === BY_TOOL_RESULT && hasHook(entry)) return "hook";
   return push_note ? `${push} (${push_note})` : push;
+}
+
+/** Does a hook wait for this session's mail? Its PID alone does not tell: another process may have it by now. */
+export function hasHook({ waiter, waiter_started }: Readonly<Entry>): boolean {
+  return waiter !== undefined && isSame({ pid: waiter, started: waiter_started });
 }

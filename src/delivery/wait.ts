@@ -4,10 +4,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config.ts";
 import { reasonOf } from "../files.ts";
 import { type Entry, Heartbeats, namesOf, type Session } from "../sessions/heartbeats.ts";
-import { inspect, isRunning, isSame } from "../sessions/process.ts";
+import { inspect, isRunning } from "../sessions/process.ts";
 import { isAhead, type Stamp, stampIn } from "../stamp.ts";
 import { pointer } from "./pointer.ts";
-import { BY_TOOL_RESULT } from "./route.ts";
+import { BY_TOOL_RESULT, hasHook } from "./route.ts";
 
 /** At SessionStart the hook may run before its server does. */
 const SERVER_STARTS_MS = 15_000;
@@ -42,8 +42,8 @@ export async function wait(config: Config, env: NodeJS.ProcessEnv = process.env)
 }
 
 /** Is there no other path to this session, and no other hook that waits for it? */
-function isNeeded({ entry: { push, hook } }: Session): boolean {
-  return push === BY_TOOL_RESULT && !(hook && hook.pid !== process.pid && isSame(hook));
+function isNeeded({ entry }: Session): boolean {
+  return entry.push === BY_TOOL_RESULT && (entry.waiter === process.pid || !hasHook(entry));
 }
 
 async function waitFor(first: Session, config: Config, heartbeats: Heartbeats, find: () => Session | undefined) {
@@ -64,7 +64,7 @@ async function waitFor(first: Session, config: Config, heartbeats: Heartbeats, f
     if (!isNeeded(session)) return 0;
     pid = session.entry.pid;
     Object.assign(owner, { name: session.name, names: namesOf(session) });
-    const { hook, pointed, tool_prefix = "" } = session.entry;
+    const { waiter, pointed, tool_prefix = "" } = session.entry;
     mailbox.refresh();
     const unread = [...mailbox.inbox.files].sort().flatMap((file) => mailbox.unreadHeader(file) ?? []);
     // A stamp far ahead of every clock would be new at every Stop.
@@ -72,8 +72,8 @@ async function waitFor(first: Session, config: Config, heartbeats: Heartbeats, f
     const due = unread.filter(({ file, priority }) => priority !== "low" && isNew(file));
     if (due.length === 0) {
       const started = inspect([process.pid]).get(process.pid)?.started;
-      const self = { pid: process.pid, ...(started !== undefined && { started }) };
-      if (hook?.pid !== self.pid) await enter(heartbeats, owner.name, { hook: self });
+      const self = { waiter: process.pid, waiter_started: started ?? "" };
+      if (waiter !== process.pid) await enter(heartbeats, owner.name, self);
       return undefined;
     }
     const last = stampIn(due.at(-1)?.file ?? "");

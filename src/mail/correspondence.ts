@@ -18,17 +18,22 @@ export interface Fate {
 }
 
 /**
- * How many messages the owner and the recipient have sent each other in the ten minutes before this one, with it.
+ * How many messages these two, by all their names, have sent each other in the ten minutes up to this file, with it.
  * Counted by stamps, since clocks may differ.
  */
-export function exchangedLately(inbox: Inbox, { names }: Owner, { file, to }: Header): number {
+export function exchangedLately(
+  inbox: Inbox,
+  ours: readonly string[],
+  theirs: readonly string[],
+  file: string,
+): number {
   const since = stampOf(wallOf(stampIn(file)) - EXCHANGE_MS * 1000);
+  const isFrom = (each: string, from: readonly string[], to: readonly string[]): boolean =>
+    from.some((name) => mayBeFrom(each, name)) && to.some((name) => mayBeTo(each, name));
   const mayBeBetween = (each: string): boolean =>
-    each > since &&
-    names.some((name) => (mayBeFrom(each, name) && mayBeTo(each, to)) || (mayBeFrom(each, to) && mayBeTo(each, name)));
-  const isOwn = (name: string): boolean => names.some((own) => own === name);
-  const isBetween = (each: Header): boolean =>
-    (isOwn(each.from) && each.to === to) || (each.from === to && isOwn(each.to));
+    each > since && (isFrom(each, ours, theirs) || isFrom(each, theirs, ours));
+  const isBetween = ({ from, to }: Header): boolean =>
+    (ours.includes(from) && theirs.includes(to)) || (theirs.includes(from) && ours.includes(to));
   return inbox.select(mayBeBetween).filter(isBetween).length;
 }
 

@@ -66,11 +66,14 @@ export class Inbox {
       this.#adoption.look(file);
       return;
     }
-    const version = versionOf(this.#pathOf(file));
-    const known = this.#headers.get(file)?.version ?? this.#bad.get(file) ?? version;
-    if (version === "") this.#forget(file);
-    else if (!this.files.has(file)) this.#appear(file);
-    else if (known !== version) this.#readAgain(file);
+    // Where it has gone again already, whoever wants to read it finds that out.
+    if (!this.files.has(file)) this.#appear(file);
+    else {
+      const version = versionOf(this.#pathOf(file));
+      const known = this.#headers.get(file)?.version ?? this.#bad.get(file) ?? version;
+      if (version === "") this.#forget(file);
+      else if (known !== version) this.#readAgain(file);
+    }
   }
 
   #appear(file: string): void {

@@ -54,7 +54,10 @@ export class Mailbox {
     try {
       const header = await this.inbox.outbox.deliver(draft);
       sent.file = header.file;
-      if (draft.to !== "all") return { header, online, exchanged: exchangedLately(this.inbox, this.owner, header) };
+      if (draft.to !== "all") {
+        const theirs = [draft.to, ...online.flatMap(namesOf)];
+        return { header, online, exchanged: exchangedLately(this.inbox, this.owner.names, theirs, header.file) };
+      }
       this.markRead([header]); // what the owner sent to all is no news to it
       return { header, online, exchanged: 0 };
     } catch (error) {

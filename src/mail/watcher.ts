@@ -12,8 +12,9 @@ const REWATCH_MS = 60_000;
  * does its own listing, so of chokidar this keeps the events.
  */
 class Events extends FSWatcher {
-  override _readdirp(): undefined {
-    return undefined;
+  constructor() {
+    super({ depth: 0, ignoreInitial: true });
+    this._nodeFsHandler._handleRead = () => undefined;
   }
 }
 
@@ -57,7 +58,7 @@ export class Watcher {
     }
     this.#folder = statOf(inbox)?.ino ?? 0;
     if (poll || !this.#folder) return void this.#list().then(this.#isReady); // then `#tick` lists it, or finds it again
-    const events = new Events({ depth: 0, ignoreInitial: true });
+    const events = new Events();
     events.on("raw", (_event, file) => {
       if (typeof file === "string") this.#look(file);
       else void this.#list();

@@ -10,6 +10,7 @@ import { namesOf, type Session } from "../sessions/heartbeats.ts";
 /** Claude Code cuts a tool result near 25,000 tokens; this many bytes stay below in any script. */
 const MAX_ANSWER_BYTES = 40_000;
 const MAX_LISTED = 20;
+const LOW = "low priority wakes nobody";
 
 /** Who is online, for Claude and for people; with what became of the mail that `own` sent them. */
 export async function whoText(mailbox: Mailbox, config: Config, own: string | undefined): Promise<string> {
@@ -83,13 +84,13 @@ export function sentText({ header, online, exchanged }: Sent): string {
   if (header.to === "all") {
     const names = online.map((session) => `${session.name} (${routed(session)})`);
     return names.length > 0
-      ? `${stored} Online to get it: ${names.join(", ")}.`
+      ? `${stored} Online to get it: ${names.join(", ")}.${isLow ? ` ${LOW}.` : ""}`
       : `${stored} Nobody else is online; sessions that were here before find it when they return, within 7 days.`;
   }
   const [session] = online;
   if (!session) return `${stored} ${header.to} is offline: the message waits in the inbox until it returns.`;
   const now = session.name === header.to ? "" : `, now named ${session.name},`;
-  const low = isLow ? "; low priority wakes nobody" : "";
+  const low = isLow ? `; ${LOW}` : "";
   const brake =
     exchanged > MANY_EXCHANGED
       ? `\nYou two have exchanged ${exchanged} messages in ten minutes. If nothing is left to be done, do not answer: silence is an answer too.`

@@ -43,8 +43,9 @@ export interface Entry {
   /** How mail reaches the session, and what is known against that. */
   push?: string;
   push_note?: string;
-  /** The process of the hook that waits for the session's mail, if one does. */
-  hook?: { pid: number; started?: string };
+  /** The PID of the hook that waits for the session's mail, if one does, and the start of that process. */
+  waiter?: number;
+  waiter_started?: string;
   /** Up to which stamp a hook has pointed to mail. */
   pointed?: { last: string };
   /** What the full names of our tools begin with in this session. */
@@ -215,8 +216,8 @@ export function holderOf(name: string, sessions: readonly Session[]): Session | 
 }
 
 const TEXTS = ["timestamp", "status", "working_on", "host", "host_name", "started", "cwd", "client"] as const;
-const MORE_TEXTS = ["push", "push_note", "tool_prefix", "since"] as const;
-const NUMBERS = ["pid", "beat", "last_call", "claude_pid", "parent"] as const;
+const MORE_TEXTS = ["push", "push_note", "waiter_started", "tool_prefix", "since"] as const;
+const NUMBERS = ["pid", "beat", "last_call", "waiter", "claude_pid", "parent"] as const;
 
 /** Anybody may have written the file: an entry with a field of another type than ours is none, and is left alone. */
 function isEntry(value: unknown): value is Entry {
@@ -228,7 +229,6 @@ function isEntry(value: unknown): value is Entry {
     Array.isArray(entry.names ?? []) &&
     (entry.names ?? []).every((name) => typeof name === "string") &&
     typeof (entry.pointed ?? {}) === "object" &&
-    Number.isSafeInteger(entry.hook?.pid ?? 1) &&
     entry.pid > 0
   );
 }

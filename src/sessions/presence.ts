@@ -8,8 +8,8 @@ import { type FirstName, firstName, freeName, inClaude, remember, whyTaken } fro
 import { type Agent, inspect } from "./process.ts";
 
 const BEAT_MS = 30_000;
-/** Beats come no closer than this. */
-const BEAT_AGAIN_MS = 500;
+/** A beat that is wanted soon comes after this and up to twice this, so that those of many do not come together. */
+const BEAT_SOON_MS = 500;
 /** Leaving waits no longer for the lock: the process ends, and its PID then tells the others. */
 const LEAVE_MS = 500;
 
@@ -56,7 +56,8 @@ export class Presence {
   #entry: Entry | undefined;
   #version = "";
   #beating = Promise.resolve();
-  #lastBeat = 0;
+  /** How much later than usual the next beat comes. It grows with each one that could not be written. */
+  #patience = 1;
   #nextBeat: NodeJS.Timeout | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -127,11 +128,13 @@ export class Presence {
   /** Beats now, or shortly where the last beat was just now. Returns at once. */
   beatSoon(): void {
     if (this.state === "left" || !this.#timer) return;
-    const wait = Math.max(0, this.#lastBeat + BEAT_AGAIN_MS - performance.now());
-    this.#nextBeat ??= setTimeout(() => {
-      this.#nextBeat = undefined;
-      this.#beating = this.#beat();
-    }, wait).unref();
+    this.#nextBeat ??= setTimeout(
+      () => {
+        this.#nextBeat = undefined;
+        this.#beating = this.#beat();
+      },
+      BEAT_SOON_MS * this.#patience * (1 + Math.random()),
+    ).unref();
   }
 
   /** A tool was called: the others see when, once the answer is out. */
@@ -142,10 +145,12 @@ export class Presence {
   }
 
   async #beat(): Promise<void> {
-    this.#lastBeat = performance.now();
     try {
-      if (!(await this.#heartbeats.update((entries, online) => this.#claim(entries, online)))) this.beatSoon();
+      const isWritten = await this.#heartbeats.update((entries, online) => this.#claim(entries, online));
       this.#version = this.#heartbeats.version();
+      // Where many wait for the lock, asking again at once would keep them waiting for ever.
+      this.#patience = isWritten ? 1 : Math.min(this.#patience * 2, 16);
+      if (!isWritten) this.beatSoon();
     } catch (error) {
       this.#config.log(`heartbeat not written: ${reasonOf(error)}`);
     }
