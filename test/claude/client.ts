@@ -45,6 +45,12 @@ export interface ClientOptions {
 export const MODES = ["default", "acceptEdits", "plan", "auto", "bypassPermissions"] as const;
 export type Mode = (typeof MODES)[number];
 
+export interface RunOptions {
+  /** It is killed after so long. */
+  ms?: number;
+  env?: Record<string, string>;
+}
+
 export interface Output {
   code: number;
   stdout: string;
@@ -57,9 +63,9 @@ export interface Client {
   project: string;
   env: Record<string, string>;
   /** Runs `claude ARGS` to its end: `mcp list` and the like. */
-  run(args: string[], options?: { ms?: number }): Promise<Output>;
+  run(args: string[], options?: RunOptions): Promise<Output>;
   /** Has a prompt answered in print mode, `claude -p PROMPT ARGS`. */
-  print(prompt: string, args?: string[], options?: { ms?: number }): Promise<Output>;
+  print(prompt: string, args?: string[], options?: RunOptions): Promise<Output>;
   /** Starts an interactive session in a terminal and waits for its prompt, and until it has its server's tools. */
   open(args?: string[]): Promise<Terminal>;
   /** Ends what was started and removes the home. */
@@ -124,9 +130,12 @@ export function makeClient(options: ClientOptions): Client {
     home,
     project,
     env,
-    run(args, { ms = 60_000 } = {}) {
+    run(args, { ms = 60_000, env: more = {} } = {}) {
       return new Promise((resolve, reject) => {
-        const child = spawn(options.claude, [...(options.args ?? []), ...args], { cwd: project, env });
+        const child = spawn(options.claude, [...(options.args ?? []), ...args], {
+          cwd: project,
+          env: { ...env, ...more },
+        });
         const end = () => endTree(child.pid);
         running.add(end);
         let stdout = "";
@@ -151,7 +160,11 @@ export function makeClient(options: ClientOptions): Client {
         child.stdin.end();
       });
     },
-    print: (prompt, args = [], limits) => client.run([...inMode, ...args, "-p", prompt], limits),
+    print(prompt, args = [], around = {}) {
+      // Print mode begins without a server that has not answered for some seconds. A busy machine takes longer.
+      const patient = { MCP_CONNECTION_NONBLOCKING: "0", ...around.env };
+      return client.run([...inMode, ...args, "-p", prompt], { ...around, env: patient });
+    },
     async open(args = []) {
       const log = join(home, `debug-${opened.length}.log`);
       const command = [options.claude, ...(options.args ?? []), ...inMode, "--debug-file", log, ...args];

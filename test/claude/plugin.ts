@@ -94,7 +94,7 @@ export function plugin(): void {
     assert.match(validated.stdout, /Validation passed/);
     assert.match((await client.run(["mcp", "list"])).stdout, /^plugin:t9-ipc:t9-ipc: node .* - ✔ Connected$/m);
     // A waiting hook would keep print mode from ending.
-    const { code } = await client.print("hello", [], { ms: 15_000 });
+    const { code } = await client.print("hello", [], { ms: 30_000 });
     assert.equal(code, 0);
     const [first] = api.requests;
     assert.ok(first);
