@@ -1,4 +1,3 @@
-import { spawnSync } from "node:child_process";
 import { readFileSync, readlinkSync } from "node:fs";
 import { homedir, hostname } from "node:os";
 import { join, resolve } from "node:path";
@@ -91,6 +90,7 @@ function hostIdentity(): string {
   } catch {
     // macOS knows the first, FreeBSD the second; one that is unknown costs nothing.
     const env = { PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
+    const { spawnSync } = process.getBuiltinModule("node:child_process"); // every start would pay for an import
     const told = spawnSync("sysctl", ["-n", "kern.bootsessionuuid", "kern.hostuuid"], { env, encoding: "utf8" });
     return /^[\da-f-]{36}$/im.exec(told.stdout ?? "")?.[0] ?? hostname();
   }

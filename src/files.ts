@@ -1,7 +1,5 @@
 import { isUtf8 } from "node:buffer";
-import { randomBytes } from "node:crypto";
 import fs from "node:fs";
-import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Log } from "./config.ts";
 
@@ -110,7 +108,7 @@ export function makeFolder(path: string): void {
 
 /** Writes a dotted temporary file into a folder, which is made where it is missing; gives its path. */
 export function writeTemporary(folder: string, text: string): string {
-  const path = join(folder, `.tmp-${process.pid}-${randomBytes(4).toString("hex")}`);
+  const path = join(folder, `.tmp-${process.pid}-${Math.random().toString(36).slice(2)}`);
   makeFolder(folder);
   try {
     fs.writeFileSync(path, text, { mode: 0o600, flag: "wx" });
@@ -139,7 +137,7 @@ export function writeWhole(path: string, text: string): void {
 export async function syncToDisk(paths: readonly string[]): Promise<void> {
   for (const path of paths) {
     try {
-      const handle = await open(path, "r");
+      const handle = await fs.promises.open(path, "r");
       await handle.sync().finally(() => handle.close());
     } catch {
       // It is as safe as before.

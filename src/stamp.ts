@@ -1,5 +1,6 @@
 import fs from "node:fs";
 import { join } from "node:path";
+import { makeFolder } from "./files.ts";
 
 declare const isStamp: unique symbol;
 
@@ -58,6 +59,7 @@ export function takeStamps(dir: string, count: number, newest: Stamp | ""): numb
   let fd: number | undefined;
   let last = "";
   try {
+    makeFolder(dir);
     fd = fs.openSync(join(dir, ".order"), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
     const bytes = Buffer.alloc(STAMP_LENGTH);
     last = bytes.toString("latin1", 0, fs.readSync(fd, bytes, 0, bytes.length, 0));

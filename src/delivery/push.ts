@@ -12,6 +12,8 @@ import { BY_TOOL_RESULT, type Route, type Waker } from "./route.ts";
 const WAKE_EVERY_MS = 2000;
 /** The first waits until the client has our tools, without which the session could not read; no longer than this. */
 const READY_MS = 5000;
+/** Claude Code has our tools so long after it asked for them; a turn that begins earlier does not see them. */
+const TOOLS_MS = 500;
 /** Mail that was shown so long ago and is still unread is told of again, on tool results. */
 const SHOWN_MS = 5 * 60_000;
 
@@ -142,7 +144,7 @@ export class Pusher {
   /** The client asks for our tools: from now on it can read what it is pointed to. */
   ready(): void {
     if (this.#lastPointer) return;
-    this.#nextWake = 0;
+    this.#nextWake = performance.now() + TOOLS_MS;
     clearTimeout(this.#wakeTimer);
     this.#wakeTimer = undefined;
     this.#scheduleWake();

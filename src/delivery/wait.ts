@@ -1,6 +1,7 @@
 import { EventEmitter, once } from "node:events";
-import { text as readAll } from "node:stream/consumers";
+import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { isatty } from "node:tty";
 import type { Config } from "../config.ts";
 import { reasonOf } from "../files.ts";
 import { type Entry, Heartbeats, namesOf, type Session } from "../sessions/heartbeats.ts";
@@ -21,7 +22,7 @@ const COALESCE_MS = 100;
  */
 export async function wait(config: Config, env: NodeJS.ProcessEnv = process.env): Promise<number> {
   try {
-    const input = await hookInput();
+    const input = hookInput();
     // `claude -p` does not end before its hooks do.
     if (env.CLAUDE_CODE_SESSION_ATTENDED === "0") return 0;
     const heartbeats = new Heartbeats(config);
@@ -93,11 +94,12 @@ async function waitFor(first: Session, config: Config, heartbeats: Heartbeats, f
   return code;
 }
 
-async function hookInput(): Promise<{ session_id?: string; hook_event_name?: string }> {
+/** What Claude Code tells a hook on its standard input; nothing where it was started by hand. */
+function hookInput(): { session_id?: string; hook_event_name?: string } {
   try {
-    return JSON.parse(process.stdin.isTTY ? "{}" : await readAll(process.stdin)) ?? {};
+    return JSON.parse(isatty(0) ? "{}" : readFileSync(0, "utf8")) ?? {};
   } catch {
-    return {}; // started by hand
+    return {};
   }
 }
 

@@ -54,17 +54,23 @@ export class Outbox {
     const header = { ...fields, reply_to, file: "", created: localTime() };
     const text = formatMessage(draft, header.created);
     makeFolder(inbox);
-    // Written before the lock is taken; and beside the inbox, where it wakes nobody who watches that.
-    const path = writeTemporary(dir, text);
+    try {
+      // Written before the lock is taken; and beside the inbox, where it wakes nobody who watches that.
+      return await this.#placeNew(writeTemporary(dir, text), header);
+    } catch (error) {
+      // The inbox may lie on another file system than the folder above it, or be the only one we may write to.
+      if (!/^(EXDEV|EACCES|EROFS|EPERM)$/.test(errorCode(error) ?? "")) throw error;
+      return this.#placeNew(writeTemporary(inbox, text), header);
+    }
+  }
+
+  async #placeNew(path: string, header: Header): Promise<Header> {
     try {
       return await this.#place(path, header);
     } catch (error) {
-      if (isUnreachable(error)) throw error; // it may have been renamed all the same
-      rmSync(path, { force: true });
-      // The inbox lies on another file system than the folder above it.
-      if (errorCode(error) !== "EXDEV") throw error;
-      const beside = writeTemporary(inbox, text);
-      return this.#place(beside, header);
+      // Where the file system does not answer, it may have been renamed all the same.
+      if (!isUnreachable(error)) rmSync(path, { force: true });
+      throw error;
     }
   }
 

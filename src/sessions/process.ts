@@ -1,4 +1,3 @@
-import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { errorCode } from "../files.ts";
@@ -55,6 +54,7 @@ function fromPs(pids: readonly number[]): Found {
   const args = ["-ww", "-o", "pid=,ppid=,stat=,lstart=,command=", "-p", asked.join(",")];
   // The start is compared as text: it must read the same whatever time zone and language this process has.
   const env = { ...process.env, LC_ALL: "C", TZ: "UTC" };
+  const { spawnSync } = process.getBuiltinModule("node:child_process"); // every start would pay for an import
   const output = spawnSync("ps", args, { encoding: "utf8", env }).stdout ?? ""; // where there is no ps
   // lstart: "Sun Nov 22 07:15:55 2026"
   const lines = output.matchAll(/^\s*(\d+)\s+(\d+)\s+([^Z\s]\S*)\s+(\w+\s+\w+\s+\d+\s+[\d:]+\s+\d+)\s+(.*)$/gm);

@@ -89,8 +89,9 @@ describe("the waiting hook", { concurrency: true }, () => {
     try {
       const after = startHook(dir, { prefix: withoutRoot });
       await alpha.call("send", { to: "beta", subject: "hello" });
-      assert.equal(await Promise.race([before.ended, timeout(20_000)]), 2, `the one that waited: ${before.stderr}`);
-      assert.match(before.stderr, /1 new message, from alpha: “hello”/);
+      // Where it cannot note that it has woken the session, it would wake it at every Stop: it ends instead.
+      assert.equal(await Promise.race([before.ended, timeout(20_000)]), 1, `the one that waited: ${before.stderr}`);
+      assert.match(before.stderr, /heartbeats\.json/);
       await waitFor(() => after.hasEnded, "the end of the one that came later: it hangs", 20_000);
     } finally {
       chmodSync(dir, 0o700);
