@@ -68,6 +68,8 @@ test("a session that never called a tool gets the broadcasts it missed while it 
   assert.deepEqual(subjects(beta), ["missed"]);
 });
 
+/** The name that a file is given by hand is replaced by one like this. */
+const STAMPED = /^\d{8}T\d{12}-[0-9a-f]{8}-/;
 const head = "from: hand\nto: beta\n";
 const HAND_WRITTEN: [string, string | Buffer, Record<string, string>, string][] = [
   ["only from and to", `---\n${head}---\nhello`, { type: "ipc", priority: "normal", subject: "" }, "hello"],
@@ -93,21 +95,24 @@ const HAND_WRITTEN: [string, string | Buffer, Record<string, string>, string][] 
   ],
   [
     "a type and priority of its own",
-    mail({ from: "hand", to: "beta", type: "alert", priority: "low" }, "x"),
-    { type: "alert", priority: "low" },
+    mail({ from: "hand", to: "beta", type: "alert", priority: "urgent" }, "x"),
+    { type: "alert", priority: "urgent" },
     "x",
   ],
 ];
 test("a file written by hand is delivered as it is meant", async (t) => {
   const dir = tempDir(t);
   const beta = await startSession("beta", { dir });
-  for (const [index, [what, text, meta, content]] of HAND_WRITTEN.entries()) {
+  for (const [index, [, text]] of HAND_WRITTEN.entries()) {
+    writeMail(dir, `note ${index}.md`, text.toString().replace("hand", `hand-${index}`));
+  }
+  for (const [index, [what, , meta, content]] of HAND_WRITTEN.entries()) {
     await t.test(what, async () => {
-      const file = `note ${index}.md`;
-      writeMail(dir, file, text);
-      const push = await beta.waitForPush((each) => each.meta.filename === file);
+      const { from = `hand-${index}` } = meta;
+      const push = await beta.waitForPush((each) => each.meta.from === from);
       assert.equal(push.content, content);
       assert.deepEqual({ ...push.meta, ...meta }, push.meta);
+      assert.match(push.meta.filename ?? "", STAMPED);
       assert.match(push.meta.created ?? "", /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/);
     });
   }
@@ -136,6 +141,7 @@ test("a subject stays the text that was written, whatever YAML would make of it"
   for (const [index, subject] of quoted.entries()) {
     writeMail(dir, `${index}.md`, mail({ from: "hand", to: "beta", subject }, "x"));
   }
+  await beta.waitForPushes(SUBJECTS.length + quoted.length);
   const { text } = await beta.call("unread");
   for (const subject of quoted) assert.ok(text.includes(`subject: ${subject}\n`), subject);
 });
@@ -155,8 +161,10 @@ test("what the shell writes with echo, cp and mv is delivered once each", async 
   const name = `${stamp(1)}-0a1b2c3d-hand-beta-old.md`; // of our pattern, and long ago
   writeMail(dir, name, mail({ from: "hand", to: "beta" }, "last"));
   await beta.waitForPushes(5);
-  assert.deepEqual(filenames(beta).sort(), ["copied.md", "echo.md", "moved.md", "renamed.md", name].sort());
-  assert.equal(beta.pushes.find(({ meta }) => meta.filename === "echo.md")?.content, "by echo");
+  assert.deepEqual(filenames(beta).sort(), filesIn(dir));
+  for (const file of filenames(beta)) assert.match(file ?? "", STAMPED);
+  const contents = beta.pushes.map(({ content }) => content);
+  assert.deepEqual(contents.sort(), ["a draft", "a draft", "a draft", "by echo", "last"]);
 });
 
 test("a file still being written is delivered once, when its header is whole", async (t) => {
