@@ -139,16 +139,21 @@ describe("the client sends what no client should", { concurrency: 2 }, () => {
     await leaves(server);
   });
 
-  test("20 MB in a line: no JSON, and a call with a body of that size", async (t) => {
+  test("9 MB in a line are a call like any other, 20 MB are dropped: the next call is answered", async (t) => {
     const server = await start(t);
     server.write(`${"x".repeat(20 << 20)}\n`);
     const begin = performance.now();
     await serves(server);
     assert.ok(performance.now() - begin < 10_000, "the time is in the square of the length");
-    server.call(1, "send", { to: "beta", subject: "long", body: "x".repeat(20 << 20), allow_unknown: true });
+    server.call(1, "send", { to: "beta", subject: "long", body: "x".repeat(9 << 20), allow_unknown: true });
     const { result } = await server.answer(1);
     assert.equal(result?.isError, true);
-    assert.match(result?.content?.[0]?.text ?? "", /20971520 characters, the limit is 10240/);
+    assert.match(result?.content?.[0]?.text ?? "", /9437184 characters, the limit is 10240/);
+    server.call(2, "send", { to: "beta", subject: "long", body: "x".repeat(20 << 20), allow_unknown: true });
+    await serves(server);
+    assert.ok(!server.lines().some(({ id }) => id === 2), "what was dropped is not answered");
+    assert.match(server.stderr, /^t9-ipc: protocol: .*maximum size/m);
+    for (const line of server.stderr.split("\n").slice(0, -1)) assert.match(line, /^t9-ipc: protocol: .{1,220}$/);
     assert.deepEqual(filesIn(server.dir), []);
   });
 

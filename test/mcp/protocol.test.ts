@@ -25,15 +25,15 @@ test("there are five tools, each with a title, a description, annotations and a 
     return { all: Object.keys(inputSchema?.properties ?? {}), required: inputSchema?.required ?? [] };
   };
   assert.deepEqual(parameters("t9_ipc_who").all, []);
-  for (const name of ["to", "subject", "body", "priority", "allow_unknown"]) {
+  for (const name of ["to", "subject", "body", "priority", "reply_to", "type", "allow_unknown"]) {
     assert.ok(parameters("t9_ipc_send").all.includes(name), name);
   }
   assert.deepEqual(parameters("t9_ipc_send").required, ["to", "subject"]);
-  for (const name of ["subject", "body", "priority"]) {
+  for (const name of ["subject", "body", "priority", "type"]) {
     assert.ok(parameters("t9_ipc_broadcast").all.includes(name), name);
   }
   assert.deepEqual(parameters("t9_ipc_broadcast").required, ["subject"]);
-  assert.deepEqual(parameters("t9_ipc_unread"), { all: ["session_id"], required: [] });
+  assert.deepEqual(parameters("t9_ipc_unread"), { all: ["session_id", "file"], required: [] });
   assert.deepEqual(parameters("t9_ipc_set_name"), { all: ["name", "working_on"], required: ["name"] });
 });
 
