@@ -1,7 +1,7 @@
 // `t9-ipc log`: past mail for people, from the inbox and the archive.
 
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { run } from "../support/command.ts";
@@ -13,12 +13,11 @@ import { startSession, startSessions, type TestSession } from "../support/sessio
 function put(dir: string, days: number, fields: Record<string, string>, body = "text", folder = "inbox"): string {
   const { from = "alpha", to = "beta", subject = "x" } = fields;
   const file = `${stamp(days)}-0a1b2c3d-${from}-${to}-${subject.replace(/\W/g, "_")}.md`;
-  const text = mail({ from, to, subject, created: localTime(days), ...fields }, body);
-  if (folder === "inbox") writeMail(dir, file, text);
-  else {
-    mkdirSync(join(dir, folder), { recursive: true });
-    writeFileSync(join(dir, folder, file), text);
-  }
+  const path = join(dir, folder, file);
+  mkdirSync(join(dir, folder), { recursive: true });
+  writeFileSync(path, mail({ from, to, subject, created: localTime(days), ...fields }, body));
+  const then = Date.now() / 1000 - days * 24 * 3600;
+  utimesSync(path, then, then); // it tells when, since stamps are in their senders' time zones
   return file;
 }
 
