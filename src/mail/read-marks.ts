@@ -138,7 +138,11 @@ export class ReadMarks {
 
 /** Every name that has been online here within the last 30 days, or has mail waiting. */
 export function knownNames({ read }: Config): Name[] {
-  return fs.existsSync(read) ? fs.readdirSync(read).filter(isName) : [];
+  try {
+    return fs.readdirSync(read).filter(isName);
+  } catch {
+    return []; // not there yet, or not to be read: whoever needs the marks themselves says so
+  }
 }
 
 /** Tells others' mail by the names of its files, so that it need not be read. */
