@@ -176,10 +176,14 @@ export class Mailbox {
     return unread.sort((a, b) => rank(a) - rank(b) || inOrder(a, b));
   }
 
-  /** Who is online, and what became of the mail that the owner sent them. Throws Refusal. */
-  async who(): Promise<ReturnType<typeof fates> & { online: Session[] }> {
+  /**
+   * Who is online, and what became of the mail that the owner sent them. `problem`: why the inbox cannot be read, where
+   * that is so; who is online is known all the same. Throws Refusal.
+   */
+  async who(): Promise<ReturnType<typeof fates> & { online: Session[]; problem?: string }> {
     const online = this.online();
-    await this.#look();
+    const problem = await this.#look().catch((error: Refusal) => error.message);
+    if (problem) return { online, sessions: new Map(), offline: new Map(), problem };
     return { online, ...fates(this.#config, this.inbox, this.owner, online) };
   }
 

@@ -14,7 +14,7 @@ const LOW = "low priority wakes nobody";
 
 /** Who is online, for Claude and for people; with what became of the mail that `own` sent them. */
 export async function whoText(mailbox: Mailbox, config: Config, own: string | undefined): Promise<string> {
-  const { online, sessions, offline } = await mailbox.who();
+  const { online, sessions, offline, problem } = await mailbox.who();
   const nobody = own ? "Nobody else is online: you are alone." : "Nobody is online.";
   const count = `${online.length} session${online.length === 1 ? "" : "s"} online:`;
   const head = online.some(({ name }) => name !== own) ? count : nobody;
@@ -25,7 +25,7 @@ export async function whoText(mailbox: Mailbox, config: Config, own: string | un
   const more = waiting.length > MAX_LISTED ? ` and ${waiting.length - MAX_LISTED} more` : "";
   const away =
     waiting.length > 0 && `Offline, with mail of yours waiting: ${waiting.slice(0, MAX_LISTED).join(", ")}${more}.`;
-  return [head, ...lines, away].filter(Boolean).join("\n");
+  return [head, ...lines, away, problem].filter(Boolean).join("\n");
 }
 
 function sessionLine(session: Session, config: Config, isYou: boolean, fate: Fate | undefined): string {
