@@ -41,15 +41,22 @@ test("the package holds what it needs and nothing else, and works alone in an em
   assert.ok(existsSync(join(homeOf(dir), ".t9-ipc", "heartbeats.json")), "its mail is in the home folder");
 });
 
-interface Locked {
+interface Package {
+  dependencies?: Record<string, string>;
+  devDependencies?: Record<string, string>;
+  optionalDependencies?: Record<string, string>;
   integrity?: string;
   resolved?: string;
-  optionalDependencies?: Record<string, string>;
 }
 
-test("the lock file has every package for every platform, and names no registry", () => {
-  const lock: { packages: Record<string, Locked> } = JSON.parse(readFileSync(join(ROOT, "package-lock.json"), "utf8"));
+test("the lock file fits package.json, has every package for every platform, and names no registry", () => {
+  const read = (file: string) => JSON.parse(readFileSync(join(ROOT, file), "utf8"));
+  const lock: { packages: Record<string, Package> } = read("package-lock.json");
   const { "": own = {}, ...packages } = lock.packages;
+  const needed = ({ dependencies, devDependencies, optionalDependencies }: Package) => ({
+    ...{ dependencies, devDependencies, optionalDependencies },
+  });
+  assert.deepEqual(needed(own), needed(read("package.json")), "run npm install, and commit the lock file");
   const wrong = [own, ...Object.values(packages)].flatMap(({ optionalDependencies = {} }) =>
     Object.keys(optionalDependencies).filter((name) => !packages[`node_modules/${name}`]),
   );
