@@ -172,7 +172,7 @@ function crowdTargets() {
     ["CPU of a bystander of 50, ms a message", fifty("CPU of a bystander, ms a message"), 0.15],
     ["two sends from each of 50, answered, ms", fifty(burst), 400],
     ["two sends from each of 50, t9-ipc : original", fifty(burst) / fifty(burst, "original"), 2],
-    ["went on without a lock, worst", worst("went on without a lock"), 0],
+    ["messages written without the lock, worst", worst("messages written without the lock"), 0],
     ["two sends from each: lost, worst", worst("the same: lost"), 0],
     ["readers with another order, worst", worst("the same: readers with another order"), 0],
     ["senders whose order changed, worst", worst("the same: senders whose order changed"), 0],

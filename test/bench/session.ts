@@ -53,8 +53,8 @@ export function killAll(): void {
 export class Session {
   /** Subjects in the order their notifications came. */
   readonly arrivals: string[] = [];
-  /** How often it said that it goes on without a lock. */
-  unlocked = 0;
+  /** How often it said that it goes on without the lock of the inbox, and of heartbeats.json. */
+  readonly unlocked = { inbox: 0, heartbeats: 0 };
   readonly pid: number;
   readonly #started = performance.now();
   readonly #calls = new Map<number, (line: Line) => void>();
@@ -71,7 +71,8 @@ export class Session {
     this.pid = child.pid ?? 0;
     child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
       this.#stderr = chunk.trimEnd().slice(-300);
-      this.unlocked += chunk.split("no lock of ").length - 1;
+      for (const [, lock] of chunk.matchAll(/no lock of \S*(inbox|heartbeats)/g))
+        this.unlocked[lock as keyof typeof this.unlocked]++;
     });
     child.stdout.setEncoding("utf8").on("data", (chunk: string) => this.#read(chunk));
     child.once("close", () => {

@@ -43,7 +43,13 @@ export async function sessions(server: Server, { count, rounds, rest }: Plan): P
       ...(await burst(all, rounds)),
       ...(await broadcasts(all, rounds)),
       ...(server.label === "t9-ipc" && count <= 50 && (await ordered(all))),
-      ...(server.label === "t9-ipc" && { "went on without a lock": all.reduce((sum, one) => sum + one.unlocked, 0) }),
+      ...(server.label === "t9-ipc" && {
+        "messages written without the lock": all.reduce((sum, { unlocked }) => sum + unlocked.inbox, 0),
+        "heartbeats put off, the lock was not to be had": all.reduce(
+          (sum, { unlocked }) => sum + unlocked.heartbeats,
+          0,
+        ),
+      }),
     };
   } finally {
     await Promise.all(all.map((session) => session.close()));
