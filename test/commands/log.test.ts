@@ -13,11 +13,11 @@ import { startSession, startSessions, type TestSession } from "../support/sessio
 function put(dir: string, days: number, fields: Record<string, string>, body = "text", folder = "inbox"): string {
   const { from = "alpha", to = "beta", subject = "x" } = fields;
   const file = `${stamp(days)}-0a1b2c3d-${from}-${to}-${subject.replace(/\W/g, "_")}.md`;
-  const path = join(dir, folder, file);
+  const text = mail({ from, to, subject, created: localTime(days), ...fields }, body);
   mkdirSync(join(dir, folder), { recursive: true });
-  writeFileSync(path, mail({ from, to, subject, created: localTime(days), ...fields }, body));
-  const then = Date.now() / 1000 - days * 24 * 3600;
-  utimesSync(path, then, then); // it tells when, since stamps are in their senders' time zones
+  writeFileSync(join(dir, folder, file), text);
+  const then = new Date(Date.now() - days * 24 * 3600_000);
+  utimesSync(join(dir, folder, file), then, then);
   return file;
 }
 

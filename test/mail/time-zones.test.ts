@@ -1,6 +1,8 @@
 // Sessions in any two time zones on one folder: everything arrives once, in one order, whoever wrote it.
 
 import assert from "node:assert/strict";
+import { utimesSync } from "node:fs";
+import { join } from "node:path";
 import { describe, test } from "node:test";
 import { start } from "../support/command.ts";
 import { tempDir } from "../support/folder.ts";
@@ -104,17 +106,20 @@ describe("time zones", { concurrency: true }, () => {
 
   test("watch --since leaves out what is older, in every zone", async (t) => {
     const dir = tempDir(t);
-    // Written in UTC three hours ago: adopted or not, its stamp says so to those who read stamps.
-    const then = new Date(Date.now() - 3 * 3600_000).toISOString().replace(/[-:.Z]/g, "");
-    const file = `${then}000-0a1b2c3d-alpha-beta-old.md`;
+    // Written three hours ago, in UTC.
+    const then = new Date(Date.now() - 3 * 3600_000);
+    const file = `${then.toISOString().replace(/[-:.Z]/g, "")}000-0a1b2c3d-alpha-beta-old.md`;
     writeMail(dir, file, mail({ from: "alpha", to: "beta", subject: "old" }));
+    utimesSync(join(dir, "inbox", file), then, then);
     const alpha = await startSession("alpha", { dir, env: { TZ: "UTC" } });
     await alpha.call("send", { to: "later", subject: "new", allow_unknown: true });
-    const watch = start(dir, ["watch", "--since", "1h"], { env: { TZ: "UTC" } });
-    await waitFor(
-      () => watch.stdout.includes("new"),
-      () => watch.stdout,
-    );
-    assert.doesNotMatch(watch.stdout, /: old$/m);
+    const watches = ZONES.map((TZ) => start(dir, ["watch", "--since", "1h"], { env: { TZ } }));
+    for (const watch of watches) {
+      await waitFor(
+        () => watch.stdout.includes("new"),
+        () => watch.stdout,
+      );
+      assert.doesNotMatch(watch.stdout, /: old$/m);
+    }
   });
 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { tempDir } from "../support/folder.ts";
-import { heartbeats, mail, writeMail } from "../support/mail.ts";
+import { heartbeats, localTime, mail, stamp, writeMail } from "../support/mail.ts";
 import { startSession, startSessions, type TestSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -39,9 +39,9 @@ describe("who", { concurrency: true }, () => {
   test("says how old the oldest of them is", async (t) => {
     const dir = tempDir(t);
     const [alpha] = await startSessions(["alpha", "beta"], { dir });
-    const then = new Date(Date.now() - 5 * 60_000 - new Date().getTimezoneOffset() * 60_000);
-    const stamp = `${then.toISOString().replace(/[-:.Z]/g, "")}000`;
-    writeMail(dir, `${stamp}-0a1b2c3d-alpha-beta-x.md`, mail({ from: "alpha", to: "beta", subject: "x" }));
+    const minutes = 5 / (24 * 60);
+    const fields = { from: "alpha", to: "beta", subject: "x", created: localTime(minutes) };
+    writeMail(dir, `${stamp(minutes)}-0a1b2c3d-alpha-beta-x.md`, mail(fields));
     await alpha.call("send", { to: "beta", subject: "now" });
     assert.match(lineOf(await who(alpha), "beta"), /2 of your messages unread, the oldest 5 min old/);
   });

@@ -44,7 +44,8 @@ describe("a host that changes its name", { concurrency: true, skip: noNamespaces
     const own = { HOME: homeOf(dir), IPC_DIR: dir, ...env };
     const hook = new Process(renamed(...SERVE, "wait"), { cwd: homeOf(dir), env: own });
     hook.child.stdin.end("{}");
-    await waitFor(() => heartbeats(dir).beta?.waiter || hook.hasEnded, "the hook");
+    const entered = () => JSON.stringify(heartbeats(dir).beta).includes(`"pid":${hook.pid}`);
+    await waitFor(() => entered() || hook.hasEnded, "the hook");
     assert.equal(hook.hasEnded, false, "it left");
     await alpha.call("send", { to: "beta", subject: "hello" });
     assert.equal(await hook.ended, 2);
