@@ -92,24 +92,6 @@ describe("after a sweep", { concurrency: true }, () => {
     const again = await startSession("beta", { dir });
     assert.match((await again.call("unread")).text, /^No unread messages/, `${read.length} were read`);
   });
-
-  test("a message that left the inbox unread is told of, though the server that swept was killed right after", async (t) => {
-    const dir = tempDir(t);
-    await (await startSession("beta", { dir })).close();
-    const old = put(dir, 31);
-    const killed = withCode(`import fs from "node:fs"; import { syncBuiltinESMExports } from "node:module";
-      const { renameSync } = fs; const { rename } = fs.promises;
-      const end = (to) => { if (/archive/.test(String(to))) process.kill(process.pid, "SIGKILL"); };
-      fs.renameSync = (from, to) => { renameSync(from, to); end(to); };
-      fs.promises.rename = async (from, to) => { await rename(from, to); end(to); };
-      syncBuiltinESMExports();`);
-    const alpha = await startSession("alpha", { dir, command: killed });
-    await waitFor(() => filesIn(dir, "archive").includes(old), "the sweep", SWEPT_MS);
-    await alpha.ended;
-    const beta = await startSession("beta", { dir });
-    const { text } = await beta.call("unread");
-    assert.ok(text.includes(`archive/${old}`) || text.includes(`file: ${old}`), text);
-  });
 });
 
 describe("a sweep of 2,000 names and 10,000 messages", () => {
@@ -202,8 +184,11 @@ describe("the memory of a server", { concurrency: true }, () => {
       writeFileSync(join(dir, "heartbeats.json"), JSON.stringify({ ...others, beta: own }));
     write(Object.fromEntries(Array.from({ length: 300 }, (_, n) => foreign(n))));
     assert.match((await beta.call("who")).text, /^301 sessions online/);
-    write({});
-    await waitFor(async () => (await beta.call("who")).text.startsWith("Nobody else"), "the others to be gone");
+    // Again, where a beat of the server fell between our reading and writing.
+    await waitFor(async () => {
+      write({});
+      return (await beta.call("who")).text.startsWith("Nobody else");
+    }, "the others to be gone");
     const left = held(await textsIn(beta, snapshot));
     assert.ok(left <= 10, `${left} names are held`);
   });
