@@ -49,6 +49,15 @@ describe("time zones", { concurrency: true }, () => {
     });
   }
 
+  test("the first session of a new folder gets what a session further west sends to all", async (t) => {
+    const dir = tempDir(t);
+    const east = await startSession("east", { dir, env: { TZ: "Pacific/Kiritimati" } });
+    const west = await startSession("west", { dir, env: { TZ: "America/Los_Angeles" } });
+    await west.call("broadcast", { subject: "from the west" });
+    await east.waitForPush(({ meta }) => meta.subject === "from the west");
+    assert.match((await east.call("unread")).text, /subject: from the west/);
+  });
+
   test("a session gets what comes to all after its start and nothing from before, in any two zones", async (t) => {
     const [east, west] = ["Pacific/Kiritimati", "America/Los_Angeles"];
     for (const [early, late] of [
