@@ -30,7 +30,7 @@ async function serveSession(): Promise<void> {
   const heartbeats = new Heartbeats(config);
   const agent = agentAbove();
   const route = chooseRoute(config, agent);
-  const presence = new Presence(config, heartbeats, { agent, push: route, since: takeStamp(config.dir) });
+  const presence = new Presence(config, heartbeats, agent, route, takeStamp(config.dir));
   let server: { close(): Promise<void> } | undefined;
   let leaving = false;
 

@@ -1,5 +1,5 @@
 import type { Config } from "../config.ts";
-import type { Entry } from "../sessions/heartbeats.ts";
+import type { Entry } from "../sessions/entry.ts";
 import { type Agent, isSame } from "../sessions/process.ts";
 import { crossSessionInbound, settingsLayers } from "./claude-settings.ts";
 

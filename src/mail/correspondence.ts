@@ -1,5 +1,5 @@
 import type { Config } from "../config.ts";
-import { namesOf, type Session } from "../sessions/heartbeats.ts";
+import { namesOf, type Session } from "../sessions/entry.ts";
 import { isForAll, isName, type Name } from "../sessions/names.ts";
 import { stampIn, stampOf, wallOf } from "../stamp.ts";
 import type { Owner } from "./draft.ts";

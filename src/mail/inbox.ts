@@ -50,8 +50,8 @@ export class Inbox {
     this.#config = config;
     this.outbox = new Outbox(config, {
       newest: async () => {
-        // At the start, the newest in the folder is about to be known.
-        if (!this.#newest) await this.#reconciling?.catch(() => {});
+        // At the start, nothing is known of the folder yet.
+        if (!this.#newest) await this.reconcile().catch(() => {});
         return this.#newest;
       },
       onStored: (header) => this.#accept(header),

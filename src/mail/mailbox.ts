@@ -1,6 +1,7 @@
 import type { Config } from "../config.ts";
 import { checkMounted, isUnreachable, reasonOf, unreachable } from "../files.ts";
-import { type Heartbeats, namesOf, type Session } from "../sessions/heartbeats.ts";
+import { namesOf, type Session } from "../sessions/entry.ts";
+import type { Heartbeats } from "../sessions/heartbeats.ts";
 import { isForAll, isName, type Name, nameProblem } from "../sessions/names.ts";
 import type { Stamp } from "../stamp.ts";
 import { exchangedLately, fates } from "./correspondence.ts";

@@ -5,7 +5,7 @@ import { type Fate, MANY_EXCHANGED } from "../mail/correspondence.ts";
 import type { Mailbox, Sent } from "../mail/mailbox.ts";
 import { type Header, shownBody } from "../mail/message.ts";
 import { claudeSession } from "../sessions/claude.ts";
-import { namesOf, type Session } from "../sessions/heartbeats.ts";
+import { namesOf, type Session } from "../sessions/entry.ts";
 
 /** Claude Code cuts a tool result near 25,000 tokens; this many bytes stay below in any script. */
 const MAX_ANSWER_BYTES = 40_000;

@@ -11,7 +11,8 @@ import {
   writeWhole,
 } from "../files.ts";
 import { stampOf, wallClock } from "../stamp.ts";
-import { isName, type Name, sameName } from "./names.ts";
+import { type Entry, holderOf, isEntry, type Session, serialized } from "./entry.ts";
+import { isName, type Name } from "./names.ts";
 import { inspect, isRunning, isSame } from "./process.ts";
 
 const MAX_BYTES = 8 << 20;
@@ -19,49 +20,6 @@ const MAX_BYTES = 8 << 20;
 const FOREIGN_BEAT_MS = 90_000;
 /** An entry of another implementation counts no longer than this; nor is a foreign host's kept longer. */
 const DAY_MS = 24 * 3600 * 1000;
-
-/** An entry of heartbeats.json. The first four fields are the original's; the others only ours have. */
-export interface Entry {
-  timestamp: string;
-  status: string;
-  pid: number;
-  working_on: string;
-  /** Time of the beat, ms since 1970. */
-  beat?: number;
-  /** The machine and PID namespace, and the machine's name for people. */
-  host?: string;
-  host_name?: string;
-  /** Start of the process, as the system words it (process.ts). */
-  started?: string;
-  cwd?: string;
-  /** What the session runs in, where that is not Claude Code. */
-  client?: string;
-  /** Earlier names, still delivered to. */
-  names?: string[];
-  /** Time of the last tool call, ms since 1970. */
-  last_call?: number;
-  /** How mail reaches the session, and what is known against that. */
-  push?: string;
-  push_note?: string;
-  /** The PID of the hook that waits for the session's mail, if one does, and the start of that process. */
-  waiter?: number;
-  waiter_started?: string;
-  /** Up to which stamp a hook has pointed to mail. */
-  pointed?: { last: string };
-  /** What the full names of our tools begin with in this session. */
-  tool_prefix?: string;
-  /** From which stamp on mail to all is this session's, where its name is new. */
-  since?: string;
-  /** The agent's process and conversation that this server belongs to, and the server's parent process. */
-  claude_pid?: number;
-  claude_session?: string;
-  parent?: number;
-}
-
-export interface Session {
-  readonly name: Name;
-  readonly entry: Readonly<Entry>;
-}
 
 export type Entries = Map<string, Entry>;
 
@@ -201,34 +159,3 @@ function touch(path: string): boolean {
 }
 
 const isOutdated = ({ timestamp }: Entry): boolean => !(Date.now() - Date.parse(timestamp?.replace(" ", "T")) < DAY_MS);
-
-/** An entry as it stands in the file. */
-function serialized(name: string, entry: Entry): string {
-  return JSON.stringify({ [name]: entry }, null, 2).slice(2, -2);
-}
-
-/** All names mail for this session may be addressed to. */
-export const namesOf = ({ name, entry }: Session): Name[] => [name, ...(entry.names ?? []).filter(isName)];
-
-/** Who among these sessions is reached by that name, whatever its letter case. */
-export function holderOf(name: string, sessions: readonly Session[]): Session | undefined {
-  return sessions.find((session) => namesOf(session).some((held) => sameName(held, name)));
-}
-
-const TEXTS = ["timestamp", "status", "working_on", "host", "host_name", "started", "cwd", "client"] as const;
-const MORE_TEXTS = ["push", "push_note", "waiter_started", "tool_prefix", "since"] as const;
-const NUMBERS = ["pid", "beat", "last_call", "waiter", "claude_pid", "parent"] as const;
-
-/** Anybody may have written the file: an entry with a field of another type than ours is none, and is left alone. */
-function isEntry(value: unknown): value is Entry {
-  if (typeof value !== "object" || value === null) return false;
-  const entry = value as Entry;
-  return (
-    [...TEXTS, ...MORE_TEXTS].every((field) => typeof (entry[field] ?? "") === "string") &&
-    NUMBERS.every((field) => Number.isSafeInteger(entry[field] ?? 1)) &&
-    Array.isArray(entry.names ?? []) &&
-    (entry.names ?? []).every((name) => typeof name === "string") &&
-    typeof (entry.pointed ?? {}) === "object" &&
-    entry.pid > 0
-  );
-}

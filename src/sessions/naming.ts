@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import type { Config } from "../config.ts";
 import { readOwn, writeWhole } from "../files.ts";
 import { type ClaudeSession, claudeSession } from "./claude.ts";
-import { holderOf, type Session } from "./heartbeats.ts";
+import { holderOf, type Session } from "./entry.ts";
 import { fit, isName, MAX_NAME, type Name, nameProblem, sameName } from "./names.ts";
 import type { Agent } from "./process.ts";
 

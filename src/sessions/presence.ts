@@ -1,15 +1,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config.ts";
 import { reasonOf } from "../files.ts";
-import { localTime, type Stamp } from "../stamp.ts";
-import { type Entries, type Entry, type Heartbeats, holderOf, namesOf, type Session } from "./heartbeats.ts";
+import type { Stamp } from "../stamp.ts";
+import { type Entry, entryOf, holderOf, namesOf, type Session } from "./entry.ts";
+import type { Entries, Heartbeats } from "./heartbeats.ts";
 import { fit, type Name } from "./names.ts";
 import { type FirstName, firstName, freeName, inClaude, remember, whyTaken } from "./naming.ts";
-import { type Agent, inspect } from "./process.ts";
+import type { Agent } from "./process.ts";
+import { Pulse } from "./pulse.ts";
 
-const BEAT_MS = 30_000;
-/** A beat that is wanted soon comes after this and up to twice this, so that those of many do not come together. */
-const BEAT_SOON_MS = 500;
 /** Leaving waits no longer for the lock: the process ends, and its PID then tells the others. */
 const LEAVE_MS = 500;
 
@@ -21,16 +20,6 @@ const LEAVE_MS = 500;
  * - left: off the list for good.
  */
 export type State = "joining" | "serving" | "superseded" | "left";
-
-/** What the presence is given by those above it. */
-export interface Origin {
-  /** The Claude Code or Codex process that started this server. */
-  readonly agent: Agent | undefined;
-  /** How mail reaches this session, in the words that the others are told. */
-  readonly push: string;
-  /** From when mail to all is this session's, where its name is new. */
-  readonly since: Stamp;
-}
 
 /** This server's own session: its name, its heartbeat, and whether another server has taken it over. */
 export class Presence {
@@ -45,28 +34,25 @@ export class Presence {
 
   readonly #config: Config;
   readonly #heartbeats: Heartbeats;
-  readonly #started = inspect([process.pid]).get(process.pid)?.started;
   #conversation: string | undefined;
   #namedBy: FirstName["by"] = "folder";
   #workingOn = "";
-  #push: string;
-  #pushNote = "";
+  #reached: { push: string; push_note: string };
   #lastCall: number | undefined;
   /** Our entry as it was last written, and the version of heartbeats.json that was last looked at. */
   #entry: Entry | undefined;
   #version = "";
-  #beating = Promise.resolve();
-  /** How much later than usual the next beat comes. It grows with each one that could not be written. */
-  #patience = 1;
-  #nextBeat: NodeJS.Timeout | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #pulse = new Pulse(() => this.#beat());
 
-  constructor(config: Config, heartbeats: Heartbeats, { agent, push, since }: Origin) {
+  /**
+   * `agent`: the process that started this server; `push`: how mail reaches this session, in the words that the others
+   * are told; `since`: from when mail to all is its own, where its name is new.
+   */
+  constructor(config: Config, heartbeats: Heartbeats, agent: Agent | undefined, push: string, since: Stamp) {
     this.#config = config;
     this.#heartbeats = heartbeats;
-    this.agent = agent;
-    this.since = since;
-    this.#push = push;
+    [this.agent, this.since] = [agent, since];
+    this.#reached = { push, push_note: "" };
     this.#conversation = config.claudeSession;
     this.name = this.#takeFirstName();
   }
@@ -76,19 +62,16 @@ export class Presence {
   }
 
   #takeFirstName(isFresh = false): Name {
-    const { name, by, workingOn } = firstName(this.#config, this.agent, this.#conversation, isFresh);
-    this.#namedBy = by;
-    this.#workingOn = workingOn;
-    this.name = name;
-    return name;
+    const first = firstName(this.#config, this.agent, this.#conversation, isFresh);
+    [this.name, this.#namedBy, this.#workingOn] = [first.name, first.by, first.workingOn];
+    return first.name;
   }
 
   /** Says to the others how mail reaches this session, and in `note` what is known against that. */
   reachedBy(push: string, note = ""): void {
-    if (push === this.#push && note === this.#pushNote) return;
-    this.#push = push;
-    this.#pushNote = note;
-    this.beatSoon();
+    const { push: before, push_note } = this.#reached;
+    this.#reached = { push, push_note: note };
+    if (push !== before || note !== push_note) this.#pulse.soon();
   }
 
   /**
@@ -96,25 +79,23 @@ export class Presence {
    * for agents that tell it only with the first tool call. Does nothing where the session has joined already.
    */
   async join(conversation?: string): Promise<void> {
-    if (this.#timer || this.state !== "joining") return;
+    if (this.#pulse.isStarted || this.state !== "joining") return;
     if (conversation) {
       this.#conversation = conversation;
       this.#takeFirstName();
     }
-    this.#timer = setInterval(() => this.beatSoon(), BEAT_MS).unref();
-    this.#beating = this.#beat();
-    await this.#beating;
+    await this.#pulse.start();
   }
 
   /** Speaks as the session of that conversation, which is its own server's to list and to push to. */
   speakFor(conversation: string): void {
     const session = this.#heartbeats.find((entry) => entry.claude_session === conversation);
-    if (!session || this.#timer) return;
+    if (!session || this.#pulse.isStarted) return;
     this.#yieldTo(session);
     this.state = "superseded";
   }
 
-  /** Follows the name that the user gives the session in Claude Code. Costs the reading of a small file. */
+  /** Follows the name that the user gives the session in Claude Code. */
   async follow(): Promise<void> {
     if (this.state !== "serving" || this.#namedBy === "environment" || this.#namedBy === "set_name") return;
     const given = inClaude(this.#config, this.agent)?.name;
@@ -125,34 +106,21 @@ export class Presence {
     this.#namedBy = "user";
   }
 
-  /** Beats now, or shortly where the last beat was just now. Returns at once. */
-  beatSoon(): void {
-    if (this.state === "left" || !this.#timer) return;
-    this.#nextBeat ??= setTimeout(
-      () => {
-        this.#nextBeat = undefined;
-        this.#beating = this.#beat();
-      },
-      BEAT_SOON_MS * this.#patience * (1 + Math.random()),
-    ).unref();
-  }
-
-  /** A tool was called: the others see when, once the answer is out. */
+  /** A tool was called: the others see when, soon after. */
   touch(): void {
     this.check();
     this.#lastCall = Date.now();
-    setImmediate(() => this.beatSoon());
+    this.#pulse.soon();
   }
 
-  async #beat(): Promise<void> {
+  async #beat(): Promise<boolean> {
     try {
       const isWritten = await this.#heartbeats.update((entries, online) => this.#claim(entries, online));
       this.#version = this.#heartbeats.version();
-      // Where many wait for the lock, asking again at once would keep them waiting for ever.
-      this.#patience = isWritten ? 1 : Math.min(this.#patience * 2, 16);
-      if (!isWritten) this.beatSoon();
+      return isWritten;
     } catch (error) {
       this.#config.log(`heartbeat not written: ${reasonOf(error)}`);
+      return false;
     }
   }
 
@@ -175,11 +143,9 @@ export class Presence {
     }
     const wanted = this.name;
     this.name = freeName(wanted, others);
-    if (this.name !== wanted) {
-      this.#config.log(`the name ${wanted} is taken: this session is ${this.name}`);
-      // The Python original takes a name without asking. We keep it as an alias, so our mail still arrives.
-      if (this.state !== "joining") this.earlier.push(wanted);
-    }
+    if (this.name !== wanted) this.#config.log(`the name ${wanted} is taken: this session is ${this.name}`);
+    // The Python original takes a name without asking. We keep it as an alias, so our mail still arrives.
+    if (this.name !== wanted && this.state !== "joining") this.earlier.push(wanted);
     this.#put(entries, [own, sibling]);
     return true;
   }
@@ -207,37 +173,24 @@ export class Presence {
 
   /** Writes our entry in the place of these. */
   #put(entries: Entries, before: readonly (Session | undefined)[]): void {
-    const { host, hostName, folder, toolPrefix } = this.#config;
     for (const session of before) if (session) entries.delete(session.name);
-    this.#entry = {
-      ...before.find((session) => session !== undefined)?.entry, // the fields of others, and of our hooks, are kept
-      timestamp: localTime(),
-      status: "active",
-      pid: process.pid,
+    this.#entry = entryOf(this.#config, before.find((session) => session !== undefined)?.entry, {
       working_on: this.#workingOn,
-      beat: Date.now(),
-      host,
-      host_name: hostName,
-      cwd: folder,
       names: this.earlier,
-      push: this.#push,
-      push_note: this.#pushNote,
-      tool_prefix: toolPrefix,
+      ...this.#reached,
       since: this.since,
-      parent: process.ppid,
       ...(this.agent?.kind === "codex" && { client: "Codex" }),
-      ...(this.#started && { started: this.#started }),
       ...(this.#lastCall && { last_call: this.#lastCall }),
       ...(this.agent && { claude_pid: this.agent.pid }),
       ...(this.#conversation && { claude_session: this.#conversation }),
-    };
+    });
     entries.set(this.name, this.#entry);
     if (this.state !== "left") this.state = "serving";
   }
 
   /** Looks whether heartbeats.json still has us as we are; if not, lets a newer server serve, or beats. */
   check(): void {
-    if (!this.#timer || !this.#entry || this.state === "left") return;
+    if (!this.#pulse.isStarted || !this.#entry) return;
     try {
       const version = this.#heartbeats.version();
       if (version === this.#version) return;
@@ -245,7 +198,7 @@ export class Presence {
       if (this.#heartbeats.has(this.name, this.#entry)) return;
       const { sibling } = this.#split(this.#heartbeats.online());
       if (sibling) this.#yieldTo(sibling);
-      else this.beatSoon();
+      else this.#pulse.soon();
     } catch (error) {
       this.#config.log(`heartbeats.json cannot be read: ${reasonOf(error)}`);
     }
@@ -287,12 +240,10 @@ export class Presence {
   /** Takes this session off the list, within half a second or not at all. */
   async leave(): Promise<void> {
     this.state = "left";
-    clearInterval(this.#timer);
-    clearTimeout(this.#nextBeat);
-    const isOwn = ([, entry]: [string, Entry]) => entry?.pid === process.pid && entry.host === this.#config.host;
-    const remove = (entries: Entries): boolean => entries.delete([...entries].find(isOwn)?.[0] ?? "");
-    // A beat under way would leave its lock behind.
-    const removed = this.#beating.then(() => this.#heartbeats.update(remove)).catch(() => false);
-    await Promise.race([removed, sleep(LEAVE_MS)]);
+    const remove = (entries: Entries): boolean =>
+      entries.get(this.name)?.pid === process.pid && entries.delete(this.name);
+    // A beat that is under way would leave its lock behind.
+    const removed = this.#pulse.stop().then(() => this.#heartbeats.update(remove));
+    await Promise.race([removed.catch(() => false), sleep(LEAVE_MS)]);
   }
 }

@@ -1,0 +1,53 @@
+const BEAT_MS = 30_000;
+/** A beat that is wanted soon comes after this and up to twice this, so that those of many do not come together. */
+const SOON_MS = 500;
+/** Where many wait for one lock, asking again at once would keep them waiting for ever. */
+const MAX_PATIENCE = 16;
+
+/** When a session's heart beats: at the start, every 30 s, and soon after it was asked to. */
+export class Pulse {
+  readonly #beat: () => Promise<boolean>;
+  #timer: NodeJS.Timeout | undefined;
+  #next: NodeJS.Timeout | undefined;
+  #beating: Promise<void> = Promise.resolve();
+  /** How much later than usual the next beat comes. It grows with each one that failed. */
+  #patience = 1;
+
+  /** `beat` resolves to false where it could not be written; it never rejects. */
+  constructor(beat: () => Promise<boolean>) {
+    this.#beat = beat;
+  }
+
+  get isStarted(): boolean {
+    return this.#timer !== undefined;
+  }
+
+  /** Resolves after the first beat, whether it could be written or not. */
+  start(): Promise<void> {
+    this.#timer = setInterval(() => this.soon(), BEAT_MS).unref();
+    return this.#now();
+  }
+
+  /** Returns at once. Does nothing before the start. */
+  soon(): void {
+    if (!this.#timer) return;
+    this.#next ??= setTimeout(() => void this.#now(), SOON_MS * this.#patience * (1 + Math.random())).unref();
+  }
+
+  #now(): Promise<void> {
+    this.#next = undefined;
+    this.#beating = this.#beat().then((isWritten) => {
+      this.#patience = isWritten ? 1 : Math.min(this.#patience * 2, MAX_PATIENCE);
+      if (!isWritten) this.soon();
+    });
+    return this.#beating;
+  }
+
+  /** No beat comes any more. Resolves when one that is under way is over. */
+  stop(): Promise<void> {
+    clearInterval(this.#timer);
+    clearTimeout(this.#next);
+    this.#timer = undefined;
+    return this.#beating;
+  }
+}
