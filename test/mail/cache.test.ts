@@ -64,6 +64,7 @@ describe("the cache", { concurrency: 3 }, () => {
       const dir = tempDir(t);
       const alpha = await startSession("alpha", { dir });
       for (const subject of ["one", "two"]) await alpha.call("send", { to: "beta", subject, allow_unknown: true });
+      await alpha.call("unread"); // it has looked at the folder, and with that made the cache
       await alpha.close();
       damage(join(dir, "cache.db"), t);
       await readsWithoutCache(dir, [...drop, ...SERVE], said);
