@@ -66,14 +66,12 @@ export class Inbox {
       this.#adoption.look(file);
       return;
     }
-    // Where it has gone again already, whoever wants to read it finds that out.
-    if (!this.files.has(file)) this.#appear(file);
-    else {
-      const version = versionOf(this.#pathOf(file));
-      const known = this.#headers.get(file)?.version ?? this.#bad.get(file) ?? version;
-      if (version === "") this.#forget(file);
-      else if (known !== version) this.#readAgain(file);
-    }
+    const version = versionOf(this.#pathOf(file));
+    const known = this.#headers.get(file)?.version ?? this.#bad.get(file) ?? version;
+    // Our own moving of a file to the archive makes an event too.
+    if (version === "") this.#forget(file);
+    else if (!this.files.has(file)) this.#appear(file);
+    else if (known !== version) this.#readAgain(file);
   }
 
   #appear(file: string): void {
