@@ -69,13 +69,19 @@ export class Mailbox {
     }
   }
 
-  /** The message of that file name, where the owner sent or got it. Throws Refusal. `what`: what named the file. */
-  async #mayKnow(file: string, what: string): Promise<Message & { isArchived: boolean }> {
-    await this.#look();
+  /** The message of that file name, from inbox or archive, where the owner sent or got it. */
+  find(file: string): (Message & { isArchived: boolean }) | undefined {
     const found = this.inbox.find(file);
     const { from = "", to = "" } = found?.header ?? {};
     const isKnown = isForAll(to) || [from, to].some((name) => this.owner.names.some((own) => own === name));
-    if (found && isKnown) return found;
+    return isKnown ? found : undefined;
+  }
+
+  /** The same after a look at the folder. Throws Refusal where there is none. `what`: what named the file. */
+  async #mayKnow(file: string, what: string): Promise<Message & { isArchived: boolean }> {
+    await this.#look();
+    const found = this.find(file);
+    if (found) return found;
     throw new Refusal(
       `${what} ${JSON.stringify(file)} is no message that this session sent or got. It takes a file name as t9_ipc_unread or t9_ipc_send gave it, without a folder.`,
     );

@@ -176,12 +176,12 @@ function messageText(mailbox: Mailbox, header: Header, body: string): string {
   return ["", ...lines, "", shownBody(body, file) || "(no body)", `--- end of ${file} ---`].join("\n");
 }
 
-/** What a message answers: its file name, with its subject, sender and time where it is still there. */
-function answeredText({ inbox, owner }: Mailbox, file: string): string {
-  const answered = inbox.find(file)?.header;
+/** What a message answers: its file name; with subject, sender and time where it is there, and no others' mail. */
+function answeredText(mailbox: Mailbox, file: string): string {
+  const answered = mailbox.find(file)?.header;
   if (!answered) return clean(file);
   const { from, subject, created } = answered;
-  const by = owner.names.some((name) => name === from) ? "you" : clean(from);
+  const by = mailbox.owner.names.some((name) => name === from) ? "you" : clean(from);
   const today = new Date().toDateString() === new Date(created.replace(" ", "T")).toDateString();
   const when = today ? created.slice(11, 16) : created.slice(0, 16);
   return `${clean(file)} ("${clean(subject)}", sent by ${by} ${clean(when)})`;
