@@ -40,7 +40,9 @@ export function withValue(text: string, place: Place, value: unknown): string {
   // The library can indent the value, but moves the neighbours with it where they stand otherwise.
   const indented = applyEdits(text, modify(text, [...place], value, { ...options, formattingOptions }));
   const { offset = 0, length = 0 } = plain[0] ?? {};
-  const isKept = indented.startsWith(text.slice(0, offset)) && indented.endsWith(text.slice(offset + length));
+  const isPretty = text.trim().includes("\n") || text.trim().length < 3;
+  const isKept =
+    isPretty && indented.startsWith(text.slice(0, offset)) && indented.endsWith(text.slice(offset + length));
   return isKept ? indented : applyEdits(text, plain);
 }
 
