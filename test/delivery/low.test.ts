@@ -116,8 +116,8 @@ describe("priority low", { concurrency: true }, () => {
       "the hook",
     );
     await sendLow(alpha, "beta", "news");
-    // What comes together is pointed to together, within a tenth of a second: long gone when all this has happened.
-    for (const name of ["gamma", "delta"]) await (await startSession(name, { dir })).close();
+    // The hook looks at once; a whole session's life is many times what it takes to end.
+    await (await startSession("gamma", { dir })).close();
     assert.equal(hook.hasEnded, false, hook.stderr);
     await alpha.call("send", { to: "beta", subject: "urgent" });
     assert.equal(await hook.ended, 2);

@@ -54,11 +54,15 @@ describe("after a sweep", { concurrency: true }, () => {
     for (let n = 0; n < 100; n++) putMarks(dir, `gone-${n}`, 50, [since, ...gone]);
     putMarks(dir, "waited-for", 50, [since, ...gone]);
     putMarks(dir, "away", 3, [since]);
-    await startSession("alpha", { dir });
+    const alpha = await startSession("alpha", { dir });
     const isSwept = () => names(dir).sort().join() === "alpha,away,beta,waited-for";
     await waitFor(isSwept, () => `the names that are gone to go: ${names(dir).length} left`, SWEPT_MS);
     const isShort = () => marksOf(dir, "beta").every((line) => line.startsWith("#") || line === recent);
-    await waitFor(isShort, () => `the marks of what is gone to go: ${marksOf(dir, "beta").join("\n")}`, SWEPT_MS);
+    await waitFor(
+      isShort,
+      () => `the marks of what is gone to go: ${marksOf(dir, "beta")}; ${filesIn(dir)}; ${alpha.stderr()}`,
+      SWEPT_MS,
+    );
     assert.ok(marksOf(dir, "beta").includes(recent), "a mark of what is in the inbox was lost");
     assert.ok(filesIn(dir).includes(waits) && filesIn(dir).includes(recent));
     assert.ok(!filesIn(dir).includes(done), "nothing was swept");

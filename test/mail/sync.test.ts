@@ -54,7 +54,8 @@ describe("what was answered as stored", { skip: noStrace }, () => {
     const syncs = () => linesOf(log).filter(isSync);
     const all = () => files.every((file) => syncs().some((line) => line.includes(file)));
     await waitFor(all, () => `${syncs().length} of ${count} files`);
-    const folder = syncs().filter((line) => line.includes(`<${join(dir, "inbox")}>`));
+    const ofFolder = () => syncs().filter((line) => line.includes(`<${join(dir, "inbox")}>`));
+    const folder = await waitFor(() => ofFolder().length > 0 && ofFolder(), "the folder to be synced");
     assert.ok(folder.length >= 1 && folder.length <= count / 4, `the folder was synced ${folder.length} times`);
   });
 
