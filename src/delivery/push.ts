@@ -93,9 +93,9 @@ export class Pusher {
   }
 
   async #push(file: string): Promise<void> {
-    const { state, tookOver, since } = this.#presence;
+    const { isReceiving, tookOver, since } = this.#presence;
     if (this.#state === "closed" || this.#told.has(file)) return;
-    if (state !== "serving") {
+    if (!isReceiving) {
       this.#served = ""; // mail waits: `tick` finds it again
       return;
     }
@@ -153,7 +153,7 @@ export class Pusher {
   async #wake(): Promise<void> {
     const due = this.#due();
     const waker = this.#waker;
-    if (waker && due.length > 0 && this.#presence.state === "serving") {
+    if (waker && due.length > 0 && this.#presence.isReceiving) {
       if (waker.canWake()) await this.#point(waker, due);
       this.#tellRoute(waker);
     }
@@ -181,13 +181,13 @@ export class Pusher {
 
   /** Called now and then, and after a name was taken: takes up what was not this session's to push before. */
   tick(): void {
-    const { state, names } = this.#presence;
-    const served = state === "serving" ? names.join() : "";
+    const { isReceiving, names } = this.#presence;
+    const served = isReceiving ? names.join() : "";
     if (served !== this.#served) for (const file of this.#mailbox.inbox.files) this.add(file);
     this.#served = served;
     if (!this.#waker) return void this.#unread();
     if (this.#due().length > 0) this.#scheduleWake();
-    if (this.#presence.state === "serving") this.#tellRoute(this.#waker);
+    if (isReceiving) this.#tellRoute(this.#waker);
   }
 
   close(): void {

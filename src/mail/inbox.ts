@@ -175,11 +175,12 @@ export class Inbox {
     // What came during the listing is not in it, and not gone: `look` asks the disk.
     for (const file of this.files) if (!present.has(file)) this.look(file);
     this.#openCache(present);
+    // At the start all are new, and asking again for each would be a round trip each over a network. Later a file may
+    // have gone to the archive while the folder was listed.
+    const isFirst = this.files.size === 0;
     for (const file of present) {
-      if (this.files.has(file)) continue;
-      // It was there just now: asking again for each would be a round trip each over a network.
-      if (isStamped(file)) this.#appear(file);
-      else this.look(file);
+      if (isFirst && isStamped(file)) this.#appear(file);
+      else if (!this.files.has(file)) this.look(file);
     }
   }
 

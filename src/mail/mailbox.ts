@@ -59,7 +59,9 @@ export class Mailbox {
         const theirs = [draft.to, ...online.flatMap(namesOf)];
         return { header, online, exchanged: exchangedLately(this.inbox, this.owner.names, theirs, header.file) };
       }
-      this.markRead([header]); // what the owner sent to all is no news to it
+      // What the owner sent to all is no news to it, not even where this process is killed right after the answer.
+      this.markRead([header]);
+      await this.#saveMarks();
       return { header, online, exchanged: 0 };
     } catch (error) {
       this.#recent.delete(key);

@@ -105,14 +105,15 @@ export class Outbox {
     const file = fileName(stamp, randomBytes(4).toString("hex"), header);
     try {
       renameSync(path, join(this.#config.inbox, file));
-      const stored = { ...header, file };
-      this.#folder.onStored(stored);
-      placed(stored);
-      this.#syncSoon(file);
     } catch (error) {
       const inDoubt = `it is not known whether inbox/${file} was stored (${reasonOf(error)}); look before you send again`;
       failed(isUnreachable(error) ? Object.assign(new Error(inDoubt), { code: errorCode(error) }) : error);
+      return;
     }
+    const stored = { ...header, file };
+    placed(stored);
+    this.#folder.onStored(stored);
+    this.#syncSoon(file);
   }
 
   /** After a power cut, a file that was never synced may be empty. The answer does not wait for it. */

@@ -168,9 +168,13 @@ export class Bystander {
   }
 
   #look(): void {
-    const version = versionOf(this.#config.read);
-    if (version !== this.#version) this.#known = new Set(knownNames(this.#config).map(inFileName));
-    this.#version = version;
     this.#lookedAt = performance.now();
+    try {
+      const version = versionOf(this.#config.read);
+      if (version !== this.#version) this.#known = new Set(knownNames(this.#config).map(inFileName));
+      this.#version = version;
+    } catch {
+      // Where the folder cannot be seen, more is read than need be.
+    }
   }
 }

@@ -50,7 +50,7 @@ export class LiveSession {
     this.#watcher = new Watcher(config, this.mailbox.inbox, () => this.#tick());
     void this.#watcher.ready.then(() => this.pusher.start());
     // Even a session that is over again by now was here, and mail for it is accepted.
-    if (presence.state !== "joining") void this.mailbox.appear();
+    if (presence.isReceiving || presence.state === "left") void this.mailbox.appear();
     this.#tick();
   }
 
@@ -58,7 +58,7 @@ export class LiveSession {
     this.presence.check();
     this.presence.follow().catch((error) => this.config.log(`name not followed: ${reasonOf(error)}`));
     this.pusher.tick();
-    if (this.presence.state !== "serving") return;
+    if (!this.presence.isReceiving) return;
     const [now, names] = [performance.now(), this.presence.names.join()];
     if (now > this.#appearAt || names !== this.#appeared) {
       this.#appearAt = now + APPEAR_EVERY_MS;

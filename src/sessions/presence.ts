@@ -61,10 +61,15 @@ export class Presence {
     return [this.name, ...this.earlier];
   }
 
+  /** Is mail for these names this server's to receive? Also before the first beat could be written. */
+  get isReceiving(): boolean {
+    return this.state === "serving" || (this.state === "joining" && this.agent?.kind !== "codex");
+  }
+
   #takeFirstName(isFresh = false): Name {
-    const first = firstName(this.#config, this.agent, this.#conversation, isFresh);
-    [this.name, this.#namedBy, this.#workingOn] = [first.name, first.by, first.workingOn];
-    return first.name;
+    const { name, by, workingOn } = firstName(this.#config, this.agent, this.#conversation, isFresh);
+    [this.name, this.#namedBy, this.#workingOn] = [name, by, workingOn];
+    return name;
   }
 
   /** Says to the others how mail reaches this session, and in `note` what is known against that. */
@@ -75,15 +80,13 @@ export class Presence {
   }
 
   /**
-   * Takes a name and puts this session on the list; goes on unlisted, and tries again, where it cannot. `conversation`:
-   * for agents that tell it only with the first tool call. Does nothing where the session has joined already.
+   * Takes a name and puts this session on the list; where it cannot, it tries again later. `conversation`: for agents
+   * that tell it only with the first tool call. Does nothing where the session has joined already.
    */
-  async join(conversation?: string): Promise<void> {
+  async join(conversation = this.#conversation): Promise<void> {
     if (this.#pulse.isStarted || this.state !== "joining") return;
-    if (conversation) {
-      this.#conversation = conversation;
-      this.#takeFirstName();
-    }
+    this.#conversation = conversation;
+    this.#takeFirstName();
     await this.#pulse.start();
   }
 
@@ -207,14 +210,12 @@ export class Presence {
   /** Takes a name. Resolves to a refusal, or undefined where the name is now ours. */
   async rename(name: Name, workingOn: string | undefined): Promise<string | undefined> {
     const conversation = inClaude(this.#config, this.agent)?.id ?? this.#conversation;
-    return this.#take(
-      (others) => ({ name, refusal: whyTaken(name, others) }),
-      (): void => {
-        this.#namedBy = "set_name";
-        this.#workingOn = workingOn ?? this.#workingOn;
-        if (conversation) remember(this.#config, conversation, name, this.#workingOn);
-      },
-    );
+    const onTaken = (): void => {
+      this.#namedBy = "set_name";
+      this.#workingOn = workingOn ?? this.#workingOn;
+      if (conversation) remember(this.#config, conversation, name, this.#workingOn);
+    };
+    return this.#take((others) => ({ name, refusal: whyTaken(name, others) }), onTaken);
   }
 
   async #take(

@@ -192,7 +192,7 @@ describe("the folder", { concurrency: 3 }, () => {
       assert.match((await beta.call("unread")).text, /subject: hello/);
       assert.match((await beta.call("unread")).text, /^No unread messages/);
       assert.match(beta.stderr(), /^t9-ipc: .*read/m);
-      rmSync(join(dir, "read"), { recursive: true });
+      rmSync(join(dir, "read"), { recursive: true, maxRetries: 5 });
       await servesAgain(beta);
       await Promise.all([alpha.close(), beta.close()]);
       rmSync(dir, { recursive: true });
