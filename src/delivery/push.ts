@@ -174,6 +174,13 @@ export class Pusher {
     }
   }
 
+  /** A tool was called: what is known of the way to this session may have changed with that. */
+  called(tool: string, meta: Readonly<Record<string, unknown>>): void {
+    if (!this.#waker) return;
+    this.#waker.called(tool, meta);
+    this.#tellRoute(this.#waker);
+  }
+
   #tellRoute(waker: Waker): void {
     const problem = waker.problem();
     this.#presence.reachedBy(problem === undefined ? waker.route : BY_TOOL_RESULT, problem);

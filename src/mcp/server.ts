@@ -84,10 +84,11 @@ async function call(session: LiveSession, request: Request, signal: AbortSignal)
   if (!tool) return refused(`There is no tool ${request.name}: there are ${TOOLS.map(({ name }) => name).join(", ")}.`);
   const args = tool.schema.safeParse(request.arguments ?? {});
   if (!args.success) return refused(problems(tool, args.error));
-  const { presence, waker, pusher, config } = session;
-  await tellConversation(session, request._meta ?? {});
+  const { presence, pusher, config } = session;
+  const meta = request._meta ?? {};
+  pusher.called(tool.name, meta);
+  await tellConversation(session, meta);
   presence.touch();
-  waker?.called(tool.name, request._meta ?? {});
   try {
     const { text, onShown } = await tool.run(session, args.data as never);
     // A call that the client has cancelled shows nothing: its answer is dropped. The cancellation may have come while we

@@ -26,7 +26,6 @@ export class LiveSession {
   readonly presence: Presence;
   readonly mailbox: Mailbox;
   readonly pusher: Pusher;
-  readonly waker: Waker | undefined;
   readonly #watcher: Watcher;
   /** The names that are known to be in use; and when (ms) to do what is done now and then. */
   #appeared = "";
@@ -45,8 +44,7 @@ export class LiveSession {
     this.config = config;
     this.presence = presence;
     this.mailbox = new Mailbox(config, heartbeats, presence, presence.since);
-    this.waker = wakerFor(route, config, presence);
-    this.pusher = new Pusher(config, this.mailbox, presence, notify, route, this.waker);
+    this.pusher = new Pusher(config, this.mailbox, presence, notify, route, wakerFor(route, config, presence));
     this.#watcher = new Watcher(config, this.mailbox.inbox, () => this.#tick());
     void this.#watcher.ready.then(() => this.pusher.start());
     // Even a session that is over again by now was here, and mail for it is accepted.
