@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { reset, type Server } from "./folder.ts";
-import { anyPhase, BARE, bareNode, broadcast, type Figures, quantile, some } from "./measures.ts";
+import { anyPhase, atRest, BARE, bareNode, broadcast, type Figures, quantile, some } from "./measures.ts";
 import { cpu, type Session } from "./session.ts";
 
 export const ALONE = ", each in a folder of its own";
@@ -30,7 +30,8 @@ export async function sessions(server: Server, { count, rounds, rest }: Plan): P
     const answered = performance.now() - began;
     if (server.label === "original") for (const session of all) await session.call("who"); // lists it
     const listed = (await untilListed(server, all)) - began;
-    await sleep(3000); // what a server does once after its start
+    await sleep(3000); // then a server does what it does once after its start
+    await atRest(all);
     const before = cpu(...all);
     await sleep(rest * 1000);
     const idle = (cpu(...all) - before) / count / rest;
