@@ -62,6 +62,7 @@ export class Pusher {
     this.#route = route;
     this.#waker = waker;
     mailbox.inbox.onMessage = (file) => this.add(file);
+    mailbox.inbox.isWanted = (file) => mailbox.mayBeUnread(file);
   }
 
   /** Takes up a message file that appeared. What its name shows to be others' mail is not read. */

@@ -28,6 +28,8 @@ export class Inbox {
   readonly files = new Set<string>();
   /** Called for each message file that appears, or is whole at last, in no particular order. */
   onMessage: (file: string) => void = () => {};
+  /** Is the mail of this file's name wanted now? What is not is found by a listing when somebody asks for it. */
+  isWanted: (file: string) => boolean = () => true;
   readonly outbox: Outbox;
 
   readonly #config: Config;
@@ -61,11 +63,12 @@ export class Inbox {
 
   /** Takes note of an event for this name: the file appeared, changed or went. Does no harm at any time. */
   look(file: string): void {
-    if (!isMessageName(file) || this.#closed) return;
-    if (!isStamped(file)) {
-      this.#adoption.look(file);
-      return;
-    }
+    if (!this.files.has(file) && isStamped(file) && !this.isWanted(file)) return;
+    if (isMessageName(file) && !this.#closed) this.#lookAt(file);
+  }
+
+  #lookAt(file: string): void {
+    if (!isStamped(file)) return void this.#adoption.look(file);
     const version = versionOf(this.#pathOf(file));
     const known = this.#headers.get(file)?.version ?? this.#bad.get(file) ?? version;
     // Our own moving of a file to the archive makes an event too.
@@ -167,20 +170,20 @@ export class Inbox {
     const { inbox, poll } = this.#config;
     // The change time, since the rights of the folder count too.
     const changed = statOf(inbox)?.ctimeMs;
-    for (const file of [...this.#bad.keys()]) this.look(file);
+    for (const file of [...this.#bad.keys()]) this.#lookAt(file);
     if (changed !== undefined && changed === this.#listedFor && !poll) return;
     const isSettled = changed !== undefined && !isWithin(SAME_TIME_MS, changed);
     const present = new Set(await this.#list());
     this.#listedFor = isSettled ? changed : undefined;
     // What came during the listing is not in it, and not gone: `look` asks the disk.
-    for (const file of this.files) if (!present.has(file)) this.look(file);
+    for (const file of this.files) if (!present.has(file)) this.#lookAt(file);
     this.#openCache(present);
     // At the start all are new, and asking again for each would be a round trip each over a network. Later a file may
     // have gone to the archive while the folder was listed.
     const isFirst = this.files.size === 0;
     for (const file of present) {
       if (isFirst && isStamped(file)) this.#appear(file);
-      else if (!this.files.has(file)) this.look(file);
+      else if (!this.files.has(file)) this.#lookAt(file);
     }
   }
 

@@ -138,7 +138,7 @@ export class Mailbox {
 
   /** Could this be the owner's unread mail, as far as the file's name tells? */
   mayBeUnread(file: string): boolean {
-    return this.#mayLack(file, this.#own());
+    return this.#bystander.mayBeFor(file, this.owner.names) && this.#mayLack(file, this.#own());
   }
 
   #mayLack(file: string, names: readonly ReadMarks[]): boolean {

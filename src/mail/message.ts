@@ -13,6 +13,8 @@ const MAX_HEADER_CHARS = 8192;
 /** Where the sender's name starts in a file's name: behind the stamp, `-`, 8 hexadecimal digits and `-`. */
 const FROM_AT = 31;
 const NAME_IN_FILE = 16;
+/** Before this, there is no separator in front of the recipient's name. */
+export const TO_AT = FROM_AT + 1;
 
 export const PRIORITIES = ["low", "normal", "high", "critical"] as const;
 export type Priority = (typeof PRIORITIES)[number];
@@ -74,8 +76,7 @@ export function fileName(stamp: Stamp, id: string, { from, to, subject }: Pick<H
  * and may hold the `-` that separates them, so a yes may be wrong: the header decides. A no is certain as long as
  * nobody edited the header under an old name.
  */
-export const mayBeTo = (file: string, to: string): boolean =>
-  file.includes(`-${plain(to, NAME_IN_FILE)}-`, FROM_AT + 1);
+export const mayBeTo = (file: string, to: string): boolean => file.includes(`-${plain(to, NAME_IN_FILE)}-`, TO_AT);
 export const mayBeFrom = (file: string, from: string): boolean =>
   file.startsWith(`${plain(from, NAME_IN_FILE)}-`, FROM_AT);
 export const mayBeToAll = (file: string): boolean => mayBeTo(file, "all") || mayBeTo(file, "broadcast");

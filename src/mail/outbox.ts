@@ -16,7 +16,7 @@ import { localTime, type Stamp, stampOf, takeStamps } from "../stamp.ts";
 import { type Draft, fileName, formatMessage, type Header } from "./message.ts";
 
 /** What was stored is brought to the disk so long after the answer, together with what was stored meanwhile. */
-const SYNC_AFTER_MS = 15;
+const SYNC_AFTER_MS = 30;
 
 /** A file that waits for its place in the order: under the lock, only its rename is left to do. */
 interface Waiting {

@@ -4,10 +4,10 @@ import type { Config } from "../config.ts";
 import { errorCode, makeFolder, readOwn, reasonOf, statOf, versionOf, withLock, writeWhole } from "../files.ts";
 import { isForAll, isName, type Name } from "../sessions/names.ts";
 import { type Stamp, stampIn } from "../stamp.ts";
-import { type Header, inFileName, isToOneOf, mayBeTo, mayBeToAll } from "./message.ts";
+import { type Header, inFileName, isToOneOf, TO_AT } from "./message.ts";
 
 /** Names that came less than this ago may not be known yet: their mail is read then, as that of nobody we know. */
-const LOOK_AGAIN_MS = 100;
+const LOOK_AGAIN_MS = 2000;
 
 /** Far more than the marks of a full inbox take. */
 const MAX_BYTES = 64 << 20;
@@ -145,12 +145,15 @@ export function knownNames({ read }: Config): Name[] {
   }
 }
 
-/** Tells others' mail by the names of its files, so that it need not be read. */
+/** Tells others' mail by the names of its files, so that it need not be read. Asked at each message of a busy folder. */
 export class Bystander {
   readonly #config: Config;
   #version = "";
   #lookedAt = -LOOK_AGAIN_MS;
   #known: ReadonlySet<string> = new Set();
+  /** The names that were asked for last, and how recipients of their mail stand in file names. */
+  #names = "";
+  #needles: readonly string[] = [];
 
   constructor(config: Config) {
     this.#config = config;
@@ -161,8 +164,10 @@ export class Bystander {
    * nobody knows may have been written by hand: then the header decides.
    */
   mayBeFor(file: string, names: readonly string[]): boolean {
-    if (mayBeToAll(file) || names.some((name) => mayBeTo(file, name))) return true;
-    // Asked for thousands of files in one go; over a network each look at the folder is a round trip.
+    const asked = names.join();
+    if (asked !== this.#names) this.#needles = ["all", "broadcast", ...names].map((name) => `-${inFileName(name)}-`);
+    this.#names = asked;
+    if (this.#needles.some((needle) => file.includes(needle, TO_AT))) return true;
     if (performance.now() - this.#lookedAt > LOOK_AGAIN_MS) this.#look();
     return !isToOneOf(file, this.#known);
   }

@@ -1,6 +1,6 @@
 const BEAT_MS = 30_000;
 /** A beat that is wanted soon comes after this and up to twice this, so that those of many do not come together. */
-const SOON_MS = 500;
+const SOON_MS = 1000;
 /** Where many wait for one lock, asking again at once would keep them waiting for ever. */
 const MAX_PATIENCE = 16;
 
