@@ -113,7 +113,6 @@ export class LiveSession {
 
   /** Stops receiving. */
   async close(): Promise<void> {
-    this.pusher.close();
     await Promise.all([this.#watcher.close(), this.mailbox.close()]);
   }
 }
