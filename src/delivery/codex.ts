@@ -43,22 +43,18 @@ export function codexCall(meta: Readonly<Record<string, unknown>> = {}): CodexCa
  */
 export class CodexQueue implements Waker {
   readonly route = "codex queue";
-  readonly #program: string;
-  /** Whom to wake. Undefined before the first call, under `codex exec`, and from a failure until the next call. */
-  #thread: string | undefined;
-  /** When the message was queued that has not run yet: ms since 1970. */
-  #queuedAt: number | undefined;
-  #problem: string | undefined;
+  /** The session's last call, which tells whom to wake. */
+  #call: CodexCall | undefined;
+  /** When the message was queued that has not run yet: ms since 1970; 0 where there is none. */
+  #queuedAt = 0;
+  #hasFailed = false;
 
   /** `program` is the Codex that started this server; it must be the same, since it shares a queue with the session. */
-  constructor(program = "codex") {
-    this.#program = program;
-  }
+  constructor(private readonly program = "codex") {}
 
   /** False while a queued message has not run yet, and where the session cannot be woken at all. */
   canWake(): boolean {
-    const isWaiting = this.#queuedAt !== undefined && Date.now() - this.#queuedAt < GIVE_UP_MS;
-    return this.#thread !== undefined && !isWaiting;
+    return this.#call !== undefined && !this.problem() && Date.now() - this.#queuedAt >= GIVE_UP_MS;
   }
 
   /** Queues a text for the session. Rejects with the reason where Codex did not take it. */
@@ -66,12 +62,11 @@ export class CodexQueue implements Waker {
     this.#queuedAt = Date.now();
     try {
       // With "=", a text that begins with "-" is no option.
-      const args = ["queue", `--thread=${this.#thread}`, `--message=${text}`];
-      await run(this.#program, args, { timeout: TIMEOUT_MS, windowsHide: true });
+      const args = ["queue", `--thread=${this.#call?.thread}`, `--message=${text}`];
+      await run(this.program, args, { timeout: TIMEOUT_MS, windowsHide: true });
     } catch (error) {
-      this.#queuedAt = undefined;
-      this.#thread = undefined;
-      this.#problem = "codex queue failed";
+      this.#queuedAt = 0;
+      this.#hasFailed = true;
       throw new Error(reasonFrom(error as ExecFileException));
     }
   }
@@ -80,15 +75,16 @@ export class CodexQueue implements Waker {
   called(tool: string, meta: Readonly<Record<string, unknown>>): void {
     const call = codexCall(meta);
     if (!call) return;
-    // A message queued for it would begin a turn that is cut off at once.
-    this.#problem = call.isExec ? "codex exec ends with its turn" : undefined;
-    this.#thread = call.isExec ? undefined : call.thread;
+    this.#call = call;
+    this.#hasFailed = false;
     const { turnBegan = Number.POSITIVE_INFINITY } = call;
-    if (tool === "t9_ipc_unread" && turnBegan >= (this.#queuedAt ?? 0)) this.#queuedAt = undefined;
+    if (tool === "t9_ipc_unread" && turnBegan >= this.#queuedAt) this.#queuedAt = 0;
   }
 
   problem(): string | undefined {
-    return this.#problem;
+    // A message queued for `codex exec` would begin a turn that is cut off at once.
+    if (this.#call?.isExec) return "codex exec ends with its turn";
+    return this.#hasFailed ? "codex queue failed" : undefined;
   }
 }
 
