@@ -1,45 +1,40 @@
 import { connect } from "node:net";
 import type { Config } from "../config.ts";
-import type { ClaudeSession } from "../sessions/claude.ts";
-import type { Waker } from "./route.ts";
+import { inClaude } from "../sessions/naming.ts";
+import type { Agent } from "../sessions/process.ts";
+import { holdsPointers, type Waker } from "./route.ts";
 
 const TIMEOUT_MS = 1000;
 /** How long the other side may keep the connection once all is written; a refusal comes sooner. */
 const CLOSE_MS = 100;
 /** A pointer that is let through makes an idle session busy within a second. */
 const FOLLOWED_MS = 5000;
-/** Where Claude Code does not say whether it is idle, a pointer that nothing followed for so long is not trusted. */
-const SILENT_MS = 5 * 60_000;
 
 type Socket = NonNullable<Config["socket"]>;
 
 /** Wakes a Claude Code session with a pointer on its own inbox socket. */
 export class InboxSocket implements Waker {
   readonly route = "inbox socket";
-  readonly #socket: Socket;
-  readonly #isHeld: () => boolean;
-  readonly #session: () => ClaudeSession | undefined;
   /** When the last pointer was posted that no tool call has followed: ms since 1970. */
   #postedAt: number | undefined;
-  #isHeldNow = false;
+  #isHeld = false;
   #failure: string | undefined;
 
-  /** `isHeld`: do the user's settings hold or refuse what is posted? `session`: what Claude Code says of itself. */
-  constructor(socket: Socket, isHeld: () => boolean, session: () => ClaudeSession | undefined) {
-    this.#socket = socket;
-    this.#isHeld = isHeld;
-    this.#session = session;
-  }
+  constructor(
+    private readonly config: Config,
+    private readonly socket: Socket,
+    private readonly agent: Agent | undefined,
+  ) {}
 
   canWake(): boolean {
-    this.#isHeldNow = this.#isHeld();
-    return !this.#isHeldNow && !this.#isIgnored();
+    this.#isHeld = holdsPointers(this.config);
+    return !this.#isHeld && !this.#isIgnored();
   }
 
   async wake(pointer: string): Promise<void> {
     this.#failure = undefined;
     try {
-      await post(this.#socket, pointer);
+      await post(this.socket, pointer);
       this.#postedAt ??= Date.now();
     } catch (error) {
       this.#failure = "its inbox socket does not answer";
@@ -53,16 +48,15 @@ export class InboxSocket implements Waker {
   }
 
   problem(): string | undefined {
-    if (this.#isHeldNow) return "the user's crossSessionInbound setting keeps pointers from its inbox socket";
+    if (this.#isHeld) return "the user's crossSessionInbound setting keeps pointers from its inbox socket";
     return this.#isIgnored() ? "it did not follow a pointer on its inbox socket" : this.#failure;
   }
 
   /** A pointer that was held or refused leaves no sign, except that an idle session stays idle. */
   #isIgnored(): boolean {
-    if (this.#postedAt === undefined) return false;
-    const { isIdle, since = 0 } = this.#session() ?? {};
-    const age = Date.now() - this.#postedAt;
-    return isIdle === undefined ? age > SILENT_MS : isIdle && since < this.#postedAt && age > FOLLOWED_MS;
+    const { isIdle, since = 0 } = inClaude(this.config, this.agent) ?? {};
+    const postedAt = this.#postedAt ?? Number.POSITIVE_INFINITY;
+    return isIdle === true && since < postedAt && Date.now() - postedAt > FOLLOWED_MS;
   }
 }
 

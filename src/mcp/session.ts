@@ -1,7 +1,7 @@
 import type { Config } from "../config.ts";
 import { CodexQueue } from "../delivery/codex.ts";
 import { type ChannelMessage, Pusher } from "../delivery/push.ts";
-import { holdsPointers, type Route, type Waker } from "../delivery/route.ts";
+import type { Route, Waker } from "../delivery/route.ts";
 import { InboxSocket } from "../delivery/socket.ts";
 import { sendToTelegram } from "../delivery/telegram.ts";
 import { reasonOf, statOf } from "../files.ts";
@@ -12,7 +12,6 @@ import { isSweepDue, sweep } from "../mail/sweep.ts";
 import { Watcher } from "../mail/watcher.ts";
 import type { Heartbeats } from "../sessions/heartbeats.ts";
 import { isName, lengthOf, type Name, nameProblem } from "../sessions/names.ts";
-import { inClaude } from "../sessions/naming.ts";
 import type { Presence } from "../sessions/presence.ts";
 
 const APPEAR_EVERY_MS = 60_000;
@@ -120,12 +119,7 @@ export class LiveSession {
 /** The path beside the channel notification that this session is woken by, where there is one. */
 function wakerFor(route: Route, config: Config, { agent }: Presence): Waker | undefined {
   if (route === "codex queue") return new CodexQueue(agent?.argv[0]);
-  if (route !== "inbox socket" || !config.socket) return undefined;
-  return new InboxSocket(
-    config.socket,
-    () => holdsPointers(config),
-    () => inClaude(config, agent),
-  );
+  return route === "inbox socket" && config.socket ? new InboxSocket(config, config.socket, agent) : undefined;
 }
 
 /** Mail in a folder that others can write to may come from them, whoever it says it is from. */
