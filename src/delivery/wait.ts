@@ -4,6 +4,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isatty } from "node:tty";
 import type { Config } from "../config.ts";
 import { reasonOf } from "../files.ts";
+import type { Mailbox } from "../mail/mailbox.ts";
+import type { Header } from "../mail/message.ts";
 import { type Entry, namesOf, type Session } from "../sessions/entry.ts";
 import { Heartbeats } from "../sessions/heartbeats.ts";
 import { inspect, isRunning } from "../sessions/process.ts";
@@ -21,22 +23,22 @@ const COALESCE_MS = 100;
  * to the exit code: 2 with the pointer on stderr, which wakes the session; 0 where something else serves the
  * session, another hook waits already, or the session is over; 1 after an error. The caller ends the process.
  */
-export async function wait(config: Config, env: NodeJS.ProcessEnv = process.env): Promise<number> {
+export async function wait(config: Config): Promise<number> {
   try {
+    const { CLAUDE_PID, CLAUDE_CODE_SESSION_ATTENDED } = process.env;
     const input = hookInput();
     // `claude -p` does not end before its hooks do.
-    if (env.CLAUDE_CODE_SESSION_ATTENDED === "0") return 0;
+    if (CLAUDE_CODE_SESSION_ATTENDED === "0") return 0;
     const heartbeats = new Heartbeats(config);
     const conversation = input.session_id ?? config.claudeSession;
     const find = (): Session | undefined =>
-      heartbeats.find((entry) => entry.claude_pid === Number(env.CLAUDE_PID)) ??
+      heartbeats.find((entry) => entry.claude_pid === Number(CLAUDE_PID)) ??
       heartbeats.find((entry) => conversation !== undefined && entry.claude_session === conversation);
     // A server that is gone at a Stop is not coming back.
     const deadline = performance.now() + (input.hook_event_name === "SessionStart" ? SERVER_STARTS_MS : 0);
     while (!find() && performance.now() < deadline) await sleep(COALESCE_MS);
     const session = find();
-    if (!session || !isNeeded(session)) return 0;
-    return await waitFor(session, config, heartbeats, find);
+    return session && isNeeded(session) ? await waitFor(session, config, heartbeats, find) : 0;
   } catch (error) {
     config.log(`wait: ${reasonOf(error)}`);
     return 1;
@@ -56,43 +58,39 @@ async function waitFor(first: Session, config: Config, heartbeats: Heartbeats, f
   const hints = new EventEmitter();
   mailbox.inbox.onMessage = () => hints.emit("look");
   new Watcher(config, mailbox.inbox, () => hints.emit("look"));
-  let { pid } = first.entry;
+  await mailbox.inbox.reconcile().catch((error) => config.log(`inbox cannot be read: ${reasonOf(error)}`));
 
-  /** The exit code, once it is known. */
-  const look = async (): Promise<number | undefined> => {
+  let { pid } = first.entry;
+  for (;;) {
     const session = find();
     // An entry may be missing for a moment (the folder was deleted) while its server lives.
-    if (!session) return isRunning(pid) ? undefined : 0;
-    if (!isNeeded(session)) return 0;
-    pid = session.entry.pid;
-    Object.assign(owner, { name: session.name, names: namesOf(session) });
-    const { waiter, pointed, tool_prefix = "" } = session.entry;
-    mailbox.refresh();
-    const unread = [...mailbox.inbox.files].sort().flatMap((file) => mailbox.unreadHeader(file) ?? []);
-    // A stamp far ahead of every clock would be new at every Stop.
-    const isNew = (file: string): boolean => stampIn(file) > (pointed?.last ?? "") && !isAhead(stampIn(file));
-    const due = unread.filter(({ file, priority }) => priority !== "low" && isNew(file));
-    if (due.length === 0) {
-      const started = inspect([process.pid]).get(process.pid)?.started;
-      const self = { waiter: process.pid, waiter_started: started ?? "" };
-      if (waiter !== process.pid) await enter(heartbeats, owner.name, self);
-      return undefined;
+    if (session ? !isNeeded(session) : !isRunning(pid)) return 0;
+    if (session) {
+      pid = session.entry.pid;
+      Object.assign(owner, { name: session.name, names: namesOf(session) });
+      const { waiter, pointed, tool_prefix = "" } = session.entry;
+      mailbox.refresh();
+      const due = newMail(mailbox, pointed?.last ?? "");
+      const last = due.at(-1);
+      if (last) {
+        // Where that cannot be noted, the session would be woken for the same mail at every Stop: then it is not.
+        if (!(await enter(heartbeats, owner.name, { pointed: { last: stampIn(last.file) } }))) return 1;
+        process.stderr.write(`${pointer(due, tool_prefix)}\n`);
+        return 2;
+      }
+      const started = inspect([process.pid]).get(process.pid)?.started ?? "";
+      if (waiter !== process.pid) await enter(heartbeats, owner.name, { waiter: process.pid, waiter_started: started });
     }
-    const last = stampIn(due.at(-1)?.file ?? "");
-    // Where that cannot be noted, the session would be woken for the same mail at every Stop: then it is not.
-    if (!(await enter(heartbeats, owner.name, { pointed: { last } }))) return 1;
-    process.stderr.write(`${pointer(due, tool_prefix)}\n`);
-    return 2;
-  };
-
-  await mailbox.inbox.reconcile().catch((error) => config.log(`inbox cannot be read: ${reasonOf(error)}`));
-  let code = await look();
-  while (code === undefined) {
     await once(hints, "look");
     await sleep(COALESCE_MS);
-    code = await look();
   }
-  return code;
+}
+
+/** What is unread and was sent after `pointed`, in order. A stamp far ahead of every clock would be new at every Stop. */
+function newMail(mailbox: Mailbox, pointed: string): Header[] {
+  const isNew = (file: string): boolean => stampIn(file) > pointed && !isAhead(stampIn(file));
+  const files = [...mailbox.inbox.files].filter(isNew).sort();
+  return files.flatMap((file) => mailbox.unreadHeader(file) ?? []).filter(({ priority }) => priority !== "low");
 }
 
 /** What Claude Code tells a hook on its standard input; nothing where it was started by hand. */
