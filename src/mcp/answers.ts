@@ -47,11 +47,9 @@ function sessionLine(session: Session, config: Config, isYou: boolean, fate: Fat
 /** What Claude Code says of a session on this host: idle, busy, or waiting for its user. */
 function statusText({ host, claude_pid, client }: Session["entry"], config: Config): string | undefined {
   const said = host === config.host && !client && claude_pid ? claudeSession(config.claudeDir, claude_pid) : undefined;
-  if (!said || (said.isIdle === undefined && !said.waitingFor)) return undefined;
-  const since = said.since ? ` since ${age(Date.now() - said.since)}` : "";
-  return said.waitingFor
-    ? `waits for its user (${clean(said.waitingFor)})${since}`
-    : `${said.isIdle ? "idle" : "busy"}${since}`;
+  const state = said?.isIdle === undefined ? undefined : said.isIdle ? "idle" : "busy";
+  const doing = said?.waitingFor ? `waits for its user (${clean(said.waitingFor)})` : state;
+  return doing && `${doing}${said?.since ? ` since ${age(Date.now() - said.since)}` : ""}`;
 }
 
 function fateText({ unread }: Fate): string {
@@ -162,18 +160,17 @@ export async function readAgain(mailbox: Mailbox, file: string): Promise<UnreadA
 function messageText(mailbox: Mailbox, header: Header, body: string): string {
   const { from, to, type, subject, priority, created, reply_to } = header;
   const file = clean(header.file);
-  const lines = [
-    "",
-    `from: ${clean(from)}`,
-    `to: ${clean(to)}`,
-    `subject: ${/[\p{Cc}\u2028\u2029]/u.test(subject) ? JSON.stringify(subject) : subject}`,
-    `created: ${clean(created)}`,
-    `priority: ${clean(priority)}`,
-    `type: ${clean(type)}`,
-    reply_to && `reply_to: ${answeredText(mailbox, reply_to)}`,
-    `file: ${file}`,
-  ].filter((line) => line !== "");
-  return ["", ...lines, "", shownBody(body, file) || "(no body)", `--- end of ${file} ---`].join("\n");
+  return `
+from: ${clean(from)}
+to: ${clean(to)}
+subject: ${/[\p{Cc}\u2028\u2029]/u.test(subject) ? JSON.stringify(subject) : subject}
+created: ${clean(created)}
+priority: ${clean(priority)}
+type: ${clean(type)}
+${reply_to ? `reply_to: ${answeredText(mailbox, reply_to)}\n` : ""}file: ${file}
+
+${shownBody(body, file) || "(no body)"}
+--- end of ${file} ---`;
 }
 
 /** What a message answers: its file name; with subject, sender and time where it is there, and no others' mail. */
