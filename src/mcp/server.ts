@@ -65,11 +65,7 @@ export async function serve(
   server.onclose = () => void connect().catch(onClose);
   await connect();
 
-  return {
-    async close() {
-      await (await session)?.close();
-    },
-  };
+  return { close: async () => (await session)?.close() };
 }
 
 function definition({ name, title, description, annotations, schema, _meta }: Tool): ToolDefinition {
@@ -87,14 +83,16 @@ async function call(session: LiveSession, request: Request, signal: AbortSignal)
   const { presence, pusher, config } = session;
   const meta = request._meta ?? {};
   pusher.called(tool.name, meta);
-  await tellConversation(session, meta);
+  // Codex tells only here which conversation this server belongs to; a helper's call is its conversation's.
+  const codex = codexCall(meta);
+  if (codex) await (codex.thread === codex.session ? presence.join(codex.thread) : presence.speakFor(codex.session));
   presence.touch();
   try {
-    const { text, onShown } = await tool.run(session, args.data as never);
+    const { text, markRead } = await tool.run(session, args.data as never);
     // A call that the client has cancelled shows nothing: its answer is dropped. The cancellation may have come while we
     // were busy, and is read within the next two turns.
-    for (let turn = 0; onShown && turn < 2; turn++) await nextTurn();
-    if (!signal.aborted) onShown?.();
+    for (let turn = 0; markRead && turn < 2; turn++) await nextTurn();
+    if (!signal.aborted) markRead?.();
     const notice = tool.tellsUnread ? "" : pusher.notice();
     return { content: [{ type: "text", text: notice ? `${text}\n\n${notice}` : text }] };
   } catch (error) {
@@ -105,14 +103,6 @@ async function call(session: LiveSession, request: Request, signal: AbortSignal)
       `${tool.name} failed: ${error instanceof Error ? error.message : error}. Nothing is lost; try again.`,
     );
   }
-}
-
-/** Codex tells only with a call which conversation this server belongs to; a helper's call is its conversation's. */
-async function tellConversation({ presence }: LiveSession, meta: Record<string, unknown>): Promise<void> {
-  const codex = presence.agent?.kind === "claude" ? undefined : codexCall(meta);
-  if (!codex) return;
-  if (codex.thread === codex.session) await presence.join(codex.thread);
-  else presence.speakFor(codex.session);
 }
 
 const refused = (text: string): CallToolResult => ({ isError: true, content: [{ type: "text", text }] });

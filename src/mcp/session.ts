@@ -5,8 +5,8 @@ import type { Route, Waker } from "../delivery/route.ts";
 import { InboxSocket } from "../delivery/socket.ts";
 import { sendToTelegram } from "../delivery/telegram.ts";
 import { reasonOf, statOf } from "../files.ts";
-import { type Outgoing, Refusal } from "../mail/draft.ts";
-import { Mailbox, type Sent } from "../mail/mailbox.ts";
+import { Refusal } from "../mail/draft.ts";
+import { Mailbox } from "../mail/mailbox.ts";
 import { type Header, MAX_SUBJECT } from "../mail/message.ts";
 import { isSweepDue, sweep } from "../mail/sweep.ts";
 import { Watcher } from "../mail/watcher.ts";
@@ -14,34 +14,28 @@ import type { Heartbeats } from "../sessions/heartbeats.ts";
 import { isName, lengthOf, type Name, nameProblem } from "../sessions/names.ts";
 import type { Presence } from "../sessions/presence.ts";
 
-const APPEAR_EVERY_MS = 60_000;
-const SWEEP_FIRST_MS = 15_000;
-/** How often to ask whether a sweep is due; the servers of a folder share one an hour. */
-const SWEEP_EVERY_MS = 10 * 60_000;
+/** What is done now and then waits until the session has started; the servers of a folder share one sweep an hour. */
+const CHORES_FIRST_MS = 15_000;
+const CHORES_EVERY_MS = 60_000;
 
 /** A running session: online, receiving, with a mailbox. */
 export class LiveSession {
-  readonly config: Config;
-  readonly presence: Presence;
   readonly mailbox: Mailbox;
   readonly pusher: Pusher;
   readonly #watcher: Watcher;
   /** The names that are known to be in use; and when (ms) to do what is done now and then. */
   #appeared = "";
-  #appearAt = 0;
-  #sweepAt = performance.now() + SWEEP_FIRST_MS;
+  #choresAt = performance.now() + CHORES_FIRST_MS;
 
   /** Starts to receive. `notify` writes a channel notification to the client. */
   constructor(
-    config: Config,
+    readonly config: Config,
     heartbeats: Heartbeats,
-    presence: Presence,
+    readonly presence: Presence,
     route: Route,
     notify: (message: ChannelMessage) => Promise<void>,
   ) {
     warnIfShared(config);
-    this.config = config;
-    this.presence = presence;
     this.mailbox = new Mailbox(config, heartbeats, presence, presence.since);
     this.pusher = new Pusher(config, this.mailbox, presence, notify, route, wakerFor(route, config, presence));
     this.#watcher = new Watcher(config, this.mailbox.inbox, () => this.#tick());
@@ -56,30 +50,21 @@ export class LiveSession {
     this.presence.follow().catch((error) => this.config.log(`name not followed: ${reasonOf(error)}`));
     this.pusher.tick();
     if (!this.presence.isReceiving) return;
-    const [now, names] = [performance.now(), this.presence.names.join()];
-    if (now > this.#appearAt || names !== this.#appeared) {
-      this.#appearAt = now + APPEAR_EVERY_MS;
-      this.#appeared = names;
-      void this.mailbox.appear();
-    }
-    if (now > this.#sweepAt) {
-      this.#sweepAt = now + SWEEP_EVERY_MS;
-      this.#sweep().catch((error) => this.config.log(`sweep: ${reasonOf(error)}`));
-    }
+    const names = this.presence.names.join();
+    const isTime = performance.now() > this.#choresAt;
+    if (isTime || names !== this.#appeared) void this.mailbox.appear();
+    this.#appeared = names;
+    if (!isTime) return;
+    this.#choresAt = performance.now() + CHORES_EVERY_MS;
+    this.#sweep().catch((error) => this.config.log(`sweep: ${reasonOf(error)}`));
   }
 
   async #sweep(): Promise<void> {
     if (isSweepDue(this.config)) await sweep(this.config, this.mailbox.inbox);
   }
 
-  /** Sends a message; an escalation is forwarded to Telegram, which is not waited for. */
-  async send(message: Outgoing): Promise<Sent> {
-    const sent = await this.mailbox.send(message);
-    if (message.escalate) void this.#forward(sent.header, message.body);
-    return sent;
-  }
-
-  async #forward({ from, subject, file }: Header, body: string): Promise<void> {
+  /** Forwards an escalation to Telegram. Where that fails, its sender is told with a message. */
+  async forward({ from, subject, file }: Header, body: string): Promise<void> {
     const { telegram, log } = this.config;
     if (!telegram) return;
     try {

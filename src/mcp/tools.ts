@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { type Outgoing, Refusal } from "../mail/draft.ts";
+import type { Outgoing } from "../mail/draft.ts";
 import { PRIORITIES } from "../mail/message.ts";
 import { readAgain, readUnread, sentText, whoText } from "./answers.ts";
 import type { LiveSession } from "./session.ts";
@@ -30,11 +30,8 @@ export interface Tool {
   run(session: LiveSession, args: never): Promise<Answer>;
 }
 
-/** Plain text for Claude; and what is to be done once it is sure that the client has not cancelled the call. */
-interface Answer {
-  readonly text: string;
-  onShown?(): void;
-}
+/** Plain text for Claude; `markRead` is called once it is sure that the client has not cancelled the call. */
+type Answer = { readonly text: string; markRead?(): void };
 
 function tool<S extends z.ZodObject>(
   about: Omit<Tool, "schema" | "run"> & { schema: S; run(session: LiveSession, args: z.output<S>): Promise<Answer> },
@@ -128,15 +125,7 @@ export const TOOLS: readonly Tool[] = [
         .describe("A message's file name: returns that one again, read or not, from inbox or archive."),
     }),
     async run({ mailbox }, { session_id, file }) {
-      if (file !== undefined && session_id !== undefined) {
-        throw new Refusal(
-          "Nothing shown: file returns one message, session_id lists another's mail. Give one of them.",
-        );
-      }
-      const { text, markRead } = await (file === undefined
-        ? readUnread(mailbox, session_id)
-        : readAgain(mailbox, file));
-      return { text, onShown: markRead };
+      return file === undefined ? readUnread(mailbox, session_id) : readAgain(mailbox, file);
     },
   }),
   tool({
@@ -163,8 +152,10 @@ export const TOOLS: readonly Tool[] = [
 ];
 
 async function send(session: LiveSession, message: Outgoing): Promise<Answer> {
-  const text = sentText(await session.send(message));
+  const sent = await session.mailbox.send(message);
+  const text = sentText(sent);
   if (!message.escalate) return { text };
+  void session.forward(sent.header, message.body);
   const forwarded = session.config.telegram
     ? "It is being forwarded to Telegram; while this session lives, a failure will come as a message."
     : "Not forwarded to a phone: Telegram is not set up (the user sets IPC_TG_TOKEN and IPC_TG_CHAT for this server).";
