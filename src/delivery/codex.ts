@@ -10,29 +10,23 @@ const TIMEOUT_MS = 10_000;
 /** A queued message that has not been seen to run may have been interrupted by the user. After this long it counts as run. */
 const GIVE_UP_MS = 30 * 60_000;
 
-/** What Codex tells with a tool call. It is all that a server learns of its session. */
-export interface CodexCall {
-  /** The conversation that calls. Codex starts one server for each. */
-  readonly thread: string;
-  /** The user's conversation that this one works for: itself, or another where it is a helper (a sub-agent). */
-  readonly session: string;
-  /** True under `codex exec`, which ends when its turn does. */
-  readonly isExec: boolean;
-  /** When the turn began: ms since 1970. Undefined where Codex does not say. */
-  readonly turnBegan: number | undefined;
-}
-
-/** Reads `_meta` of a tool call (seen in Codex 0.169); undefined where another client calls. */
-export function codexCall(meta: Readonly<Record<string, unknown>> = {}): CodexCall | undefined {
-  const { threadId: thread, sessionId: session } = meta;
+/**
+ * Reads `_meta` of a tool call (seen in Codex 0.169), which is all that a server learns of its session; undefined where
+ * another client calls.
+ */
+export function codexCall(meta: Readonly<Record<string, unknown>> = {}) {
+  const { threadId: thread, sessionId } = meta;
   if (typeof thread !== "string") return undefined;
-  const turn = Object(meta["x-codex-turn-metadata"]) as Record<string, unknown>;
-  const { turn_trigger: trigger, turn_started_at_unix_ms: began } = turn;
+  const { turn_trigger, turn_started_at_unix_ms } = Object(meta["x-codex-turn-metadata"]) as Record<string, unknown>;
   return {
+    /** The conversation that calls. Codex starts one server for each. */
     thread,
-    session: typeof session === "string" ? session : thread,
-    isExec: trigger === "exec",
-    turnBegan: typeof began === "number" ? began : undefined,
+    /** The user's conversation that this one works for: itself, or another where it is a helper (a sub-agent). */
+    session: typeof sessionId === "string" ? sessionId : thread,
+    /** True under `codex exec`, which ends when its turn does. */
+    isExec: turn_trigger === "exec",
+    /** When the turn began: ms since 1970. Undefined where Codex does not say. */
+    turnBegan: typeof turn_started_at_unix_ms === "number" ? turn_started_at_unix_ms : undefined,
   };
 }
 
@@ -44,7 +38,7 @@ export function codexCall(meta: Readonly<Record<string, unknown>> = {}): CodexCa
 export class CodexQueue implements Waker {
   readonly route = "codex queue";
   /** The session's last call, which tells whom to wake. */
-  #call: CodexCall | undefined;
+  #call: ReturnType<typeof codexCall>;
   /** When the message was queued that has not run yet: ms since 1970; 0 where there is none. */
   #queuedAt = 0;
   #hasFailed = false;
