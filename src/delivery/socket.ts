@@ -15,10 +15,9 @@ type Socket = NonNullable<Config["socket"]>;
 /** Wakes a Claude Code session with a pointer on its own inbox socket. */
 export class InboxSocket implements Waker {
   readonly route = "inbox socket";
-  /** When the last pointer was posted that no tool call has followed: ms since 1970. */
-  #postedAt: number | undefined;
-  #isHeld = false;
-  #failure: string | undefined;
+  /** When the last pointer was posted that no tool call has followed: ms since 1970; 0: there is none. */
+  #postedAt = 0;
+  #problem: string | undefined;
 
   constructor(
     private readonly config: Config,
@@ -27,36 +26,32 @@ export class InboxSocket implements Waker {
   ) {}
 
   canWake(): boolean {
-    this.#isHeld = holdsPointers(this.config);
-    return !this.#isHeld && !this.#isIgnored();
+    const held = "the user's crossSessionInbound setting keeps pointers from its inbox socket";
+    this.#problem = holdsPointers(this.config) ? held : undefined;
+    return this.problem() === undefined;
   }
 
   async wake(pointer: string): Promise<void> {
-    this.#failure = undefined;
     try {
       await post(this.socket, pointer);
-      this.#postedAt ??= Date.now();
+      this.#postedAt ||= Date.now();
     } catch (error) {
-      this.#failure = "its inbox socket does not answer";
+      this.#problem = "its inbox socket does not answer";
       throw error;
     }
   }
 
   /** The session reads what it is pointed to: a tool of ours was called. */
   called(): void {
-    this.#postedAt = undefined;
+    this.#postedAt = 0;
   }
 
   problem(): string | undefined {
-    if (this.#isHeld) return "the user's crossSessionInbound setting keeps pointers from its inbox socket";
-    return this.#isIgnored() ? "it did not follow a pointer on its inbox socket" : this.#failure;
-  }
-
-  /** A pointer that was held or refused leaves no sign, except that an idle session stays idle. */
-  #isIgnored(): boolean {
+    if (!this.#postedAt) return this.#problem;
+    // A pointer that was held or refused leaves no sign, except that an idle session stays idle.
     const { isIdle, since = 0 } = inClaude(this.config, this.agent) ?? {};
-    const postedAt = this.#postedAt ?? Number.POSITIVE_INFINITY;
-    return isIdle === true && since < postedAt && Date.now() - postedAt > FOLLOWED_MS;
+    const isIgnored = isIdle && since < this.#postedAt && Date.now() - this.#postedAt > FOLLOWED_MS;
+    return isIgnored ? "it did not follow a pointer on its inbox socket" : this.#problem;
   }
 }
 
