@@ -42,11 +42,10 @@ export async function serve(
   );
 
   let session: Promise<LiveSession> | undefined;
-  const notify = (params: ChannelMessage): Promise<void> =>
-    server.notification({ method: "notifications/claude/channel", params });
+  const notify = (params: ChannelMessage) => server.notification({ method: "notifications/claude/channel", params });
   const open = (): Promise<LiveSession> => {
     session ??= import("./session.ts").then(
-      ({ LiveSession }) => new LiveSession(config, heartbeats, presence, route, notify),
+      (room) => new room.LiveSession(config, heartbeats, presence, route, notify),
     );
     return session;
   };

@@ -4,16 +4,16 @@ import { PRIORITIES } from "../mail/message.ts";
 import { readAgain, readUnread, sentText, whoText } from "./answers.ts";
 import type { LiveSession } from "./session.ts";
 
+const text = (about: string) => z.string().describe(about);
 /** The limits are the mailbox's (mailbox.ts, message.ts), where they are checked; here they are only told. */
-const to = z.string().describe('Exact name of a session, as t9_ipc_who lists it, or "all".');
-const subject = z
-  .string()
-  .describe("What it is about, in a few words: shown to the recipient first. At most 200 characters.");
-const body = z.string().default("").describe("The message. At most 10240 characters.");
-const priority = z
-  .enum(PRIORITIES)
-  .default("normal")
-  .describe("critical and high are read first. low wakes nobody: it is told on the recipient's next tool call.");
+const message = {
+  subject: text("What it is about, in a few words: shown to the recipient first. At most 200 characters."),
+  body: text("The message. At most 10240 characters.").default(""),
+  priority: z
+    .enum(PRIORITIES)
+    .describe("critical and high are read first. low wakes nobody: it is told on the recipient's next tool call.")
+    .default("normal"),
+};
 const ESCALATION = "escalation: a human should look; forwarded to Telegram where the user has set that up.";
 
 export interface Tool {
@@ -70,14 +70,9 @@ export const TOOLS: readonly Tool[] = [
     annotations: WRITES,
     _meta: ALWAYS_LOADED,
     schema: z.strictObject({
-      to,
-      subject,
-      body,
-      priority,
-      reply_to: z
-        .string()
-        .optional()
-        .describe("The file name of the message that this one answers, as it came with that message."),
+      to: text('Exact name of a session, as t9_ipc_who lists it, or "all".'),
+      ...message,
+      reply_to: text("The file name of the message that this one answers, as it came with that message.").optional(),
       type: z.enum(["ipc", "escalation"]).default("ipc").describe(ESCALATION),
       allow_unknown: z
         .boolean()
@@ -96,9 +91,7 @@ export const TOOLS: readonly Tool[] = [
     annotations: WRITES,
     _meta: foundBy("tell every session, all agents, everybody at once"),
     schema: z.strictObject({
-      subject,
-      body,
-      priority,
+      ...message,
       type: z.enum(["broadcast", "escalation"]).default("broadcast").describe(ESCALATION),
     }),
     async run(session, { type, ...args }) {
@@ -115,14 +108,8 @@ export const TOOLS: readonly Tool[] = [
     annotations: { readOnlyHint: true, openWorldHint: false },
     _meta: ALWAYS_LOADED,
     schema: z.strictObject({
-      session_id: z
-        .string()
-        .optional()
-        .describe("Another session's name: only looks, marks nothing. Default: this session."),
-      file: z
-        .string()
-        .optional()
-        .describe("A message's file name: returns that one again, read or not, from inbox or archive."),
+      session_id: text("Another session's name: only looks, marks nothing. Default: this session.").optional(),
+      file: text("A message's file name: returns that one again, read or not, from inbox or archive.").optional(),
     }),
     async run({ mailbox }, { session_id, file }) {
       return file === undefined ? readUnread(mailbox, session_id) : readAgain(mailbox, file);
@@ -137,10 +124,8 @@ export const TOOLS: readonly Tool[] = [
     annotations: { ...WRITES, idempotentHint: true },
     _meta: foundBy("name or rename this session, say what it works on"),
     schema: z.strictObject({
-      name: z
-        .string()
-        .describe('What this session does, for example "api-tests". 3 to 64 letters, digits, "_" or "-".'),
-      working_on: z.string().optional().describe("What it works on, in a few words: shown by t9_ipc_who."),
+      name: text('What this session does, for example "api-tests". 3 to 64 letters, digits, "_" or "-".'),
+      working_on: text("What it works on, in a few words: shown by t9_ipc_who.").optional(),
     }),
     async run(session, args) {
       const unread = await session.setName(args.name, args.working_on);
@@ -153,11 +138,10 @@ export const TOOLS: readonly Tool[] = [
 
 async function send(session: LiveSession, message: Outgoing): Promise<Answer> {
   const sent = await session.mailbox.send(message);
-  const text = sentText(sent);
-  if (!message.escalate) return { text };
+  if (!message.escalate) return { text: sentText(sent) };
   void session.forward(sent.header, message.body);
   const forwarded = session.config.telegram
     ? "It is being forwarded to Telegram; while this session lives, a failure will come as a message."
     : "Not forwarded to a phone: Telegram is not set up (the user sets IPC_TG_TOKEN and IPC_TG_CHAT for this server).";
-  return { text: `${text} ${forwarded}` };
+  return { text: `${sentText(sent)} ${forwarded}` };
 }
