@@ -9,7 +9,6 @@ import { namesOf, type Session } from "../sessions/entry.ts";
 
 /** Claude Code cuts a tool result near 25,000 tokens; this many bytes stay below in any script. */
 const MAX_ANSWER_BYTES = 40_000;
-const MAX_LISTED = 20;
 const LOW = "low priority wakes nobody";
 
 /** Who is online, for Claude and for people; with what became of the mail that `own` sent them. */
@@ -22,9 +21,7 @@ export async function whoText(mailbox: Mailbox, config: Config, own: string | un
   const waiting = [...offline]
     .filter(([, { unread }]) => unread.length > 0)
     .map(([name, fate]) => `${name} (${fateText(fate)})`);
-  const more = waiting.length > MAX_LISTED ? ` and ${waiting.length - MAX_LISTED} more` : "";
-  const away =
-    waiting.length > 0 && `Offline, with mail of yours waiting: ${waiting.slice(0, MAX_LISTED).join(", ")}${more}.`;
+  const away = waiting.length > 0 && `Offline, with mail of yours waiting: ${waiting.join(", ")}.`;
   return [head, ...lines, away, problem].filter(Boolean).join("\n");
 }
 
@@ -96,43 +93,29 @@ export function sentText({ header, online, exchanged }: Sent): string {
   return `${stored} ${header.to}${now} is online, ${lastCall(session)}; mail reaches it: ${routed(session)}${low}. Not read yet.${brake}`;
 }
 
-export interface UnreadAnswer {
-  readonly text: string;
-  /** The messages that are in the text, in full. */
-  readonly shown: readonly Header[];
-  /** To be called once the answer is sure to be shown: marks as read what is in it. */
-  markRead(): void;
-}
-
 /**
  * The owner's unread mail; with somebody else's name as `whose`, theirs, which is looked at only. Messages in
- * full, as many as fit into `maxBytes`, at least one. Throws Refusal where `whose` is no name.
+ * full, as many as fit into `maxBytes`, at least one; their headers are in `shown`. `markRead` marks these as read: to
+ * be called once the answer is sure to be shown. Throws Refusal where `whose` is no name.
  */
-export async function readUnread(
-  mailbox: Mailbox,
-  whose: string | undefined,
-  maxBytes = MAX_ANSWER_BYTES,
-): Promise<UnreadAnswer> {
+export async function readUnread(mailbox: Mailbox, whose: string | undefined, maxBytes = MAX_ANSWER_BYTES) {
   const name = whose?.normalize("NFC");
-  const other = name === undefined || mailbox.owner.names.some((own) => own === name) ? undefined : name;
+  const other = mailbox.owner.names.some((own) => own === name) ? undefined : name;
+  const forWhom = other === undefined ? "" : ` for ${other}`;
   const unread = other === undefined ? await mailbox.unread() : await mailbox.unreadOf(other);
   const blocks: string[] = [];
   const shown: Header[] = [];
-  let gone = 0;
+  let count = unread.length;
   let bytes = 200; // for the lines around the messages
   for (const header of unread) {
     const message = mailbox.inbox.read(header.file);
-    if (!message) gone++;
-    else {
-      const block = messageText(mailbox, header, message.body);
-      bytes += Buffer.byteLength(block) + 1;
-      if (shown.length > 0 && bytes > maxBytes) break;
-      blocks.push(block);
-      shown.push(header);
-    }
+    const block = message ? messageText(mailbox, header, message.body) : "";
+    bytes += Buffer.byteLength(block) + 1;
+    if (shown.length > 0 && bytes > maxBytes) break;
+    if (message) shown.push(header);
+    else count--; // gone, or broken
+    blocks.push(block);
   }
-  const forWhom = other === undefined ? "" : ` for ${other}`;
-  const count = unread.length - gone;
   const left = count - shown.length;
   const head = `${count} unread message${count === 1 ? "" : "s"}${forWhom}`;
   const lines = [
@@ -140,20 +123,16 @@ export async function readUnread(
     ...blocks,
     left > 0 && `${left} more left${forWhom ? "." : ": call t9_ipc_unread again."}`,
   ];
-  return {
-    text: lines.filter(Boolean).join("\n"),
-    shown,
-    markRead: () => other === undefined && mailbox.markRead(shown),
-  };
+  const markRead = () => other === undefined && mailbox.markRead(shown);
+  return { text: lines.filter(Boolean).join("\n"), shown, markRead };
 }
 
 /** One message again, read or not, from inbox or archive. Throws Refusal where the owner neither sent nor got it. */
-export async function readAgain(mailbox: Mailbox, file: string): Promise<UnreadAnswer> {
+export async function readAgain(mailbox: Mailbox, file: string) {
   const { header, body, isArchived } = await mailbox.message(file);
   const where = isArchived ? "From the archive" : "From the inbox";
-  const shown = [header];
-  const text = `${where}:\n${messageText(mailbox, header, body)}`;
-  return { text, shown, markRead: () => !isArchived && mailbox.markRead(shown) };
+  const markRead = () => !isArchived && mailbox.markRead([header]);
+  return { text: `${where}:\n${messageText(mailbox, header, body)}`, markRead };
 }
 
 /** One message. Its last line repeats the file name, which no sender can know while writing the body. */
