@@ -87,7 +87,7 @@ async function call(session: LiveSession, request: Request, signal: AbortSignal)
   if (codex) await (codex.thread === codex.session ? presence.join(codex.thread) : presence.speakFor(codex.session));
   presence.touch();
   try {
-    const { text, markRead } = await tool.run(session, args.data as never);
+    const { text, markRead } = await tool.run(session, args.data);
     // A call that the client has cancelled shows nothing: its answer is dropped. The cancellation may have come while we
     // were busy, and is read within the next two turns.
     for (let turn = 0; markRead && turn < 2; turn++) await nextTurn();

@@ -16,28 +16,25 @@ const message = {
 };
 const ESCALATION = "escalation: a human should look; forwarded to Telegram where the user has set that up.";
 
-export interface Tool {
+export interface Tool<Schema extends z.ZodObject = z.ZodObject> {
   readonly name: string;
   readonly title: string;
   readonly description: string;
   readonly annotations: Record<string, boolean>;
   /** Passed on as it is: see `ALWAYS_LOADED`. */
   readonly _meta: Record<string, unknown>;
-  readonly schema: z.ZodObject;
+  readonly schema: Schema;
   /** Its answer speaks of unread mail itself. */
   readonly tellsUnread?: true;
   /** Throws Refusal. */
-  run(session: LiveSession, args: never): Promise<Answer>;
+  run(session: LiveSession, args: z.output<Schema>): Promise<Answer>;
 }
 
 /** Plain text for Claude; `markRead` is called once it is sure that the client has not cancelled the call. */
 type Answer = { readonly text: string; markRead?(): void };
 
-function tool<S extends z.ZodObject>(
-  about: Omit<Tool, "schema" | "run"> & { schema: S; run(session: LiveSession, args: z.output<S>): Promise<Answer> },
-): Tool {
-  return about;
-}
+/** Makes the arguments of `run` those that the schema lets through. */
+const tool = <Schema extends z.ZodObject>(about: Tool<Schema>): Tool => about;
 
 /**
  * Claude Code keeps the tools of servers out of the model's sight until it searches for them. A session that mail has
@@ -58,9 +55,7 @@ export const TOOLS: readonly Tool[] = [
     annotations: { readOnlyHint: true, openWorldHint: false },
     _meta: foundBy("list the other sessions, agents and colleagues that are online"),
     schema: z.strictObject({}),
-    async run({ mailbox, config }) {
-      return { text: await whoText(mailbox, config, mailbox.owner.name) };
-    },
+    run: async ({ mailbox, config }) => ({ text: await whoText(mailbox, config, mailbox.owner.name) }),
   }),
   tool({
     name: "t9_ipc_send",
@@ -79,9 +74,8 @@ export const TOOLS: readonly Tool[] = [
         .default(false)
         .describe("true: store it for a name nobody has used yet. Otherwise that is refused, as a typing error."),
     }),
-    async run(session, { type, allow_unknown: allowUnknown, ...args }) {
-      return send(session, { ...args, escalate: type === "escalation", allowUnknown });
-    },
+    run: (session, { type, allow_unknown: allowUnknown, ...args }) =>
+      send(session, { ...args, escalate: type === "escalation", allowUnknown }),
   }),
   tool({
     name: "t9_ipc_broadcast",
@@ -94,9 +88,8 @@ export const TOOLS: readonly Tool[] = [
       ...message,
       type: z.enum(["broadcast", "escalation"]).default("broadcast").describe(ESCALATION),
     }),
-    async run(session, { type, ...args }) {
-      return send(session, { ...args, to: "all", escalate: type === "escalation", allowUnknown: false });
-    },
+    run: (session, { type, ...args }) =>
+      send(session, { ...args, to: "all", escalate: type === "escalation", allowUnknown: false }),
   }),
   tool({
     name: "t9_ipc_unread",
@@ -111,9 +104,8 @@ export const TOOLS: readonly Tool[] = [
       session_id: text("Another session's name: only looks, marks nothing. Default: this session.").optional(),
       file: text("A message's file name: returns that one again, read or not, from inbox or archive.").optional(),
     }),
-    async run({ mailbox }, { session_id, file }) {
-      return file === undefined ? readUnread(mailbox, session_id) : readAgain(mailbox, file);
-    },
+    run: ({ mailbox }, { session_id, file }) =>
+      file === undefined ? readUnread(mailbox, session_id) : readAgain(mailbox, file),
   }),
   tool({
     name: "t9_ipc_set_name",
