@@ -7,8 +7,14 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { claudeSession } from "../../src/sessions/claude.ts";
+import * as claude from "../../src/sessions/claude.ts";
 import { inspect } from "../../src/sessions/process.ts";
+
+/** What is told, without what is not. */
+function claudeSession(dir: string, pid: number): Partial<claude.ClaudeSession> | undefined {
+  const said = claude.claudeSession(dir, pid);
+  return said && Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined));
+}
 
 /** As Claude Code 2.1.330 wrote it, but for the fields of the process, which are this one's. */
 const seen = {
