@@ -29,15 +29,12 @@ export const lengthOf = (text: string): number => [...text].length;
 /** Why this cannot be a session's name, and what can; undefined where it can. */
 export function nameProblem(name: string): string | undefined {
   if (isName(name)) return undefined;
-  const [lower, length] = [name.toLowerCase(), lengthOf(name)];
+  const lower = name.toLowerCase();
   if (isForAll(lower)) return `"${name}" means every session and cannot be one's name.`;
   if (isReserved(lower)) return `"${name}" cannot be a name: mail would seem to come from it. Try "${fit(name)}".`;
-  const bytes = Buffer.byteLength(name);
-  const wide =
-    bytes > MAX_NAME_BYTES ? ` It has ${bytes} bytes, and no file's name can have over ${MAX_NAME_BYTES}.` : "";
-  const size = length < 3 || length > MAX_NAME ? ` It has ${length}.` : wide;
   const shown = JSON.stringify([...name.replace(/\p{C}/gu, "\ufffd")].slice(0, 80).join(""));
-  return `${shown} cannot be a name: a name has 3 to ${MAX_NAME} letters, digits, "_" or "-", and nothing else.${size} Try "${fit(name)}".`;
+  const size = `It has ${lengthOf(name)}, in ${Buffer.byteLength(name)} bytes`;
+  return `${shown} cannot be a name: a name has 3 to ${MAX_NAME} letters, digits, "_" or "-", and nothing else, in at most ${MAX_NAME_BYTES} bytes. ${size}. Try "${fit(name)}".`;
 }
 
 /** The nearest thing to `text` that is a name, with room for a suffix. */
