@@ -16,11 +16,7 @@ export const SERVER = join(PACKAGE_ROOT, "dist", "server.js");
 
 /** Reads the environment, once. A value that cannot be used is named on the log and left out. */
 export function readConfig(env: NodeJS.ProcessEnv, cwd: string, log: Log = logToStderr) {
-  const absolute = (path: string): string =>
-    resolve(
-      cwd,
-      path.replace(/^~(?=$|[\\/])/, () => homedir()),
-    );
+  const absolute = (path: string): string => resolve(cwd, path.replace(/^~(?=$|[\\/])/, homedir));
   const dir = env.IPC_DIR ? absolute(env.IPC_DIR) : defaultDir();
   const { CLAUDE_CODE_MESSAGING_SOCKET: path, CLAUDE_CODE_MESSAGING_TOKEN: token } = env;
   const { IPC_TG_TOKEN: botToken, IPC_TG_CHAT: chat } = env;

@@ -56,24 +56,22 @@ export const isAhead = (stamp: Stamp): boolean => stamp > stampOf((Date.now() + 
  */
 export function takeStamps(dir: string, count: number, newest: Stamp | ""): number {
   const { O_RDWR, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
-  let fd: number | undefined;
-  let last = "";
+  const after = (last: string): number => Math.max(wallClock(), wallOf(last) + 1, wallOf(newest) + 1);
+  let first = after("");
   try {
     makeFolder(dir);
-    fd = fs.openSync(join(dir, ".order"), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
-    const bytes = Buffer.alloc(STAMP_LENGTH);
-    last = bytes.toString("latin1", 0, fs.readSync(fd, bytes, 0, bytes.length, 0));
+    const fd = fs.openSync(join(dir, ".order"), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
+    try {
+      const bytes = Buffer.alloc(STAMP_LENGTH);
+      const last = bytes.toString("latin1", 0, fs.readSync(fd, bytes, 0, bytes.length, 0)) as Stamp;
+      if (!isAhead(last)) first = after(last);
+      // In place: file systems flush what is truncated or renamed over, and that takes milliseconds.
+      fs.writeSync(fd, stampOf(first + count - 1), 0);
+    } finally {
+      fs.closeSync(fd);
+    }
   } catch {
-    // Without the file the order is kept only among what this process knows.
-  }
-  const first = Math.max(wallClock(), wallOf(isAhead(last as Stamp) ? "" : last) + 1, wallOf(newest) + 1);
-  try {
-    // In place: file systems flush what is truncated or renamed over, and that takes milliseconds.
-    if (fd !== undefined) fs.writeSync(fd, stampOf(first + count - 1), 0);
-  } catch {
-    // The message that is written next will meet the same error, and its sender is told.
-  } finally {
-    if (fd !== undefined) fs.closeSync(fd);
+    // Without the file the order is kept among what this process knows. On a full disk the message fails as well.
   }
   return first;
 }
