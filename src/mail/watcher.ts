@@ -5,7 +5,6 @@ import type { Inbox } from "./inbox.ts";
 
 /** So often the folder is looked at without an event: events can be missed, folders replaced. */
 const TICK_MS = 2000;
-const REWATCH_MS = 60_000;
 
 /**
  * chokidar lists its folder and stats every file in it at each change: 150 ms of CPU at 10,000 files. The inbox
@@ -26,11 +25,8 @@ export class Watcher {
   /** Resolves when the folder has been listed with its watch standing: from then on, events come in order. */
   readonly ready: Promise<void>;
   readonly #timer: NodeJS.Timeout;
-  #isReady = (): void => {};
   #events: Events | undefined;
-  /** When (ms) the folder turned out not to be watchable. */
-  #failedAt: number | undefined;
-  /** The folder's inode. */
+  /** The inode of the folder that is watched, or only looked at with IPC_POLL; 0 for none. */
   #folder = 0;
 
   /** `onTick` is called after each look at the folder: every 2 s, or IPC_POLL. */
@@ -38,18 +34,14 @@ export class Watcher {
     this.#config = config;
     this.#inbox = inbox;
     this.#onTick = onTick;
-    this.ready = new Promise((resolve) => {
-      this.#isReady = resolve;
-    });
-    this.#watch();
+    this.ready = new Promise((resolve) => this.#watch(resolve));
     this.#timer = setInterval(() => void this.#tick(), Math.min(TICK_MS, config.poll ?? TICK_MS));
   }
 
-  #watch(): void {
+  #watch(isReady = (): void => {}): void {
     const { dir, inbox, poll, log } = this.#config;
     void this.#events?.close();
     this.#events = undefined;
-    this.#failedAt = undefined;
     try {
       checkMounted(dir);
       makeFolder(inbox);
@@ -57,18 +49,18 @@ export class Watcher {
       // the inbox says why it cannot be listed
     }
     this.#folder = statOf(inbox)?.ino ?? 0;
-    if (poll || !this.#folder) return void this.#list().then(this.#isReady); // then `#tick` lists it, or finds it again
+    if (poll || !this.#folder) return void this.#list().then(isReady); // then `#tick` lists it, or finds it again
     const events = new Events();
     events.on("raw", (_event, file) => {
       if (typeof file === "string") this.#look(file);
       else void this.#list();
     });
     // What came before the watch stood made no event.
-    events.on("ready", () => void this.#list().then(this.#isReady));
+    events.on("ready", () => void this.#list().then(isReady));
     events.on("error", (error) => {
       log(`inbox not watched (${reasonOf(error)}): looking every ${TICK_MS / 1000} s instead`);
-      this.#failedAt = performance.now();
-      void this.#list().then(this.#isReady);
+      this.#folder = 0; // the next look tries again
+      void this.#list().then(isReady);
     });
     events.add(inbox);
     this.#events = events;
@@ -94,8 +86,7 @@ export class Watcher {
   /** Looks at the folder, whatever events there were, and watches the one that is there now. */
   async #tick(): Promise<void> {
     await this.#list();
-    const isReplaced = (statOf(this.#config.inbox)?.ino ?? 0) !== this.#folder;
-    if (this.#failedAt ? performance.now() - this.#failedAt > REWATCH_MS : isReplaced) this.#watch();
+    if ((statOf(this.#config.inbox)?.ino ?? 0) !== this.#folder) this.#watch();
     this.#inbox.saveCache();
     this.#onTick();
   }
