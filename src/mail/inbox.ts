@@ -126,14 +126,15 @@ export class Inbox {
   /** Reads a message file; undefined, with a line on the log, where it is no message or gone by now. */
   read(file: string): Message | undefined {
     const path = this.#pathOf(file);
+    // Before it is read: what is written meanwhile makes another version, and is read again.
+    const version = versionOf(path);
     try {
       const message = readMessage(path, file);
       if (!this.#headers.has(file)) this.#unsaved.set(file, message.header);
-      this.#headers.set(file, { header: message.header, version: versionOf(path) });
+      this.#headers.set(file, { header: message.header, version });
       return message;
     } catch (error) {
       this.#forget(file);
-      const version = versionOf(path);
       if (version === "") return undefined;
       this.files.add(file);
       this.#bad.set(file, version);
