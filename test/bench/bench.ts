@@ -48,8 +48,8 @@ const counts = options.sessions ?? (options.quick ? "2,50,200" : "2,10,25,50,100
 const crowds = options.only === "folders" ? [] : counts.split(",").map(Number);
 const failures: string[] = [];
 const columns: Column[] = [];
-for (const filling of plan) columns.push(await measure(filling));
 const crowded: Column[] = [];
+for (const filling of plan) columns.push(await measure(filling));
 for (const count of crowds) crowded.push(await measureSessions(count));
 progress("");
 
