@@ -52,23 +52,21 @@ export class Mailbox {
     this.#refuseRepeat(key);
     const sent = { file: "being written at this moment", at: performance.now() };
     this.#recent.set(key, sent);
-    try {
-      const header = await this.inbox.outbox.deliver(draft);
-      sent.file = header.file;
-      if (draft.to !== "all") {
-        const theirs = [draft.to, ...online.flatMap(namesOf)];
-        return { header, online, exchanged: exchangedLately(this.inbox, this.owner.names, theirs, header.file) };
-      }
-      // What the owner sent to all is no news to it, not even where this process is killed right after the answer.
-      this.markRead([header]);
-      await this.#saveMarks();
-      return { header, online, exchanged: 0 };
-    } catch (error) {
+    const header = await this.inbox.outbox.deliver(draft).catch((error) => {
       this.#recent.delete(key);
       if (isUnreachable(error)) throw new Refusal(`Not sent. ${unreachable(this.#config.dir, error)}`);
       const reason = `${reasonOf(error)} (${this.#config.inbox})`;
       throw new Refusal(`Not sent, nothing was stored: ${reason}. Mend that, then send again.`);
+    });
+    sent.file = header.file;
+    if (draft.to !== "all") {
+      const theirs = [draft.to, ...online.flatMap(namesOf)];
+      return { header, online, exchanged: exchangedLately(this.inbox, this.owner.names, theirs, header.file) };
     }
+    // What the owner sent to all is no news to it, not even where this process is killed right after the answer.
+    this.markRead([header]);
+    await this.#saveMarks();
+    return { header, online, exchanged: 0 };
   }
 
   /** The message of that file name, from inbox or archive, where the owner sent or got it. */
@@ -138,7 +136,8 @@ export class Mailbox {
 
   /** Could this be the owner's unread mail, as far as the file's name tells? */
   mayBeUnread(file: string): boolean {
-    return this.#bystander.mayBeFor(file, this.owner.names) && this.#mayLack(file, this.#own());
+    const isTheirs = this.#bystander.mayBeFor(file, this.owner.names);
+    return isTheirs && !this.#own().every((marks) => marks.files.has(file));
   }
 
   #mayLack(file: string, names: readonly ReadMarks[]): boolean {

@@ -152,7 +152,7 @@ describe("the data folder", { concurrency: 4 }, () => {
     assert.deepEqual(JSON.parse(readFileSync(join(dir, "heartbeats.json"), "utf8")), {});
   });
 
-  test("what the folder holds is what DESIGN says, and nothing in it is written twice but the heartbeats", async (t) => {
+  test("what the folder holds is what data/README says, and nothing in it is written twice but the heartbeats", async (t) => {
     const dir = tempDir(t);
     const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
     await alpha.call("send", { to: "beta", subject: "hello", body: "text" });
