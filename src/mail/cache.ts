@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { dirname } from "node:path";
 import type Database from "better-sqlite3";
 import type { Log } from "../config.ts";
-import { errorCode, makeFolder, reasonOf, versionOf } from "../files.ts";
+import { errorCode, makeFolder, reasonOf, statOf, versionOf } from "../files.ts";
 import type { Header } from "./message.ts";
 
 /** How long a statement waits for another server's write; it blocks the whole process, so: briefly. */
@@ -24,6 +24,8 @@ export interface Cache {
   files(): string[];
   /** Brings rows up to date, in one transaction, and takes them out of `changes`; those of a busy moment stay in it. */
   save(changes: Map<string, Header | undefined>): void;
+  /** False where the file was deleted since it was opened, also where another server has made it anew. */
+  isInPlace(): boolean;
   close(): void;
 }
 
@@ -41,6 +43,7 @@ export function openCache(path: string, log: Log): Cache | undefined {
     db.pragma("synchronous = OFF"); // what a power cut takes away is parsed again
     const names = COLUMNS.map((column) => `"${column}"`).join(", ");
     db.exec(`CREATE TABLE IF NOT EXISTS ${TABLE} (${names}, PRIMARY KEY (file)) WITHOUT ROWID`);
+    const inode = statOf(path)?.ino;
     const list = db.prepare(`SELECT file FROM ${TABLE}`).pluck();
     const select = db.prepare(`SELECT ${names} FROM ${TABLE} WHERE file = ?`);
     const insert = db.prepare(`INSERT OR REPLACE INTO ${TABLE} (${names}) VALUES (@${COLUMNS.join(", @")})`);
@@ -81,6 +84,7 @@ export function openCache(path: string, log: Log): Cache | undefined {
         }
         for (const [file] of batch) changes.delete(file);
       },
+      isInPlace: () => statOf(path)?.ino === inode,
       close: db.close.bind(db),
     };
   } catch (error) {

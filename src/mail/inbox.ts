@@ -1,4 +1,4 @@
-import { existsSync, renameSync } from "node:fs";
+import { renameSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config } from "../config.ts";
@@ -202,7 +202,7 @@ export class Inbox {
   /** Opens the cache the first time, and where it was deleted since. */
   #openCache(present: ReadonlySet<string>): void {
     const { db, log } = this.#config;
-    if (this.#cache === null || (this.#cache && existsSync(db))) return;
+    if (this.#cache === null || this.#cache?.isInPlace()) return;
     this.#cache?.close();
     this.#cache = openCache(db, log) ?? null;
     for (const [file, { header }] of this.#headers) this.#unsaved.set(file, header);

@@ -57,6 +57,8 @@ describe("the data folder", { concurrency: 4 }, () => {
     await waitFor(() => cached(db), "all messages in the cache");
     for (const file of readdirSync(dir).filter((each) => each.startsWith("cache.db"))) rmSync(join(dir, file));
     await alpha.call("send", { to: "beta", subject: "after" });
+    await alpha.call("who");
+    assert.ok(existsSync(db), "alpha has made it anew, and beta has to notice");
     assert.match((await beta.call("unread")).text, /subject: after/);
     rmSync(join(dir, "inbox", filesIn(dir)[0] ?? ""));
     const gamma = await startSession("gamma", { dir, env: { IPC_DB_PATH: fresh } });
