@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { type TestContext, test } from "node:test";
-import { findClaude } from "../claude/find.ts";
+import { findClaude } from "../clients/claude/find.ts";
 import { run } from "../support/command.ts";
 import { binOf, homeOf, putProgram, tempDir } from "../support/folder.ts";
 import { Process, SERVER } from "../support/process.ts";

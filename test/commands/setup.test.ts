@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { findClaude } from "../claude/find.ts";
+import { findClaude } from "../clients/claude/find.ts";
 import { run } from "../support/command.ts";
 import { binOf, homeOf, putProgram, tempDir } from "../support/folder.ts";
 import { SERVER } from "../support/process.ts";

@@ -6,9 +6,9 @@ import { accessSync, constants, existsSync, mkdirSync, readFileSync, statSync, w
 import { tmpdir, userInfo } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { homeOf } from "../support/folder.ts";
-import { endWithFolder, isRunning, Process, SERVER } from "../support/process.ts";
-import { waitFor } from "../support/wait.ts";
+import { homeOf } from "../../support/folder.ts";
+import { endWithFolder, isRunning, Process, SERVER } from "../../support/process.ts";
+import { waitFor } from "../../support/wait.ts";
 import type { Api } from "./api.ts";
 
 type Found =

@@ -5,7 +5,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { waitFor } from "../support/wait.ts";
+import { waitFor } from "../../support/wait.ts";
 import { MODES } from "./client.ts";
 import {
   announcements,

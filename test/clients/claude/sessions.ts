@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { waitFor } from "../support/wait.ts";
+import { waitFor } from "../../support/wait.ts";
 import type { ModelRequest, Reply, ToolUse } from "./api.ts";
 import {
   announcements,

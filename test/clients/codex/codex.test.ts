@@ -3,9 +3,9 @@
 
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import { tempDir } from "../support/folder.ts";
-import { startSession, type TestSession } from "../support/session.ts";
-import { waitFor } from "../support/wait.ts";
+import { tempDir } from "../../support/folder.ts";
+import { startSession, type TestSession } from "../../support/session.ts";
+import { waitFor } from "../../support/wait.ts";
 import { Api, type Reply, type Script } from "./api.ts";
 import { Codex, findCodex, noTerminal } from "./client.ts";
 

@@ -9,14 +9,14 @@ import type { TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { type Entry, heartbeats } from "../support/mail.ts";
-import { startSession, type TestSession } from "../support/session.ts";
-import { waitFor } from "../support/wait.ts";
+import { type Entry, heartbeats } from "../../support/mail.ts";
+import { startSession, type TestSession } from "../../support/session.ts";
+import { waitFor } from "../../support/wait.ts";
 import { type Api, type ModelRequest, type Script, startApi, type ToolUse } from "./api.ts";
 import { type Client, type ClientOptions, makeClient } from "./client.ts";
 import { findClaude, noTerminal } from "./find.ts";
 
-export const root = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
+export const root = fileURLToPath(new URL("../../..", import.meta.url)).replace(/\/$/, "");
 export const server = join(root, "dist", "server.js");
 
 export const found = findClaude({ fetch: process.env.npm_lifecycle_event === "test:clients" });

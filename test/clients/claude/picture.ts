@@ -1,7 +1,7 @@
 // Makes .github/screens.svg, the picture on top of the README: two real Claude Code sessions, whose model is scripted.
 // One is asked to tell the other something; the other is woken by that, and reads. Run it after `npm run build`:
 //
-//     CLAUDE_BIN=… node --import tsx test/claude/picture.ts
+//     CLAUDE_BIN=… node --import tsx test/clients/claude/picture.ts
 //
 // What is drawn is what the two terminals showed, but for empty lines, and for the line that says where Claude Code
 // writes the log from which this program learns that it is connected.
@@ -18,7 +18,7 @@ import { findClaude } from "./find.ts";
 import type { Terminal } from "./terminal.ts";
 
 const COLUMNS = 96;
-const root = fileURLToPath(new URL("../..", import.meta.url));
+const root = fileURLToPath(new URL("../../..", import.meta.url));
 const server = join(root, "dist", "server.js");
 
 const SUBJECT = "schema moved";

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { waitFor } from "../support/wait.ts";
+import { waitFor } from "../../support/wait.ts";
 import { call, needsTerminal, reader, scene, sendAndSeeItRead } from "./scene.ts";
 
 export function names(): void {
