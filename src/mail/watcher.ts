@@ -1,3 +1,4 @@
+import { watch } from "node:fs";
 import { FSWatcher } from "chokidar";
 import type { Config } from "../config.ts";
 import { checkMounted, makeFolder, reasonOf, statOf } from "../files.ts";
@@ -5,15 +6,30 @@ import type { Inbox } from "./inbox.ts";
 
 /** So often the folder is looked at without an event: events can be missed, folders replaced. */
 const TICK_MS = 2000;
+/** ... and so often where the system has no watch to give: Linux has 128 for all processes of a user. */
+const UNWATCHED_MS = 400;
+/** Then it is asked again after this. */
+const RETRY_MS = 10_000;
 
 /**
  * chokidar lists its folder and stats every file in it at each change: 150 ms of CPU at 10,000 files. The inbox
- * does its own listing, so of chokidar this keeps the events.
+ * does its own listing, so of chokidar this keeps the events. And it takes them from the system as they are: chokidar
+ * resolves paths for watchers of single files, which doubles what a message costs all those it is not for.
  */
 class Events extends FSWatcher {
   constructor() {
     super({ depth: 0, ignoreInitial: true });
-    this._nodeFsHandler._handleRead = () => undefined;
+    const handler = this._nodeFsHandler;
+    handler._handleRead = () => undefined;
+    handler._watchWithNodeFs = (path) => {
+      try {
+        const watcher = watch(path, (event, file) => this.emit("raw", event, file ?? "", {}));
+        watcher.on("error", handler._boundHandleError);
+        return () => watcher.close();
+      } catch (error) {
+        return void handler._boundHandleError(error);
+      }
+    };
   }
 }
 
@@ -25,6 +41,9 @@ export class Watcher {
   /** Resolves when the folder has been listed with its watch standing: from then on, events come in order. */
   readonly ready: Promise<void>;
   readonly #timer: NodeJS.Timeout;
+  #unwatched: NodeJS.Timeout | undefined;
+  /** By performance.now. */
+  #retryAt = Infinity;
   #events: Events | undefined;
   /** The inode of the folder that is watched, or only looked at with IPC_POLL; 0 for none. */
   #folder = 0;
@@ -42,6 +61,9 @@ export class Watcher {
     const { dir, inbox, poll, log } = this.#config;
     void this.#events?.close();
     this.#events = undefined;
+    clearInterval(this.#unwatched);
+    this.#unwatched = undefined;
+    this.#retryAt = Infinity;
     try {
       checkMounted(dir);
       makeFolder(inbox);
@@ -52,14 +74,15 @@ export class Watcher {
     if (poll || !this.#folder) return void this.#list().then(isReady); // then `#tick` lists it, or finds it again
     const events = new Events();
     events.on("raw", (_event, file) => {
-      if (typeof file === "string") this.#look(file);
+      if (file) this.#look(file);
       else void this.#list();
     });
     // What came before the watch stood made no event.
     events.on("ready", () => void this.#list().then(isReady));
     events.on("error", (error) => {
-      log(`inbox not watched (${reasonOf(error)}): looking every ${TICK_MS / 1000} s instead`);
-      this.#folder = 0; // the next look tries again
+      log(`inbox not watched (${reasonOf(error)}): looking every ${UNWATCHED_MS} ms instead`);
+      this.#unwatched ??= setInterval(() => void this.#list(), UNWATCHED_MS);
+      this.#retryAt = performance.now() + RETRY_MS;
       void this.#list().then(isReady);
     });
     events.add(inbox);
@@ -86,13 +109,15 @@ export class Watcher {
   /** Looks at the folder, whatever events there were, and watches the one that is there now. */
   async #tick(): Promise<void> {
     await this.#list();
-    if ((statOf(this.#config.inbox)?.ino ?? 0) !== this.#folder) this.#watch();
+    const folder = statOf(this.#config.inbox)?.ino ?? 0;
+    if (folder !== this.#folder || performance.now() > this.#retryAt) this.#watch();
     this.#inbox.saveCache();
     this.#onTick();
   }
 
   async close(): Promise<void> {
     clearInterval(this.#timer);
+    clearInterval(this.#unwatched);
     await this.#events?.close();
   }
 }
