@@ -7,6 +7,9 @@ import type { Log } from "./config.ts";
 const LOCK_STALE_MS = 5000;
 /** After this, callers go on without the lock: see `withLock`. */
 const LOCK_WAIT_MS = 2000;
+/** All that proper-lockfile calls; it copies what it is given, and wraps it, at each lock. */
+const { mkdirSync, rmdirSync, statSync, utimesSync } = fs;
+const LOCK_CALLS = { mkdirSync, rmdirSync, statSync, utimesSync };
 const UTF8 = new TextDecoder();
 
 export const isTemporary = (name: string): boolean => name.startsWith(".tmp-");
@@ -145,11 +148,19 @@ export async function syncToDisk(paths: readonly string[]): Promise<void> {
   }
 }
 
-/**
- * Reads a regular UTF-8 file of our own user; never follows a link, never blocks on a FIFO, never reads past
- * `limit` bytes. Throws an Error whose message says what the file is instead.
- */
+/** Reads a text as `readOwnBytes` does. Throws also where it is not UTF-8. */
 export function readOwn(path: string, limit: number): { text: string; stats: fs.Stats } {
+  const { bytes, stats } = readOwnBytes(path, limit);
+  if (bytes.includes(0)) throw new Error("it has NUL bytes");
+  if (!isUtf8(bytes)) throw new Error("it is not UTF-8");
+  return { text: UTF8.decode(bytes), stats };
+}
+
+/**
+ * Reads a regular file of our own user; never follows a link, never blocks on a FIFO, never reads past `limit` bytes.
+ * Throws an Error whose message says what the file is instead.
+ */
+export function readOwnBytes(path: string, limit: number): { bytes: Buffer; stats: fs.Stats } {
   if (fs.lstatSync(path).isSymbolicLink()) throw new Error("it is a symbolic link");
   // The flags are for what was put there since; Windows has neither.
   const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK);
@@ -158,10 +169,7 @@ export function readOwn(path: string, limit: number): { text: string; stats: fs.
     if (!stats.isFile()) throw new Error("it is not a regular file");
     if (process.getuid && stats.uid !== process.getuid()) throw new Error(`it belongs to another user (${stats.uid})`);
     if (stats.size > limit) throw new Error(`it has ${stats.size} bytes, the limit is ${limit}`);
-    const bytes = fs.readFileSync(fd);
-    if (bytes.includes(0)) throw new Error("it has NUL bytes");
-    if (!isUtf8(bytes)) throw new Error("it is not UTF-8");
-    return { text: UTF8.decode(bytes), stats };
+    return { bytes: fs.readFileSync(fd), stats };
   } finally {
     fs.closeSync(fd);
   }
@@ -203,7 +211,7 @@ async function acquire(path: string, log: Log): Promise<(() => void) | undefined
       try {
         makeFolder(dirname(path));
         // The default onCompromised throws outside any call. Ours is never called: the lock is not held that long.
-        return lockSync(path, { fs, realpath: false, stale: LOCK_STALE_MS, onCompromised: () => {} });
+        return lockSync(path, { fs: LOCK_CALLS, realpath: false, stale: LOCK_STALE_MS, onCompromised: () => {} });
       } catch (error) {
         refused = error;
         if (errorCode(error) !== "ELOCKED" && errorCode(error) !== "ENOENT") break;

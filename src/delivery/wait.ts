@@ -106,7 +106,7 @@ function hookInput(): { session_id?: string; hook_event_name?: string } {
 function enter(heartbeats: Heartbeats, name: string, fields: Partial<Entry>): Promise<boolean> {
   return heartbeats.update((entries) => {
     const entry = entries.get(name);
-    if (entry) Object.assign(entry, fields);
+    if (entry) entries.set(name, { ...entry, ...fields });
     return entry !== undefined;
   });
 }

@@ -79,16 +79,18 @@ export function holderOf(name: string, sessions: readonly Session[]): Session | 
   return sessions.find((session) => namesOf(session).some((held) => sameName(held, name)));
 }
 
-const TEXTS = "timestamp status working_on host host_name started cwd client push push_note tool_prefix since";
-const NUMBERS = "pid beat last_call waiter claude_pid parent";
+const TEXTS = "timestamp status working_on host host_name started cwd client push push_note tool_prefix since".split(
+  " ",
+);
+const NUMBERS = "pid beat last_call waiter claude_pid parent".split(" ");
 
 /** Anybody may have written the file: an entry with a field of another type than ours is none, and is left alone. */
 export function isEntry(value: unknown): value is Entry {
   if (typeof value !== "object" || value === null) return false;
   const entry = value as Entry & Record<string, unknown>;
   return (
-    TEXTS.split(" ").every((field) => typeof (entry[field] ?? "") === "string") &&
-    NUMBERS.split(" ").every((field) => Number.isSafeInteger(entry[field] ?? 1)) &&
+    TEXTS.every((field) => typeof (entry[field] ?? "") === "string") &&
+    NUMBERS.every((field) => Number.isSafeInteger(entry[field] ?? 1)) &&
     Array.isArray(entry.names ?? []) &&
     (entry.names ?? []).every((name) => typeof name === "string") &&
     typeof (entry.pointed ?? {}) === "object" &&

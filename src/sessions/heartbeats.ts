@@ -5,6 +5,7 @@ import {
   errorCode,
   isUnreachable,
   readOwn,
+  readOwnBytes,
   reasonOf,
   versionOf,
   withLock,
@@ -28,6 +29,8 @@ export class Heartbeats {
   readonly #config: Config;
   /** For sessions on other hosts: their last beat, and when we saw it change by our own clock, since theirs may be wrong. */
   readonly #moves = new Map<string, { beat: number; at: number }>();
+  /** What the file said when it was last read, and its version then. */
+  #last: { readonly version: string; readonly json: object } | undefined;
 
   constructor(config: Config) {
     this.#config = config;
@@ -42,6 +45,9 @@ export class Heartbeats {
 
   /** The session that is online and has this name, or had it earlier. Costs little among many. Throws as `online`. */
   holder(name: string): Session | undefined {
+    const entry = this.#read({ isFresh: false }).entries.get(name);
+    const found = entry && this.#online(new Map([[name, entry]]))[0];
+    if (found) return found;
     const holders = [...this.#read().entries].filter(
       ([held, entry]) => isEntry(entry) && holderOf(name, [{ name: held as Name, entry }]),
     );
@@ -59,8 +65,14 @@ export class Heartbeats {
 
   /** Does the file have this entry under this name? Costs little while it is as we wrote it. */
   has(name: string, entry: Entry): boolean {
-    const { text, entries } = this.#read(serialized(name, entry));
-    return text !== undefined || entries.get(name)?.pid === entry.pid;
+    checkMounted(this.#config.dir);
+    try {
+      // The bytes are enough: a text would have to be made of them at each change of a large file.
+      if (readOwnBytes(this.#config.heartbeats, MAX_BYTES).bytes.includes(serialized(name, entry))) return true;
+    } catch {
+      // `#read` takes notice of what is wrong
+    }
+    return this.#read().entries.get(name)?.pid === entry.pid;
   }
 
   /** Changes whenever heartbeats.json does; "" where it is missing. Throws where the data folder does not answer. */
@@ -99,18 +111,21 @@ export class Heartbeats {
     return !isRunning(entry.pid) || (entry.host === undefined && isOutdated(entry));
   }
 
-  /** Reads the file; gives its text instead of its entries where it contains `wanted`. */
-  #read(wanted?: string, isTouched = false): { entries: Entries; text?: string; problem?: string } {
+  /** Reads the file. `isFresh`: also where it seems unchanged, because a network mount may tell of a change late. */
+  #read({ isFresh = true, isTouched = false } = {}): { entries: Entries; problem?: string } {
     checkMounted(this.#config.dir);
     try {
-      const { text } = readOwn(this.#config.heartbeats, MAX_BYTES);
-      if (wanted !== undefined && text.includes(wanted)) return { entries: new Map(), text };
-      const json: unknown = JSON.parse(text);
-      if (typeof json !== "object" || json === null || Array.isArray(json)) throw new Error("it is no JSON object");
-      return { entries: new Map(Object.entries(json)) };
+      const version = this.version();
+      if (isFresh || version !== this.#last?.version) {
+        const json: unknown = JSON.parse(readOwn(this.#config.heartbeats, MAX_BYTES).text);
+        if (typeof json !== "object" || json === null || Array.isArray(json)) throw new Error("it is no JSON object");
+        this.#last = { version, json };
+      }
+      return { entries: new Map(Object.entries(this.#last.json)) };
     } catch (error) {
       if (isUnreachable(error)) throw error;
-      if (error instanceof SyntaxError && !isTouched && touch(this.#config.heartbeats)) return this.#read(wanted, true);
+      if (error instanceof SyntaxError && !isTouched && touch(this.#config.heartbeats))
+        return this.#read({ isTouched: true });
       return { entries: new Map(), ...(errorCode(error) !== "ENOENT" && { problem: reasonOf(error) }) };
     }
   }
