@@ -179,12 +179,12 @@ export class Inbox {
     // What came during the listing is not in it, and not gone: `look` asks the disk.
     for (const file of this.files) if (!present.has(file)) this.#lookAt(file);
     this.#openCache(present);
-    // At the start all are new, and asking again for each would be a round trip each over a network. Later a file may
-    // have gone to the archive while the folder was listed.
-    const isFirst = this.files.size === 0;
+    // A message that goes to the archive while the folder is listed stays known until the next listing. To ask for each
+    // again would cost a round trip each over a network.
     for (const file of present) {
-      if (isFirst && isStamped(file)) this.#appear(file);
-      else if (!this.files.has(file)) this.#lookAt(file);
+      if (this.files.has(file)) continue;
+      if (isStamped(file)) this.#appear(file);
+      else this.#adoption.look(file);
     }
   }
 

@@ -1,4 +1,4 @@
-import { basename } from "node:path";
+import { sep } from "node:path";
 import matter from "gray-matter";
 import { isForAll, lengthOf, MAX_NAME, type Name } from "../sessions/names.ts";
 import { localTime, type Stamp } from "../stamp.ts";
@@ -48,7 +48,7 @@ export const inOrder = (a: Header, b: Header): number => (a.file < b.file ? -1 :
 
 /** May this name be a message at all? Hides temporaries and editors' leavings, and is never a path. */
 export const isMessageName = (file: string): boolean =>
-  file.endsWith(".md") && !file.startsWith(".") && file === basename(file);
+  file.endsWith(".md") && !file.startsWith(".") && !file.includes("/") && !file.includes(sep);
 
 /**
  * Is this a name that our servers or the Python original gave? Such a file was renamed into place and is complete.
@@ -83,12 +83,10 @@ export const mayBeToAll = (file: string): boolean => mayBeTo(file, "all") || may
 
 /** Is one of these the recipient that a file's name tells? `names` holds names as `inFileName` writes them. */
 export function isToOneOf(file: string, names: ReadonlySet<string>): boolean {
-  const parts = file.slice(FROM_AT, -".md".length).split("-");
-  for (let start = 1; start < parts.length; start++) {
-    let to = parts[start] ?? "";
-    for (let end = start + 1; to.length <= NAME_IN_FILE; to += `-${parts[end++]}`) {
-      if (names.has(to)) return true;
-      if (end >= parts.length) break;
+  for (let start = file.indexOf("-", FROM_AT); start > 0; start = file.indexOf("-", start + 1)) {
+    let end = file.indexOf("-", start + 1);
+    for (; end > 0 && end - start <= NAME_IN_FILE + 1; end = file.indexOf("-", end + 1)) {
+      if (names.has(file.slice(start + 1, end))) return true;
     }
   }
   return false;
@@ -121,6 +119,7 @@ function scalar(text: string): string {
 
 function readsAsItself(text: string): boolean {
   if (text !== text.trim()) return false;
+  if (/^[a-z][\w ./()',;!?-]*$/i.test(text) && text.includes(" ")) return true; // nearly every subject: words
   // Words of YAML 1.1 that js-yaml reads as text and other readers do not: booleans, numbers with `_` or `:`
   if (/^(y|n|yes|no|on|off|=|[-+]?\.?\d[\w.:]*)$/i.test(text)) return false;
   try {
