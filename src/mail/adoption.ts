@@ -15,22 +15,20 @@ const SETTLE_MS = 5000;
  * given a stamped name, and from then on it is a message like any other. Before that it is nobody's mail.
  */
 export class Adoption {
-  readonly #config: Config;
-  readonly #place: (path: string, header: Header) => Promise<Header>;
   /** Files that wait for their second of quiet, by the version they had when it began. */
   readonly #waiting = new Map<string, { version: string; timer: NodeJS.Timeout }>();
   /** Files that are no messages, by their version. */
   readonly #refused = new Map<string, string>();
 
   /** `place` takes the path of a message and moves it to its place in the order. */
-  constructor(config: Config, place: (path: string, header: Header) => Promise<Header>) {
-    this.#config = config;
-    this.#place = place;
-  }
+  constructor(
+    private readonly config: Config,
+    private readonly place: (path: string, header: Header) => Promise<Header>,
+  ) {}
 
   /** Takes note of a file; the second begins anew with each change. */
   look(file: string): void {
-    const version = versionOf(join(this.#config.inbox, file));
+    const version = versionOf(join(this.config.inbox, file));
     const waiting = this.#waiting.get(file);
     if (version !== "" && (waiting?.version === version || this.#refused.get(file) === version)) return;
     clearTimeout(waiting?.timer);
@@ -42,16 +40,16 @@ export class Adoption {
   }
 
   async #adopt(file: string, version: string): Promise<void> {
-    const path = join(this.#config.inbox, file);
+    const path = join(this.config.inbox, file);
     if (versionOf(path) !== version) return this.look(file);
     try {
       const { text, stats } = readOwn(path, MAX_FILE_BYTES);
       const { header } = parseMessage(file, text, stats.mtimeMs);
-      await this.#place(path, header);
+      await this.place(path, header);
     } catch (error) {
       if (errorCode(error) !== "ENOENT") {
         this.#refused.set(file, version);
-        this.#config.log(`inbox/${file} is not a message and stays where it is: ${reasonOf(error)}`);
+        this.config.log(`inbox/${file} is not a message and stays where it is: ${reasonOf(error)}`);
       } // else another server was faster
     }
     this.#waiting.delete(file);

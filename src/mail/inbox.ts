@@ -32,7 +32,6 @@ export class Inbox {
   isWanted: (file: string) => boolean = () => true;
   readonly outbox: Outbox;
 
-  readonly #config: Config;
   readonly #adoption: Adoption;
   /** null: it cannot be opened. */
   #cache: Cache | null | undefined;
@@ -48,8 +47,7 @@ export class Inbox {
   #reconciling: Promise<void> | undefined;
   #closed = false;
 
-  constructor(config: Config) {
-    this.#config = config;
+  constructor(private readonly config: Config) {
     this.outbox = new Outbox(config, {
       newest: async () => {
         // At the start, nothing is known of the folder yet.
@@ -105,7 +103,7 @@ export class Inbox {
   }
 
   #pathOf(file: string): string {
-    return join(this.#config.inbox, file);
+    return join(this.config.inbox, file);
   }
 
   /** The header of a message in the folder; undefined where there is none of that name, or it is no message. */
@@ -141,7 +139,7 @@ export class Inbox {
       const changed = statOf(path)?.ctimeMs ?? 0;
       // Somebody may be copying it into the folder at this moment.
       if (isWithin(YOUNG_MS, changed)) setTimeout(() => this.#bad.has(file) && this.#readAgain(file), YOUNG_MS).unref();
-      else this.#config.log(`inbox/${file} is not a message and stays where it is: ${reasonOf(error)}`);
+      else this.config.log(`inbox/${file} is not a message and stays where it is: ${reasonOf(error)}`);
       return undefined;
     }
   }
@@ -152,7 +150,7 @@ export class Inbox {
     const waiting = this.files.has(file) ? this.read(file) : undefined;
     if (waiting) return { ...waiting, isArchived: false };
     try {
-      return { ...readMessage(join(this.#config.archive, file), file), isArchived: true };
+      return { ...readMessage(join(this.config.archive, file), file), isArchived: true };
     } catch {
       return undefined;
     }
@@ -168,7 +166,7 @@ export class Inbox {
   }
 
   async #reconcile(): Promise<void> {
-    const { inbox, poll } = this.#config;
+    const { inbox, poll } = this.config;
     // The change time, since the rights of the folder count too.
     const changed = statOf(inbox)?.ctimeMs;
     for (const file of [...this.#bad.keys()]) this.#lookAt(file);
@@ -191,17 +189,17 @@ export class Inbox {
   /** Message names in the folder, which is made where it is missing. */
   async #list(): Promise<string[]> {
     try {
-      return (await readdir(this.#config.inbox)).filter(isMessageName);
+      return (await readdir(this.config.inbox)).filter(isMessageName);
     } catch (error) {
       if (errorCode(error) !== "ENOENT") throw error;
-      makeFolder(this.#config.inbox);
+      makeFolder(this.config.inbox);
       return [];
     }
   }
 
   /** Opens the cache the first time, and where it was deleted since. */
   #openCache(present: ReadonlySet<string>): void {
-    const { db, log } = this.#config;
+    const { db, log } = this.config;
     if (this.#cache === null || this.#cache?.isInPlace()) return;
     this.#cache?.close();
     this.#cache = openCache(db, log) ?? null;
@@ -218,8 +216,8 @@ export class Inbox {
   /** Moves a message to the archive. Another server may have been faster. */
   archive(file: string): void {
     try {
-      makeFolder(this.#config.archive);
-      renameSync(this.#pathOf(file), join(this.#config.archive, file));
+      makeFolder(this.config.archive);
+      renameSync(this.#pathOf(file), join(this.config.archive, file));
     } catch (error) {
       if (errorCode(error) !== "ENOENT") throw error;
     }

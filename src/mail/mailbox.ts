@@ -24,23 +24,20 @@ export interface Sent {
 /** Sending and reading, for one owner. The rules for both live here, for tools and commands alike. */
 export class Mailbox {
   readonly inbox: Inbox;
-  readonly heartbeats: Heartbeats;
-  readonly owner: Owner;
-  readonly #config: Config;
   readonly #bystander: Bystander;
   readonly #marks = new Map<Name, ReadMarks>();
-  readonly #since: Stamp | undefined;
   /** What was sent within REPEAT_MS: recipient, subject and body; with its file, and when (ms). */
   readonly #recent = new Map<string, { file: string; at: number }>();
 
   /** `since`: what was sent to `all` before is not the owner's mail, where its name is new. */
-  constructor(config: Config, heartbeats: Heartbeats, owner: Owner, since: Stamp | undefined) {
-    this.#config = config;
-    this.heartbeats = heartbeats;
-    this.owner = owner;
+  constructor(
+    private readonly config: Config,
+    readonly heartbeats: Heartbeats,
+    readonly owner: Owner,
+    private readonly since: Stamp | undefined,
+  ) {
     this.inbox = new Inbox(config);
     this.#bystander = new Bystander(config);
-    this.#since = since;
   }
 
   /** Sends one message. Throws Refusal where a rule forbids it or the file cannot be written. */
@@ -54,8 +51,8 @@ export class Mailbox {
     this.#recent.set(key, sent);
     const header = await this.inbox.outbox.deliver(draft).catch((error) => {
       this.#recent.delete(key);
-      if (isUnreachable(error)) throw new Refusal(`Not sent. ${unreachable(this.#config.dir, error)}`);
-      const reason = `${reasonOf(error)} (${this.#config.inbox})`;
+      if (isUnreachable(error)) throw new Refusal(`Not sent. ${unreachable(this.config.dir, error)}`);
+      const reason = `${reasonOf(error)} (${this.config.inbox})`;
       throw new Refusal(`Not sent, nothing was stored: ${reason}. Mend that, then send again.`);
     });
     sent.file = header.file;
@@ -93,7 +90,7 @@ export class Mailbox {
     if (to === "all") return this.online().filter((session) => !isOwn(session));
     const holder = this.#reached(() => this.heartbeats.holder(to));
     if (holder && namesOf(holder).includes(to)) return [holder];
-    const known = new Set(knownNames(this.#config));
+    const known = new Set(knownNames(this.config));
     if (allowUnknown || known.has(to)) return [];
     await this.#look();
     for (const { from } of this.inbox.select(() => true)) if (isName(from)) known.add(from);
@@ -120,8 +117,8 @@ export class Mailbox {
     return this.owner.names.map((name) => {
       const known = this.#marks.get(name);
       if (known) return known;
-      const marks = new ReadMarks(this.#config, name);
-      marks.since ??= this.#since;
+      const marks = new ReadMarks(this.config, name);
+      marks.since ??= this.since;
       // What the session read under another name, it has read under this one.
       for (const other of this.#marks.values()) marks.mark([...other.files].filter(mayBeToAll));
       this.#marks.set(name, marks);
@@ -172,7 +169,7 @@ export class Mailbox {
     await this.#look();
     const session = this.#reached(() => this.heartbeats.holder(name));
     const names = session && namesOf(session).includes(name) ? namesOf(session) : [name];
-    return this.#unreadBy(names.map((each) => new ReadMarks(this.#config, each)));
+    return this.#unreadBy(names.map((each) => new ReadMarks(this.config, each)));
   }
 
   #unreadBy(names: readonly ReadMarks[]): Header[] {
@@ -192,7 +189,7 @@ export class Mailbox {
     const online = this.online();
     const problem = await this.#look().catch((error: Refusal) => error.message);
     if (problem) return { online, sessions: new Map(), offline: new Map(), problem };
-    return { online, ...fates(this.#config, this.inbox, this.owner, online) };
+    return { online, ...fates(this.config, this.inbox, this.owner, online) };
   }
 
   /** One message that the owner sent or got, read or not, from inbox or archive. Throws Refusal. */
@@ -209,17 +206,17 @@ export class Mailbox {
     try {
       return work();
     } catch (error) {
-      throw new Refusal(unreachable(this.#config.dir, error));
+      throw new Refusal(unreachable(this.config.dir, error));
     }
   }
 
   async #look(): Promise<void> {
     try {
-      checkMounted(this.#config.dir);
+      checkMounted(this.config.dir);
       await this.inbox.reconcile();
     } catch (error) {
-      if (isUnreachable(error)) throw new Refusal(unreachable(this.#config.dir, error));
-      const reason = `${reasonOf(error)} (${this.#config.inbox})`;
+      if (isUnreachable(error)) throw new Refusal(unreachable(this.config.dir, error));
+      const reason = `${reasonOf(error)} (${this.config.inbox})`;
       throw new Refusal(`The inbox cannot be read: ${reason}. Mend that, then call again: no mail is lost by it.`);
     }
   }

@@ -34,21 +34,19 @@ interface Folder {
 
 /** Stores messages: each becomes a file in the inbox, whole or not at all, with the next stamp in its name. */
 export class Outbox {
-  readonly #config: Config;
-  readonly #folder: Folder;
   #queue: Waiting[] = [];
   #placing: Promise<void> | undefined;
   #unsynced: string[] = [];
   #syncing: Promise<void> = Promise.resolve();
 
-  constructor(config: Config, folder: Folder) {
-    this.#config = config;
-    this.#folder = folder;
-  }
+  constructor(
+    private readonly config: Config,
+    private readonly folder: Folder,
+  ) {}
 
   /** Stores a message and gives its header. Rejects, with nothing stored, where the file cannot be written. */
   async deliver(draft: Draft): Promise<Header> {
-    const { dir, inbox } = this.#config;
+    const { dir, inbox } = this.config;
     checkMounted(dir);
     const { body: _, reply_to = "", ...fields } = draft;
     const header = { ...fields, reply_to, file: "", created: localTime() };
@@ -90,9 +88,9 @@ export class Outbox {
   }
 
   async #placeAll(): Promise<void> {
-    const { dir, inbox, log } = this.#config;
+    const { dir, inbox, log } = this.config;
     while (this.#queue.length > 0) {
-      const newest = await this.#folder.newest();
+      const newest = await this.folder.newest();
       await withLock(inbox, log, () => {
         const batch = this.#queue.splice(0);
         const first = takeStamps(dir, batch.length, newest);
@@ -104,7 +102,7 @@ export class Outbox {
   #rename({ path, header, placed, failed }: Waiting, stamp: Stamp): void {
     const file = fileName(stamp, randomBytes(4).toString("hex"), header);
     try {
-      renameSync(path, join(this.#config.inbox, file));
+      renameSync(path, join(this.config.inbox, file));
     } catch (error) {
       const inDoubt = `it is not known whether inbox/${file} was stored (${reasonOf(error)}); look before you send again`;
       failed(isUnreachable(error) ? Object.assign(new Error(inDoubt), { code: errorCode(error) }) : error);
@@ -112,7 +110,7 @@ export class Outbox {
     }
     const stored = { ...header, file };
     placed(stored);
-    this.#folder.onStored(stored);
+    this.folder.onStored(stored);
     this.#syncSoon(file);
   }
 
@@ -125,7 +123,7 @@ export class Outbox {
   }
 
   async #sync(): Promise<void> {
-    const { inbox } = this.#config;
+    const { inbox } = this.config;
     const files = this.#unsynced.splice(0);
     if (files.length > 0) await syncToDisk([...files.map((file) => join(inbox, file)), inbox]);
   }

@@ -18,10 +18,8 @@ const MAX_BYTES = 64 << 20;
  * Both happen under the lock of the file, since an append between a sweep's reading and writing would be lost.
  */
 export class ReadMarks {
-  readonly name: Name;
   files: Set<string> = new Set();
   since: Stamp | undefined;
-  readonly #config: Config;
   readonly #path: string;
   /** The file as it was last read or written: its version, whether `since` is in it, whether its last line is torn. */
   #version = "";
@@ -30,9 +28,10 @@ export class ReadMarks {
   readonly #unsaved = new Set<string>();
   #saving = Promise.resolve();
 
-  constructor(config: Config, name: Name) {
-    this.name = name;
-    this.#config = config;
+  constructor(
+    private readonly config: Config,
+    readonly name: Name,
+  ) {
     this.#path = join(config.read, name);
     this.refresh();
   }
@@ -52,7 +51,7 @@ export class ReadMarks {
       this.since ??= since as Stamp | undefined;
     } catch (error) {
       if (errorCode(error) === "ENOENT") return;
-      this.#config.log(`read/${this.name} cannot be read: ${reasonOf(error)}; what it marks is unread`);
+      this.config.log(`read/${this.name} cannot be read: ${reasonOf(error)}; what it marks is unread`);
     }
   }
 
@@ -115,7 +114,7 @@ export class ReadMarks {
   }
 
   async #underLock(work: () => void): Promise<void> {
-    const { read, log } = this.#config;
+    const { read, log } = this.config;
     try {
       makeFolder(read);
       await withLock(this.#path, log, (locked) => locked && work());
@@ -147,7 +146,6 @@ export function knownNames({ read }: Config): Name[] {
 
 /** Tells others' mail by the names of its files, so that it need not be read. Asked at each message of a busy folder. */
 export class Bystander {
-  readonly #config: Config;
   #version = "";
   #lookedAt = -LOOK_AGAIN_MS;
   #known: ReadonlySet<string> = new Set();
@@ -155,9 +153,7 @@ export class Bystander {
   #names = "";
   #needles: readonly string[] = [];
 
-  constructor(config: Config) {
-    this.#config = config;
-  }
+  constructor(private readonly config: Config) {}
 
   /**
    * Could this be mail for one of these names? No, where its name tells somebody else whom we know. A recipient that
@@ -175,8 +171,8 @@ export class Bystander {
   #look(): void {
     this.#lookedAt = performance.now();
     try {
-      const version = versionOf(this.#config.read);
-      if (version !== this.#version) this.#known = new Set(knownNames(this.#config).map(inFileName));
+      const version = versionOf(this.config.read);
+      if (version !== this.#version) this.#known = new Set(knownNames(this.config).map(inFileName));
       this.#version = version;
     } catch {
       // Where the folder cannot be seen, more is read than need be.

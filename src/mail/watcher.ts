@@ -35,9 +35,6 @@ class Events extends FSWatcher {
 
 /** Feeds the inbox from file system events, and from a look at the folder now and then. */
 export class Watcher {
-  readonly #config: Config;
-  readonly #inbox: Inbox;
-  readonly #onTick: () => void;
   /** Resolves when the folder has been listed with its watch standing: from then on, events come in order. */
   readonly ready: Promise<void>;
   readonly #timer: NodeJS.Timeout;
@@ -49,16 +46,17 @@ export class Watcher {
   #folder = 0;
 
   /** `onTick` is called after each look at the folder: every 2 s, or IPC_POLL. */
-  constructor(config: Config, inbox: Inbox, onTick: () => void) {
-    this.#config = config;
-    this.#inbox = inbox;
-    this.#onTick = onTick;
+  constructor(
+    private readonly config: Config,
+    private readonly inbox: Inbox,
+    private readonly onTick: () => void,
+  ) {
     this.ready = new Promise((resolve) => this.#watch(resolve));
     this.#timer = setInterval(() => void this.#tick(), Math.min(TICK_MS, config.poll ?? TICK_MS));
   }
 
   #watch(isReady = (): void => {}): void {
-    const { dir, inbox, poll, log } = this.#config;
+    const { dir, inbox, poll, log } = this.config;
     void this.#events?.close();
     this.#events = undefined;
     clearInterval(this.#unwatched);
@@ -91,28 +89,28 @@ export class Watcher {
 
   #look(file: string): void {
     try {
-      this.#inbox.look(file);
+      this.inbox.look(file);
     } catch (error) {
-      this.#config.log(`inbox/${file} cannot be seen: ${reasonOf(error)}`); // the next listing tries again
+      this.config.log(`inbox/${file} cannot be seen: ${reasonOf(error)}`); // the next listing tries again
     }
   }
 
   async #list(): Promise<void> {
     try {
-      checkMounted(this.#config.dir);
-      await this.#inbox.reconcile();
+      checkMounted(this.config.dir);
+      await this.inbox.reconcile();
     } catch (error) {
-      this.#config.log(`inbox cannot be read: ${reasonOf(error)}`);
+      this.config.log(`inbox cannot be read: ${reasonOf(error)}`);
     }
   }
 
   /** Looks at the folder, whatever events there were, and watches the one that is there now. */
   async #tick(): Promise<void> {
     await this.#list();
-    const folder = statOf(this.#config.inbox)?.ino ?? 0;
+    const folder = statOf(this.config.inbox)?.ino ?? 0;
     if (folder !== this.#folder || performance.now() > this.#retryAt) this.#watch();
-    this.#inbox.saveCache();
-    this.#onTick();
+    this.inbox.saveCache();
+    this.onTick();
   }
 
   async close(): Promise<void> {

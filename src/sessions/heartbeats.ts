@@ -26,15 +26,12 @@ export type Entries = Map<string, Entry>;
 
 /** heartbeats.json: who is online. Shared with the Python original, whose entries and fields are kept. */
 export class Heartbeats {
-  readonly #config: Config;
   /** For sessions on other hosts: their last beat, and when we saw it change by our own clock, since theirs may be wrong. */
   readonly #moves = new Map<string, { beat: number; at: number }>();
   /** What the file said when it was last read, and its version then. */
   #last: { readonly version: string; readonly json: object } | undefined;
 
-  constructor(config: Config) {
-    this.#config = config;
-  }
+  constructor(private readonly config: Config) {}
 
   /** Every session that is online, sorted by name. Throws where the data folder does not answer. */
   online(): Session[] {
@@ -57,7 +54,7 @@ export class Heartbeats {
   /** The first entry of this host that fits and whose process runs. Asks less of the system than `online`. */
   find(fits: (entry: Readonly<Entry>) => boolean): Session | undefined {
     for (const [name, entry] of this.#read().entries) {
-      if (!isName(name) || !isEntry(entry) || entry.host !== this.#config.host) continue;
+      if (!isName(name) || !isEntry(entry) || entry.host !== this.config.host) continue;
       if (fits(entry) && isRunning(entry.pid)) return { name, entry };
     }
     return undefined;
@@ -65,10 +62,10 @@ export class Heartbeats {
 
   /** Does the file have this entry under this name? Costs little while it is as we wrote it. */
   has(name: string, entry: Entry): boolean {
-    checkMounted(this.#config.dir);
+    checkMounted(this.config.dir);
     try {
       // The bytes are enough: a text would have to be made of them at each change of a large file.
-      if (readOwnBytes(this.#config.heartbeats, MAX_BYTES).bytes.includes(serialized(name, entry))) return true;
+      if (readOwnBytes(this.config.heartbeats, MAX_BYTES).bytes.includes(serialized(name, entry))) return true;
     } catch {
       // `#read` takes notice of what is wrong
     }
@@ -77,7 +74,7 @@ export class Heartbeats {
 
   /** Changes whenever heartbeats.json does; "" where it is missing. Throws where the data folder does not answer. */
   version(): string {
-    return versionOf(this.#config.heartbeats);
+    return versionOf(this.config.heartbeats);
   }
 
   /**
@@ -86,7 +83,7 @@ export class Heartbeats {
    * Resolves to false where the lock was not to be had: nothing has happened then.
    */
   async update(change: (entries: Entries, online: () => Session[]) => boolean): Promise<boolean> {
-    const { dir, heartbeats, log } = this.#config;
+    const { dir, heartbeats, log } = this.config;
     checkMounted(dir);
     return withLock(heartbeats, log, (locked) => {
       if (!locked) return false;
@@ -113,18 +110,18 @@ export class Heartbeats {
 
   /** Reads the file. `isFresh`: also where it seems unchanged, because a network mount may tell of a change late. */
   #read({ isFresh = true, isTouched = false } = {}): { entries: Entries; problem?: string } {
-    checkMounted(this.#config.dir);
+    checkMounted(this.config.dir);
     try {
       const version = this.version();
       if (isFresh || version !== this.#last?.version) {
-        const json: unknown = JSON.parse(readOwn(this.#config.heartbeats, MAX_BYTES).text);
+        const json: unknown = JSON.parse(readOwn(this.config.heartbeats, MAX_BYTES).text);
         if (typeof json !== "object" || json === null || Array.isArray(json)) throw new Error("it is no JSON object");
         this.#last = { version, json };
       }
       return { entries: new Map(Object.entries(this.#last.json)) };
     } catch (error) {
       if (isUnreachable(error)) throw error;
-      if (error instanceof SyntaxError && !isTouched && touch(this.#config.heartbeats))
+      if (error instanceof SyntaxError && !isTouched && touch(this.config.heartbeats))
         return this.#read({ isTouched: true });
       return { entries: new Map(), ...(errorCode(error) !== "ENOENT" && { problem: reasonOf(error) }) };
     }
@@ -132,7 +129,7 @@ export class Heartbeats {
 
   #online(entries: Entries): Session[] {
     const all = [...entries].flatMap(([name, entry]) => (isName(name) && isEntry(entry) ? { name, entry } : []));
-    const ours = all.filter(({ entry }) => entry.host === this.#config.host);
+    const ours = all.filter(({ entry }) => entry.host === this.config.host);
     const found = inspect([process.pid, ...ours.map(({ entry }) => entry.pid)]);
     const isOnline = ({ name, entry }: Session): boolean => {
       if (entry.status === "signing-off") return false;
@@ -144,7 +141,7 @@ export class Heartbeats {
   }
 
   #isElsewhere({ host }: Entry): boolean {
-    return host !== undefined && host !== this.#config.host;
+    return host !== undefined && host !== this.config.host;
   }
 
   /** Is the last beat recent by our clock, or was it seen to change recently whatever their clock says? */

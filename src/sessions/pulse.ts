@@ -6,7 +6,6 @@ const MAX_PATIENCE = 16;
 
 /** When a session's heart beats: at the start, every 30 s, and soon after it was asked to. */
 export class Pulse {
-  readonly #beat: () => Promise<boolean>;
   #timer: NodeJS.Timeout | undefined;
   #next: NodeJS.Timeout | undefined;
   #beating: Promise<void> = Promise.resolve();
@@ -14,9 +13,7 @@ export class Pulse {
   #patience = 1;
 
   /** `beat` resolves to false where it could not be written; it never rejects. */
-  constructor(beat: () => Promise<boolean>) {
-    this.#beat = beat;
-  }
+  constructor(private readonly beat: () => Promise<boolean>) {}
 
   get isStarted(): boolean {
     return this.#timer !== undefined;
@@ -36,7 +33,7 @@ export class Pulse {
 
   #now(): Promise<void> {
     this.#next = undefined;
-    this.#beating = this.#beat().then((isWritten) => {
+    this.#beating = this.beat().then((isWritten) => {
       this.#patience = isWritten ? 1 : Math.min(this.#patience * 2, MAX_PATIENCE);
       if (!isWritten) this.soon();
     });
