@@ -11,6 +11,8 @@ const LOCK_WAIT_MS = 2000;
 const { mkdirSync, rmdirSync, statSync, utimesSync } = fs;
 const LOCK_CALLS = { mkdirSync, rmdirSync, statSync, utimesSync };
 const UTF8 = new TextDecoder();
+/** To make an error of a missing file takes longer than to ask for the file. */
+const NO_THROW = { throwIfNoEntry: false };
 
 export const isTemporary = (name: string): boolean => name.startsWith(".tmp-");
 
@@ -37,18 +39,18 @@ export function unreachable(dir: string, error: unknown): string {
  */
 export function versionOf(path: string): string {
   try {
-    const { ino, ctimeMs, size } = fs.lstatSync(path);
-    return `${ino}:${ctimeMs}:${size}`;
+    const stats = fs.lstatSync(path, NO_THROW);
+    return stats ? `${stats.ino}:${stats.ctimeMs}:${stats.size}` : "";
   } catch (error) {
-    if (errorCode(error) !== "ENOENT" && errorCode(error) !== "ENOTDIR") throw error;
-    return "";
+    if (errorCode(error) === "ENOTDIR") return "";
+    throw error;
   }
 }
 
 /** What the system says of a path; undefined where it is not there or not to be seen. */
 export function statOf(path: string): fs.Stats | undefined {
   try {
-    return fs.statSync(path);
+    return fs.statSync(path, NO_THROW);
   } catch {
     return undefined;
   }
@@ -85,8 +87,7 @@ export function mountPoint(dir: string): string | undefined {
   }
 }
 
-/** The device of what answers with errors. */
-const DEAD = -1;
+const DEAD = -1; // the device of what answers with errors
 
 /** The device of a path, or of the nearest folder above that is there. */
 function deviceOf(path: string): number {

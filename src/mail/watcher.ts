@@ -7,9 +7,9 @@ import type { Inbox } from "./inbox.ts";
 /** So often the folder is looked at without an event: events can be missed, folders replaced. */
 const TICK_MS = 2000;
 /** ... and so often where the system has no watch to give: Linux has 128 for all processes of a user. */
-const UNWATCHED_MS = 400;
+const UNWATCHED_MS = 500;
 /** Then it is asked again after this. */
-const RETRY_MS = 10_000;
+const RETRY_MS = 30_000;
 
 /**
  * chokidar lists its folder and stats every file in it at each change: 150 ms of CPU at 10,000 files. The inbox
