@@ -13,11 +13,13 @@ export async function waitFor<T>(
   what: string | (() => string),
   ms = PATIENCE_MS,
 ): Promise<Exclude<T, undefined | null | false | "" | 0>> {
-  const deadline = performance.now() + ms;
+  const start = performance.now();
   for (;;) {
     const value = await condition();
     if (value) return value as Exclude<T, undefined | null | false | "" | 0>;
-    if (performance.now() > deadline) assert.fail(`waited ${ms} ms for ${typeof what === "string" ? what : what()}`);
-    await sleep(5);
+    const waited = performance.now() - start;
+    if (waited > ms) assert.fail(`waited ${ms} ms for ${typeof what === "string" ? what : what()}`);
+    // What has taken long may be seen a little later: a look can be at a folder of thousands of files.
+    await sleep(Math.min(5 + waited / 20, 50));
   }
 }
