@@ -3,6 +3,8 @@ import { spawnSync } from "node:child_process";
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { allowTools, disallowTools, readSettings, SERVER_RULE } from "../../src/commands/permissions.ts";
+import { readConfig } from "../../src/config.ts";
 import { run } from "../support/command.ts";
 import { binOf, homeOf, tempDir } from "../support/folder.ts";
 import { SERVE, works } from "../support/process.ts";
@@ -20,6 +22,32 @@ function home(t: TestContext, text?: string) {
   const read = (): string => readFileSync(path, "utf8");
   return { dir, folder, path, read, json: () => JSON.parse(read()) };
 }
+
+/** What `setup` does to the settings with that option; gives what it says. */
+type Setup = (option: "--allow" | "--undo") => Promise<string>;
+
+const byCommand =
+  (dir: string): Setup =>
+  async (option) => {
+    const { code, stdout, stderr } = await run(dir, ["setup", option]);
+    assert.equal(code, 0, stderr);
+    return stdout;
+  };
+
+/** The same in this process, and without all else that `setup` does, as its proof with two servers. */
+const inProcess =
+  (dir: string): Setup =>
+  async (option) => {
+    const said: unknown[] = [];
+    const print = (what: unknown) => said.push(what);
+    const config = configOf(dir);
+    readSettings(config);
+    await (option === "--allow" ? allowTools(SERVER_RULE, true, config, print) : disallowTools(config, print));
+    return said.join("\n");
+  };
+
+const configOf = (dir: string) =>
+  readConfig({ IPC_DIR: dir, CLAUDE_CONFIG_DIR: join(homeOf(dir), ".claude") }, homeOf(dir));
 
 const FILES: Record<string, string> = {
   "rules, two spaces": `${JSON.stringify({ model: "opus", permissions: { allow: ["Bash(ls:*)"], deny: [] }, z: null }, null, 2)}\n`,
@@ -39,44 +67,46 @@ function firstDifference(one: string, other: string): number {
 }
 
 for (const [name, before] of Object.entries(FILES)) {
-  test(`settings keep every other byte, and return with --undo: ${name}`, async (t) => {
-    const { dir, folder, path, read, json } = home(t, before);
-    const { code, stdout, stderr } = await run(dir, ["setup", "--allow"]);
-    assert.equal(code, 0, stderr);
-    assert.match(stdout, new RegExp(`Claude may use the tools of ${RULE} without asking: .+ in ${path}$`, "m"));
-    const after = read();
-    // What was there is there, in one or two pieces; the rule stands at its end or between them.
-    assert.ok(after.endsWith(before.slice(firstDifference(before, after))), JSON.stringify([before, after]));
-    assert.equal(/[^\r]\n/.test(after), /[^\r]\n/.test(before) || !before.includes("\n"), "its own line ends");
-    const { permissions, ...rest } = JSON.parse(before || "{}");
-    assert.deepEqual(json(), {
-      ...rest,
-      permissions: { ...permissions, allow: [...(permissions?.allow ?? []), RULE] },
-    });
-    assert.equal(readFileSync(`${path}.t9-ipc-backup`, "utf8"), before);
+  test(`settings keep every other byte, and return with --undo: ${name}`, (t) => changeAndUndo(t, before, inProcess));
+}
 
-    const again = await run(dir, ["setup", "--allow"]);
-    assert.equal(again.code, 0);
-    assert.equal(read(), after, "twice changes nothing");
-    assert.equal(readFileSync(`${path}.t9-ipc-backup`, "utf8"), before);
+test("settings keep every other byte, and return with --undo: by the command itself", async (t) => {
+  await changeAndUndo(t, FILES["no permissions, CRLF"] ?? "", byCommand);
+});
 
-    const undone = await run(dir, ["setup", "--undo"]);
-    assert.ok(undone.stdout.includes(`Taken back in ${path}.`), undone.stdout);
-    assert.equal(read(), before);
-    assert.deepEqual(readdirSync(folder), ["settings.json"], "and nothing is left beside it");
-    if (name === "an empty file") return;
+async function changeAndUndo(t: TestContext, before: string, how: (dir: string) => Setup): Promise<void> {
+  const { dir, folder, path, read, json } = home(t, before);
+  const setup = how(dir);
+  const said = await setup("--allow");
+  assert.match(said, new RegExp(`Claude may use the tools of ${RULE} without asking: .+ in ${path}$`, "m"));
+  const after = read();
+  // What was there is there, in one or two pieces; the rule stands at its end or between them.
+  assert.ok(after.endsWith(before.slice(firstDifference(before, after))), JSON.stringify([before, after]));
+  assert.equal(/[^\r]\n/.test(after), /[^\r]\n/.test(before) || !before.includes("\n"), "its own line ends");
+  const { permissions, ...rest } = JSON.parse(before || "{}");
+  assert.deepEqual(json(), { ...rest, permissions: { ...permissions, allow: [...(permissions?.allow ?? []), RULE] } });
+  assert.equal(readFileSync(`${path}.t9-ipc-backup`, "utf8"), before);
 
-    // Where something else has changed in between, only our rule goes, and what stands around the list stays.
-    assert.equal((await run(dir, ["setup", "--allow"])).code, 0);
-    const changed = read()
-      .replace("{", '{"mine":[0], ')
-      .replace(/, \s*\}$/, "}");
-    writeFileSync(path, changed);
-    assert.equal((await run(dir, ["setup", "--undo"])).code, 0);
-    const [first = "", last = ""] = changed.split(/"allow"\s*:\s*\[[^\]]*\]/);
-    assert.ok(read().startsWith(first) && read().endsWith(last), read());
-    assert.deepEqual(json(), { mine: [0], ...rest, permissions: { ...permissions, allow: permissions?.allow ?? [] } });
-  });
+  await setup("--allow");
+  assert.equal(read(), after, "twice changes nothing");
+  assert.equal(readFileSync(`${path}.t9-ipc-backup`, "utf8"), before);
+
+  const undone = await setup("--undo");
+  assert.ok(undone.includes(`Taken back in ${path}.`), undone);
+  assert.equal(read(), before);
+  assert.deepEqual(readdirSync(folder), ["settings.json"], "and nothing is left beside it");
+  if (before === "") return;
+
+  // Where something else has changed in between, only our rule goes, and what stands around the list stays.
+  await setup("--allow");
+  const changed = read()
+    .replace("{", '{"mine":[0], ')
+    .replace(/, \s*\}$/, "}");
+  writeFileSync(path, changed);
+  await setup("--undo");
+  const [first = "", last = ""] = changed.split(/"allow"\s*:\s*\[[^\]]*\]/);
+  assert.ok(read().startsWith(first) && read().endsWith(last), read());
+  assert.deepEqual(json(), { mine: [0], ...rest, permissions: { ...permissions, allow: permissions?.allow ?? [] } });
 }
 
 test("where there were no settings, they hold our rule and nothing else, and --undo removes them", async (t) => {
@@ -91,39 +121,48 @@ test("where there were no settings, they hold our rule and nothing else, and --u
 
 test("what the user has added to the list stays", async (t) => {
   const { dir, path, json } = home(t, '{ "model": "opus" }');
-  assert.equal((await run(dir, ["setup", "--allow"])).code, 0);
+  await inProcess(dir)("--allow");
   const { permissions } = json();
   writeFileSync(path, JSON.stringify({ model: "haiku", permissions: { allow: [...permissions.allow, "WebFetch"] } }));
-  assert.equal((await run(dir, ["setup", "--undo"])).code, 0);
+  await inProcess(dir)("--undo");
   assert.deepEqual(json(), { model: "haiku", permissions: { allow: ["WebFetch"] } });
 
   // The same where the user began with nothing.
   const other = home(t);
-  assert.equal((await run(other.dir, ["setup", "--allow"])).code, 0);
+  await inProcess(other.dir)("--allow");
   writeFileSync(other.path, JSON.stringify({ ...other.json(), model: "haiku" }));
-  assert.equal((await run(other.dir, ["setup", "--undo"])).code, 0);
+  await inProcess(other.dir)("--undo");
   assert.deepEqual(other.json(), { permissions: { allow: [] }, model: "haiku" });
 });
 
 test("a rule that the user wrote himself is enough, and stays with --undo", async (t) => {
-  for (const rule of [RULE, `${RULE}__*`]) {
+  for (const [rule, how] of [
+    [RULE, inProcess],
+    [`${RULE}__*`, byCommand], // --undo ends well, too, where there is nothing to take back
+  ] as const) {
     const text = JSON.stringify({ permissions: { allow: [rule] } });
     const { dir, read } = home(t, text);
-    assert.match((await run(dir, ["setup", "--allow"])).stdout, /may use the tools of mcp__t9-ipc without asking: /);
+    assert.match(await how(dir)("--allow"), /may use the tools of mcp__t9-ipc without asking: /);
     assert.equal(read(), text);
-    assert.equal((await run(dir, ["setup", "--undo"])).code, 0);
+    await how(dir)("--undo");
     assert.equal(read(), text);
   }
 });
 
 test("settings that are no JSON object are left alone, and so is everything else", async (t) => {
-  const texts = ['{ "a": 1, ', "// mine\n{}", "[]", '"x"', '{ "permissions": { "allow": "Bash" } }'];
-  for (const text of texts) {
+  const refusal = /settings\.json.+ Nothing was changed: mend it first\.$/;
+  const wrong = ['{ "a": 1, ', '{ "permissions": { "allow": "Bash" } }'];
+  for (const text of [...wrong, "// mine\n{}", "[]", '"x"']) {
+    const { dir, read } = home(t, text);
+    assert.throws(() => readSettings(configOf(dir)), { message: refusal });
+    assert.equal(read(), text);
+  }
+  for (const text of wrong) {
     const { dir, folder, read } = home(t, text);
     for (const args of [["setup", "--allow"], ["setup"], ["setup", "--undo"]]) {
       const { code, stderr } = await run(dir, args);
       assert.equal(code, 1, text);
-      assert.match(stderr, /settings\.json.+ Nothing was changed: mend it first\.\n$/);
+      assert.match(stderr.trimEnd(), refusal);
     }
     assert.equal(read(), text);
     assert.deepEqual(readdirSync(folder), ["settings.json"]);
@@ -136,11 +175,11 @@ test("a link to somebody's dotfiles stays a link; one that leads nowhere is left
   const real = join(dir, "..", "dotfiles.json");
   writeFileSync(real, '{\n  "model": "opus"\n}\n', { mode: 0o644 });
   symlinkSync(real, path);
-  assert.equal((await run(dir, ["setup", "--allow"])).code, 0);
+  await byCommand(dir)("--allow");
   assert.ok(lstatSync(path).isSymbolicLink());
   assert.equal(lstatSync(real).mode & 0o777, 0o644, "its mode stays too");
   assert.deepEqual(JSON.parse(readFileSync(real, "utf8")), { model: "opus", ...ONLY_OURS });
-  assert.equal((await run(dir, ["setup", "--undo"])).code, 0);
+  await inProcess(dir)("--undo");
   assert.equal(readFileSync(real, "utf8"), '{\n  "model": "opus"\n}\n');
 
   const lost = home(t);
@@ -172,9 +211,8 @@ test("what the user forbids, or wants to be asked about, is not written over", a
     for (const rule of [RULE, `${RULE}__t9_ipc_send`, "mcp__*"]) {
       const text = JSON.stringify({ permissions: { [list]: [rule] } });
       const { dir, path, read } = home(t, text);
-      const { code, stdout } = await run(dir, ["setup", "--allow"]);
-      assert.equal(code, 0);
-      assert.ok(stdout.includes(`"${rule}" under "${list}" in ${path} wins over what is allowed`), stdout);
+      const said = await inProcess(dir)("--allow");
+      assert.ok(said.includes(`"${rule}" under "${list}" in ${path} wins over what is allowed`), said);
       assert.equal(read(), text);
     }
   }
@@ -227,12 +265,12 @@ test("on a terminal the question is asked once, with yes as its default", {
   const no = home(t);
   assert.match(answer(no.dir, "n\n"), question);
   assert.deepEqual(readdirSync(no.folder), []);
-  for (const input of ["\n", "yes\n"]) {
-    const yes = home(t);
-    assert.match(answer(yes.dir, input), question);
-    assert.deepEqual(yes.json(), ONLY_OURS);
-    assert.doesNotMatch(answer(yes.dir, ""), question, "not a second time");
-  }
+  const [yes, silent] = [home(t), home(t)];
+  assert.match(answer(yes.dir, "yes\n"), question);
+  assert.match(answer(silent.dir, "\n"), question);
+  assert.deepEqual(silent.json(), ONLY_OURS);
+  assert.equal(yes.read(), silent.read(), "so that what follows holds for both");
+  assert.doesNotMatch(answer(silent.dir, ""), question, "not a second time");
 });
 
 function hasScript(): boolean {
