@@ -1,16 +1,13 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { type TestContext, test } from "node:test";
-import { findClaude } from "../clients/claude/find.ts";
+import { test } from "node:test";
 import { run } from "../support/command.ts";
-import { binOf, homeOf, putProgram, tempDir } from "../support/folder.ts";
-import { Process, SERVER } from "../support/process.ts";
+import { homeOf, putProgram, tempDir } from "../support/folder.ts";
+import { SERVER } from "../support/process.ts";
 
 const ROOT = resolve(dirname(SERVER), "..");
 const RULE = "mcp__plugin_t9-ipc_t9-ipc";
-/** As nobody's tool would write it, so that its return is no accident. */
-const BEFORE = '{\n\t"cleanupPeriodDays": 30, "permissions": {"allow": ["WebFetch"]}\n}\n';
 
 test("setup --plugin needs claude, and says what claude says against it", async (t) => {
   const dir = tempDir(t);
@@ -35,91 +32,4 @@ test("the rule for the entry that the user wrote himself stays when that for the
   assert.match(readFileSync(path, "utf8"), new RegExp(RULE));
   assert.equal((await run(dir, ["setup", "--undo"])).code, 0);
   assert.equal(readFileSync(path, "utf8"), '{"cleanupPeriodDays":30,"permissions":{"allow":["mcp__t9-ipc"]}}');
-});
-
-const { claude = "", reason } = findClaude();
-const options = { skip: reason ?? false, timeout: 120_000 };
-
-/** A home with these settings, and the real claude in it, which reaches nothing but this machine. */
-function home(t: TestContext, settings?: string) {
-  const dir = tempDir(t);
-  const path = join(homeOf(dir), ".claude", "settings.json");
-  mkdirSync(dirname(path));
-  if (settings !== undefined) writeFileSync(path, settings);
-  const env = {
-    PATH: `${binOf(dir)}:${dirname(claude)}:/usr/bin:/bin`,
-    HTTP_PROXY: "http://127.0.0.1:9",
-    HTTPS_PROXY: "http://127.0.0.1:9",
-    DISABLE_AUTOUPDATER: "1",
-    CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL: "1",
-  };
-  const ask = async (...args: string[]): Promise<string> => {
-    const asked = new Process([claude, ...args], {
-      cwd: homeOf(dir),
-      env: { ...env, HOME: homeOf(dir), IPC_DIR: dir },
-    });
-    asked.child.stdin.end();
-    assert.equal(await asked.ended, 0, `${args}: ${asked.stdout}${asked.stderr}`);
-    return asked.stdout;
-  };
-  return { dir, path, ask, setup: (...args: string[]) => run(dir, ["setup", ...args], { env }), env };
-}
-
-test("with the real claude the plugin is installed, allowed, found healthy and taken back", options, async (t) => {
-  const { dir, path, ask, setup, env } = home(t, BEFORE);
-  assert.equal((await setup("--allow")).code, 0, "the entry is there first");
-  const { code, stdout, stderr } = await setup("--plugin", "--allow");
-  assert.equal(code, 0, stderr);
-  assert.match(stdout, /^Taken back in .+\.claude\.json\.$/m, "the entry makes room for it");
-  assert.match(stdout, /^It works: /m);
-  const { permissions } = JSON.parse(readFileSync(path, "utf8"));
-  assert.deepEqual(permissions.allow, ["WebFetch", "mcp__t9-ipc", RULE]);
-
-  // The program of the entry: a session with the plugin and one with the entry meet in one data folder.
-  assert.match(await ask("mcp", "list"), new RegExp(`^plugin:t9-ipc:t9-ipc: node ${SERVER} - ✔ Connected$`, "m"));
-  const cache = join(homeOf(dir), ".claude", "plugins", "cache", "t9-ipc", "t9-ipc");
-  const [version = ""] = readdirSync(cache);
-  const copied = readdirSync(join(cache, version), { recursive: true, encoding: "utf8" });
-  assert.deepEqual(
-    copied.filter((file) => !/^([\w-]+\.js|\.claude-plugin(\/plugin\.json)?)$/.test(file)),
-    [],
-  );
-
-  const health = await run(dir, ["doctor"], { env });
-  assert.equal(health.code, 0, health.stdout);
-  assert.match(health.stdout, /^ok {7}Claude Code starts it$/m);
-  assert.match(
-    health.stdout,
-    new RegExp(`^ok {7}Claude may use the tools of ${RULE} without asking: .+ in ${path}$`, "m"),
-  );
-
-  const text = readFileSync(path, "utf8");
-  assert.equal((await setup("--plugin", "--allow")).code, 0);
-  assert.equal(readFileSync(path, "utf8"), text, "twice changes nothing");
-
-  assert.equal((await setup("--undo")).code, 0);
-  assert.equal(readFileSync(path, "utf8"), BEFORE);
-  assert.doesNotMatch(await ask("plugin", "list"), /t9-ipc/);
-  assert.doesNotMatch(await ask("plugin", "marketplace", "list"), /t9-ipc/);
-});
-
-test("where there were no settings, none are left", options, async (t) => {
-  const { path, setup } = home(t);
-  assert.equal((await setup("--plugin", "--allow")).code, 0);
-  const { stdout } = await setup();
-  assert.match(stdout, /^Added stdio MCP server t9-ipc /m, "the entry again, and the plugin makes room");
-  assert.equal(JSON.parse(readFileSync(path, "utf8")).enabledPlugins["t9-ipc@t9-ipc"], undefined);
-  assert.equal((await setup("--undo")).code, 0);
-  assert.ok(!existsSync(path));
-});
-
-test("what the README has by hand works: two lines, or --plugin-dir; and claude finds no fault", options, async (t) => {
-  const { ask } = home(t);
-  const connected = new RegExp(`^plugin:t9-ipc:t9-ipc: node ${SERVER} - ✔ Connected$`, "m");
-  assert.match(await ask("--plugin-dir", ROOT, "mcp", "list"), connected);
-  for (const folder of [ROOT, dirname(SERVER)])
-    assert.match(await ask("plugin", "validate", folder), /✔ Validation passed/);
-  await ask("plugin", "marketplace", "add", ROOT);
-  await ask("plugin", "install", "t9-ipc@t9-ipc");
-  assert.match(await ask("mcp", "list"), connected);
 });

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { findClaude } from "../clients/claude/find.ts";
+import { restore, setValue, withValue } from "../../src/commands/json-file.ts";
 import { run } from "../support/command.ts";
-import { binOf, homeOf, putProgram, tempDir } from "../support/folder.ts";
+import { homeOf, putProgram, tempDir } from "../support/folder.ts";
 import { SERVER } from "../support/process.ts";
 
 const PROOF = /^It works: two servers, and a message across in [\d.]+ ms\.$/m;
@@ -38,31 +38,49 @@ const FILES: Record<string, string> = {
   "one line": '{"numStartups":3,"mcpServers":{}}\n',
 };
 
+const UNDONE = "and --undo gives the same bytes again";
+
+test(`all else in the file stays as it is, ${UNDONE}: by the command itself`, async (t) => {
+  const before = FILES["two spaces, as Claude Code writes it"] ?? "";
+  const { dir, path, read } = home(t, before);
+  assert.equal((await run(dir, ["setup"])).code, 0);
+  checkRest(path, before);
+
+  const text = read();
+  const again = await run(dir, ["setup"]);
+  assert.match(again.stdout, /has the entry already: nothing was changed\./);
+  assert.match(again.stdout, PROOF);
+  assert.equal(read(), text);
+
+  assert.match((await run(dir, ["setup", "--undo"])).stdout, /^Taken back in /);
+  assert.equal(read(), before);
+  assert.match((await run(dir, ["setup", "--undo"])).stdout, /nothing was changed/);
+  assert.equal(read(), before);
+});
+
 for (const [name, before] of Object.entries(FILES)) {
-  test(`all else in the file stays as it is, and --undo gives the same bytes again: ${name}`, async (t) => {
-    const { dir, path, read } = home(t, before);
-    assert.equal((await run(dir, ["setup"])).code, 0);
-    const after = JSON.parse(read());
-    assert.deepEqual(after.mcpServers["t9-ipc"], ENTRY);
-    delete after.mcpServers["t9-ipc"];
-    assert.deepEqual({ ...after, mcpServers: undefined }, { ...JSON.parse(before), mcpServers: undefined });
-    for (const line of before.split("\n").filter((each) => /"(a|z|c)"/.test(each))) {
-      assert.ok(read().includes(line.replace(/,$/, "")), line);
-    }
-    assert.equal(readFileSync(`${path}.t9-ipc-backup`, "utf8"), before);
-    assert.equal(/\n$/.test(read()), /\n$/.test(before));
-
-    const text = read();
-    const again = await run(dir, ["setup"]);
-    assert.match(again.stdout, /has the entry already: nothing was changed\./);
-    assert.match(again.stdout, PROOF);
-    assert.equal(read(), text);
-
-    assert.match((await run(dir, ["setup", "--undo"])).stdout, /^Taken back in /);
-    assert.equal(read(), before);
-    assert.match((await run(dir, ["setup", "--undo"])).stdout, /nothing was changed/);
+  test(`all else in the file stays as it is, ${UNDONE}: ${name}`, async (t) => {
+    const { path, read } = home(t, before);
+    const place = ["mcpServers", "t9-ipc"];
+    await setValue(path, place, ENTRY);
+    checkRest(path, before);
+    await restore(path, (text) => withValue(text, place, undefined));
     assert.equal(read(), before);
   });
+}
+
+/** Has the file our entry, and all else as it was before? */
+function checkRest(path: string, before: string): void {
+  const text = readFileSync(path, "utf8");
+  const after = JSON.parse(text);
+  assert.deepEqual(after.mcpServers["t9-ipc"], ENTRY);
+  delete after.mcpServers["t9-ipc"];
+  assert.deepEqual({ ...after, mcpServers: undefined }, { ...JSON.parse(before), mcpServers: undefined });
+  for (const line of before.split("\n").filter((each) => /"(a|z|c)"/.test(each))) {
+    assert.ok(text.includes(line.replace(/,$/, "")), line);
+  }
+  assert.equal(readFileSync(`${path}.t9-ipc-backup`, "utf8"), before);
+  assert.equal(/\n$/.test(text), /\n$/.test(before));
 }
 
 test("an earlier entry is replaced, keeps its environment, and returns with --undo, whatever else changed", async (t) => {
@@ -120,27 +138,4 @@ test("another node on PATH is not trusted: the entry gets this one's path", asyn
   writeFileSync(join(bin, "node"), "#!/bin/sh\necho v18.0.0\n", { mode: 0o755 });
   assert.equal((await run(dir, ["setup"], { env: { PATH: bin } })).code, 0);
   assert.equal(JSON.parse(read()).mcpServers["t9-ipc"].command, process.execPath);
-});
-
-const { claude, reason } = findClaude();
-
-test("with the real claude: set up, found healthy, taken back", { skip: reason ?? false }, async (t) => {
-  const { dir, read } = home(t);
-  const nowhere = "http://127.0.0.1:9"; // so that claude reaches nothing but this machine
-  const PATH = `${binOf(dir)}:${dirname(claude ?? "")}:/usr/bin:/bin`;
-  const env = { PATH, HTTP_PROXY: nowhere, HTTPS_PROXY: nowhere, DISABLE_AUTOUPDATER: "1" };
-  const first = await run(dir, ["setup"], { env });
-  assert.equal(first.code, 0, first.stderr);
-  assert.match(first.stdout, /^Added stdio MCP server t9-ipc with command: node /);
-  assert.match(first.stdout, PROOF);
-  assert.deepEqual(JSON.parse(read()).mcpServers["t9-ipc"], ENTRY);
-  const text = read();
-  assert.match((await run(dir, ["setup"], { env })).stdout, /nothing was changed/);
-  assert.equal(read(), text);
-  const health = await run(dir, ["doctor"], { env });
-  assert.equal(health.code, 0, health.stdout);
-  assert.match(health.stdout, /^ok {7}Claude Code \d+\.\d+\.\d+$/m);
-  assert.match(health.stdout, /^ok {7}Claude Code starts it$/m);
-  assert.match((await run(dir, ["setup", "--undo"], { env })).stdout, /^Taken back/);
-  assert.equal(JSON.parse(read()).mcpServers?.["t9-ipc"], undefined);
 });

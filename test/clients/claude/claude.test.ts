@@ -7,6 +7,7 @@ import { inbound } from "./inbound.ts";
 import { names } from "./names.ts";
 import { plugin } from "./plugin.ts";
 import { sessions } from "./sessions.ts";
+import { setup } from "./setup.ts";
 import { tools } from "./tools.ts";
 import { waking } from "./waking.ts";
 
@@ -18,4 +19,5 @@ describe("the real Claude Code", { concurrency: 3 }, () => {
   sessions();
   names();
   plugin();
+  setup();
 });
