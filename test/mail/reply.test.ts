@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { tempDir } from "../support/folder.ts";
-import { filesIn, mail, readByLine, readMail, stamp, writeMail } from "../support/mail.ts";
+import { filesIn, mail, readByLine, readMail, stamp, writeMail, writeMany } from "../support/mail.ts";
 import { RawServer } from "../support/rpc.ts";
 import { startSession, startSessions, type TestSession } from "../support/session.ts";
 
@@ -231,9 +231,8 @@ describe("t9_ipc_unread with file", { concurrency: true }, () => {
 
   test("cancelled, marks nothing", async (t) => {
     const dir = tempDir(t);
-    for (let n = 0; n < 4000; n++) {
-      writeMail(dir, `${stamp(0, n)}-0a1b2c3d-hand-other-x.md`, mail({ from: "hand", to: "other", subject: `${n}` }));
-    }
+    const others = Array.from({ length: 4000 }, (_, n) => `${stamp(0, n)}-0a1b2c3d-hand-other-x.md`);
+    writeMany(dir, others, mail({ from: "hand", to: "other", subject: "x" }));
     const file = `${stamp(0, 999_999)}-0a1b2c3d-hand-alpha-x.md`;
     writeMail(dir, file, mail({ from: "hand", to: "alpha", subject: "kept" }));
     const server = await new RawServer(dir).initialize();

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { tempDir } from "../support/folder.ts";
-import { mail, stamp, writeMail } from "../support/mail.ts";
+import { mail, stamp, writeMail, writeMany } from "../support/mail.ts";
 import { RawServer } from "../support/rpc.ts";
 
 const cancel = (id: number): string =>
@@ -23,9 +23,8 @@ async function unread(server: RawServer, id: number): Promise<string> {
  * first look at the inbox takes a few hundred milliseconds.
  */
 async function cancelledAtWork(dir: string): Promise<RawServer> {
-  for (let n = 0; n < 4000; n++) {
-    writeMail(dir, `${stamp(0, n)}-0a1b2c3d-hand-other-x.md`, mail({ from: "hand", to: "other", subject: `${n}` }));
-  }
+  const others = Array.from({ length: 4000 }, (_, n) => `${stamp(0, n)}-0a1b2c3d-hand-other-x.md`);
+  writeMany(dir, others, mail({ from: "hand", to: "other", subject: "x" }));
   const file = `${stamp(0, 999_999)}-0a1b2c3d-hand-alpha-x.md`;
   writeMail(dir, file, mail({ from: "hand", to: "alpha", subject: "kept" }));
   const server = await new RawServer(dir).initialize();
