@@ -1,4 +1,4 @@
-import { renameSync } from "node:fs";
+import { readdirSync, renameSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config } from "../config.ts";
@@ -189,7 +189,9 @@ export class Inbox {
   /** Message names in the folder, which is made where it is missing. */
   async #list(): Promise<string[]> {
     try {
-      return (await readdir(this.config.inbox)).filter(isMessageName);
+      const { inbox } = this.config;
+      // A short list is not worth the way through another thread.
+      return (this.files.size < 500 ? readdirSync(inbox) : await readdir(inbox)).filter(isMessageName);
     } catch (error) {
       if (errorCode(error) !== "ENOENT") throw error;
       makeFolder(this.config.inbox);

@@ -163,7 +163,7 @@ export class Bystander {
     const asked = names.join();
     if (asked !== this.#names) this.#needles = ["all", "broadcast", ...names].map((name) => `-${inFileName(name)}-`);
     this.#names = asked;
-    if (this.#needles.some((needle) => file.includes(needle, TO_AT))) return true;
+    for (const needle of this.#needles) if (file.includes(needle, TO_AT)) return true;
     if (performance.now() - this.#lookedAt > LOOK_AGAIN_MS) this.#look();
     return !isToOneOf(file, this.#known);
   }

@@ -17,13 +17,14 @@ const RETRY_MS = 30_000;
  * resolves paths for watchers of single files, which doubles what a message costs all those it is not for.
  */
 class Events extends FSWatcher {
-  constructor() {
+  /** `onEvent` gets the name of the file that an event is about, where the system tells it. */
+  constructor(onEvent: (file: string | null) => void) {
     super({ depth: 0, ignoreInitial: true });
     const handler = this._nodeFsHandler;
     handler._handleRead = () => undefined;
     handler._watchWithNodeFs = (path) => {
       try {
-        const watcher = watch(path, (event, file) => this.emit("raw", event, file ?? "", {}));
+        const watcher = watch(path, (_, file) => onEvent(file));
         watcher.on("error", handler._boundHandleError);
         return () => watcher.close();
       } catch (error) {
@@ -70,11 +71,7 @@ export class Watcher {
     }
     this.#folder = statOf(inbox)?.ino ?? 0;
     if (poll || !this.#folder) return void this.#list().then(isReady); // then `#tick` lists it, or finds it again
-    const events = new Events();
-    events.on("raw", (_event, file) => {
-      if (file) this.#look(file);
-      else void this.#list();
-    });
+    const events = new Events((file) => (file ? this.#look(file) : void this.#list()));
     // What came before the watch stood made no event.
     events.on("ready", () => void this.#list().then(isReady));
     events.on("error", (error) => {
