@@ -27,13 +27,9 @@ export class Presence {
   /** Earlier names: what is sent to them is delivered here for as long as the session lives. */
   earlier: Name[] = [];
   state: State = "joining";
-  readonly agent: Agent | undefined;
-  readonly since: Stamp;
   /** This server took the session over from an earlier one of its agent, which has pushed what came before `since`. */
   tookOver = false;
 
-  readonly #config: Config;
-  readonly #heartbeats: Heartbeats;
   #conversation: string | undefined;
   #namedBy: FirstName["by"] = "folder";
   #workingOn = "";
@@ -48,10 +44,13 @@ export class Presence {
    * `agent`: the process that started this server; `push`: how mail reaches this session, in the words that the others
    * are told; `since`: from when mail to all is its own, where its name is new.
    */
-  constructor(config: Config, heartbeats: Heartbeats, agent: Agent | undefined, push: string, since: Stamp) {
-    this.#config = config;
-    this.#heartbeats = heartbeats;
-    [this.agent, this.since] = [agent, since];
+  constructor(
+    private readonly config: Config,
+    private readonly heartbeats: Heartbeats,
+    readonly agent: Agent | undefined,
+    push: string,
+    readonly since: Stamp,
+  ) {
     this.#reached = { push, push_note: "" };
     this.#conversation = config.claudeSession;
     this.name = this.#takeFirstName();
@@ -67,7 +66,7 @@ export class Presence {
   }
 
   #takeFirstName(isFresh = false): Name {
-    const { name, by, workingOn } = firstName(this.#config, this.agent, this.#conversation, isFresh);
+    const { name, by, workingOn } = firstName(this.config, this.agent, this.#conversation, isFresh);
     [this.name, this.#namedBy, this.#workingOn] = [name, by, workingOn];
     return name;
   }
@@ -92,7 +91,7 @@ export class Presence {
 
   /** Speaks as the session of that conversation, which is its own server's to list and to push to. */
   speakFor(conversation: string): void {
-    const session = this.#heartbeats.find((entry) => entry.claude_session === conversation);
+    const session = this.heartbeats.find((entry) => entry.claude_session === conversation);
     if (!session || this.#pulse.isStarted) return;
     this.#yieldTo(session);
     this.state = "superseded";
@@ -101,7 +100,7 @@ export class Presence {
   /** Follows the name that the user gives the session in Claude Code. */
   async follow(): Promise<void> {
     if (this.state !== "serving" || this.#namedBy === "environment" || this.#namedBy === "set_name") return;
-    const given = inClaude(this.#config, this.agent)?.name;
+    const given = inClaude(this.config, this.agent)?.name;
     const name = given && fit(given);
     // A name with a number behind it is ours already: somebody else holds the name itself.
     if (!name || this.name === name || (this.#namedBy === "user" && this.name.startsWith(`${name}-`))) return;
@@ -113,16 +112,16 @@ export class Presence {
   touch(): void {
     this.check();
     this.#lastCall = Date.now();
-    this.#pulse.soon();
+    this.#pulse.later();
   }
 
   async #beat(): Promise<boolean> {
     try {
-      const isWritten = await this.#heartbeats.update((entries, online) => this.#claim(entries, online));
-      this.#version = this.#heartbeats.version();
+      const isWritten = await this.heartbeats.update((entries, online) => this.#claim(entries, online));
+      this.#version = this.heartbeats.version();
       return isWritten;
     } catch (error) {
-      this.#config.log(`heartbeat not written: ${reasonOf(error)}`);
+      this.config.log(`heartbeat not written: ${reasonOf(error)}`);
       return false;
     }
   }
@@ -130,9 +129,10 @@ export class Presence {
   /** Puts our entry in, under a name nobody else holds; not where a newer server serves our session. */
   #claim(entries: Entries, online: () => Session[]): boolean {
     if (this.state === "left") return false;
+    this.#pulse.listed = entries.size;
     const known = entries.get(this.name);
     // Nearly always, nothing has changed since the last beat, and who else is online need not be asked.
-    if (this.state === "serving" && known?.pid === process.pid && known.host === this.#config.host) {
+    if (this.state === "serving" && known?.pid === process.pid && known.host === this.config.host) {
       this.#put(entries, [{ name: this.name, entry: known }]);
       return true;
     }
@@ -146,7 +146,7 @@ export class Presence {
     }
     const wanted = this.name;
     this.name = freeName(wanted, others);
-    if (this.name !== wanted) this.#config.log(`the name ${wanted} is taken: this session is ${this.name}`);
+    if (this.name !== wanted) this.config.log(`the name ${wanted} is taken: this session is ${this.name}`);
     // The Python original takes a name without asking. We keep it as an alias, so our mail still arrives.
     if (this.name !== wanted && this.state !== "joining") this.earlier.push(wanted);
     this.#put(entries, [own, sibling]);
@@ -156,7 +156,7 @@ export class Presence {
   /** Our own entry; that of another server of our agent process (a reconnect leaves the old one); all others. */
   #split(online: Session[]): { own: Session | undefined; sibling: Session | undefined; others: Session[] } {
     const { agent } = this;
-    const here = online.filter(({ entry }) => entry.host === this.#config.host);
+    const here = online.filter(({ entry }) => entry.host === this.config.host);
     const own = here.find(({ entry }) => entry.pid === process.pid);
     const isSibling = ({ entry }: Session): boolean => {
       if (agent?.kind === "claude") return entry.claude_pid === agent.pid;
@@ -177,7 +177,7 @@ export class Presence {
   /** Writes our entry in the place of these. */
   #put(entries: Entries, before: readonly (Session | undefined)[]): void {
     for (const session of before) if (session) entries.delete(session.name);
-    this.#entry = entryOf(this.#config, before.find((session) => session !== undefined)?.entry, {
+    this.#entry = entryOf(this.config, before.find((session) => session !== undefined)?.entry, {
       working_on: this.#workingOn,
       names: this.earlier,
       ...this.#reached,
@@ -195,25 +195,25 @@ export class Presence {
   check(): void {
     if (!this.#pulse.isStarted || !this.#entry) return;
     try {
-      const version = this.#heartbeats.version();
+      const version = this.heartbeats.version();
       if (version === this.#version) return;
       this.#version = version;
-      if (this.#heartbeats.has(this.name, this.#entry)) return;
-      const { sibling } = this.#split(this.#heartbeats.online());
+      if (this.heartbeats.has(this.name, this.#entry)) return;
+      const { sibling } = this.#split(this.heartbeats.online());
       if (sibling) this.#yieldTo(sibling);
       else this.#pulse.soon();
     } catch (error) {
-      this.#config.log(`heartbeats.json cannot be read: ${reasonOf(error)}`);
+      this.config.log(`heartbeats.json cannot be read: ${reasonOf(error)}`);
     }
   }
 
   /** Takes a name. Resolves to a refusal, or undefined where the name is now ours. */
   async rename(name: Name, workingOn: string | undefined): Promise<string | undefined> {
-    const conversation = inClaude(this.#config, this.agent)?.id ?? this.#conversation;
+    const conversation = inClaude(this.config, this.agent)?.id ?? this.#conversation;
     const onTaken = (): void => {
       this.#namedBy = "set_name";
       this.#workingOn = workingOn ?? this.#workingOn;
-      if (conversation) remember(this.#config, conversation, name, this.#workingOn);
+      if (conversation) remember(this.config, conversation, name, this.#workingOn);
     };
     return this.#take((others) => ({ name, refusal: whyTaken(name, others) }), onTaken);
   }
@@ -223,7 +223,7 @@ export class Presence {
     onTaken = (): void => {},
   ): Promise<string | undefined> {
     let refused: string | undefined = "heartbeats.json is locked by another process. Call again in a few seconds.";
-    await this.#heartbeats.update((entries, online) => {
+    await this.heartbeats.update((entries, online) => {
       const { own, others } = this.#split(online());
       const { name, refusal } = choose(others);
       refused = refusal;
@@ -234,7 +234,7 @@ export class Presence {
       this.#put(entries, [own]);
       return true;
     });
-    this.#version = this.#heartbeats.version();
+    this.#version = this.heartbeats.version();
     return refused;
   }
 
@@ -244,7 +244,7 @@ export class Presence {
     const remove = (entries: Entries): boolean =>
       entries.get(this.name)?.pid === process.pid && entries.delete(this.name);
     // A beat that is under way would leave its lock behind.
-    const removed = this.#pulse.stop().then(() => this.#heartbeats.update(remove));
+    const removed = this.#pulse.stop().then(() => this.heartbeats.update(remove));
     await Promise.race([removed.catch(() => false), sleep(LEAVE_MS)]);
   }
 }

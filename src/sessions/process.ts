@@ -17,6 +17,8 @@ export interface ProcessInfo {
 }
 
 type Found = ReadonlyMap<number, ProcessInfo>;
+/** What /proc says of this process. It does not change, and is asked for at each send. */
+let own: ProcessInfo | undefined;
 /** What `ps` said, and when (ms). */
 const psSaid = new Map<number, ProcessInfo & { at: number }>();
 
@@ -29,8 +31,9 @@ export function inspect(pids: readonly number[], platform: string = process.plat
 }
 
 function fromProc(pids: readonly number[]): Found {
-  const found = new Map<number, ProcessInfo>();
+  const found = new Map(own && [[process.pid, own]]);
   for (const pid of pids) {
+    if (found.has(pid)) continue;
     try {
       const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
       // Fields after the command in parentheses, which may itself hold any character: state is number 3.
@@ -43,6 +46,7 @@ function fromProc(pids: readonly number[]): Found {
       // ended
     }
   }
+  own ??= found.get(process.pid);
   return found;
 }
 

@@ -3,12 +3,17 @@ const BEAT_MS = 30_000;
 const SOON_MS = 1000;
 /** Where many wait for one lock, asking again at once would keep them waiting for ever. */
 const MAX_PATIENCE = 16;
+/** From so many sessions on, what can wait comes later in proportion, but no more than so many times later. */
+const MANY = 10;
+const LATEST = 8;
 
 /** When a session's heart beats: at the start, every 30 s, and soon after it was asked to. */
 export class Pulse {
   #timer: NodeJS.Timeout | undefined;
   #next: NodeJS.Timeout | undefined;
   #beating: Promise<void> = Promise.resolve();
+  /** How many sessions heartbeats.json lists. */
+  listed = 0;
   /** How much later than usual the next beat comes. It grows with each one that failed. */
   #patience = 1;
 
@@ -26,9 +31,15 @@ export class Pulse {
   }
 
   /** Returns at once. Does nothing before the start. */
-  soon(): void {
+  soon(times = 1): void {
     if (!this.#timer) return;
-    this.#next ??= setTimeout(() => void this.#now(), SOON_MS * this.#patience * (1 + Math.random())).unref();
+    const ms = SOON_MS * this.#patience * times * (1 + Math.random());
+    this.#next ??= setTimeout(() => void this.#now(), ms).unref();
+  }
+
+  /** As `soon`; among many sessions later, since each beat makes all the others read the list. */
+  later(): void {
+    this.soon(Math.min(Math.max(this.listed / MANY, 1), LATEST));
   }
 
   #now(): Promise<void> {
