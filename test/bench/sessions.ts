@@ -30,7 +30,7 @@ export async function sessions(server: Server, { count, rounds, rest }: Plan): P
     const answered = performance.now() - began;
     if (server.label === "original") for (const session of all) await session.call("who"); // lists it
     const listed = (await untilListed(server, all)) - began;
-    await sleep(3000); // then a server does what it does once after its start
+    await sleep(20_000); // 15 s after its start a server does what it does then once
     await atRest(all);
     const before = cpu(...all);
     await sleep(rest * 1000);
