@@ -292,6 +292,16 @@ describe("watching", { concurrency: true }, () => {
     assert.match(beta.stderr(), /^t9-ipc: inbox not watched \(ENOSPC.*\n$/, "one line");
   });
 
+  test("a watch that is not to be had is not asked for again and again", async (t) => {
+    const refusing = `fs.watch = (path) => { process.stderr.write("asked for " + path + "\\n");
+      throw Object.assign(new Error("EMFILE: too many open files, watch"), { code: "EMFILE" }); }`;
+    const beta = await startSession("beta", { dir: tempDir(t), command: withWatch(refusing) });
+    await receives(beta, 3);
+    assert.equal(beta.stderr().match(/asked for .*inbox$/gm)?.length, 1, beta.stderr());
+    assert.doesNotMatch(beta.stderr(), /asked for \/$/m);
+    assert.match(beta.stderr(), /^t9-ipc: inbox not watched \(EMFILE.*looking every 500 ms instead$/m);
+  });
+
   test("no event ever comes: mail is found at the next look", async (t) => {
     const dir = tempDir(t);
     const silent = "fs.watch = () => Object.assign(new EventEmitter(), { close() {}, ref() {}, unref() {} })";

@@ -5,6 +5,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, uti
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { readConfig } from "../../src/config.ts";
+import { ReadMarks } from "../../src/mail/read-marks.ts";
+import type { Name } from "../../src/sessions/names.ts";
 import { tempDir } from "../support/folder.ts";
 import { filesIn, heartbeats, localTime, mail, stamp, writeMail, writeMany } from "../support/mail.ts";
 import { SERVER } from "../support/process.ts";
@@ -100,6 +103,16 @@ describe("after a sweep", { concurrency: true }, () => {
     const again = await startSession("beta", { dir });
     assert.match((await again.call("unread")).text, /^No unread messages/, `${read.length} were read`);
   });
+});
+
+test("to drop marks keeps those that another process has added since", async (t) => {
+  const dir = tempDir(t);
+  const config = readConfig({ IPC_DIR: dir }, dir);
+  const [ours, theirs] = [new ReadMarks(config, "beta" as Name), new ReadMarks(config, "beta" as Name)];
+  theirs.mark(["added.md", "gone.md"]);
+  await theirs.save();
+  await ours.drop(new Set(["gone.md"]));
+  assert.deepEqual(marksOf(dir, "beta"), ["added.md"]);
 });
 
 describe("a sweep of 2,000 names and 10,000 messages", () => {
