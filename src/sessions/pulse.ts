@@ -10,7 +10,9 @@ const LATEST = 8;
 /** When a session's heart beats: at the start, every 30 s, and soon after it was asked to. */
 export class Pulse {
   #timer: NodeJS.Timeout | undefined;
-  #next: NodeJS.Timeout | undefined;
+  /** A beat that is wanted soon does not wait for one that may come later. */
+  #soon: NodeJS.Timeout | undefined;
+  #later: NodeJS.Timeout | undefined;
   #beating: Promise<void> = Promise.resolve();
   /** How many sessions heartbeats.json lists. */
   listed = 0;
@@ -31,19 +33,21 @@ export class Pulse {
   }
 
   /** Returns at once. Does nothing before the start. */
-  soon(times = 1): void {
-    if (!this.#timer) return;
-    const ms = SOON_MS * this.#patience * times * (1 + Math.random());
-    this.#next ??= setTimeout(() => void this.#now(), ms).unref();
+  soon(): void {
+    if (this.#timer) this.#soon ??= this.#after(SOON_MS);
   }
 
   /** As `soon`; among many sessions later, since each beat makes all the others read the list. */
   later(): void {
-    this.soon(Math.min(Math.max(this.listed / MANY, 1), LATEST));
+    if (this.#timer) this.#later ??= this.#after(SOON_MS * Math.min(Math.max(this.listed / MANY, 1), LATEST));
+  }
+
+  #after(ms: number): NodeJS.Timeout {
+    return setTimeout(() => void this.#now(), ms * this.#patience * (1 + Math.random())).unref();
   }
 
   #now(): Promise<void> {
-    this.#next = undefined;
+    this.#forget();
     this.#beating = this.beat().then((isWritten) => {
       this.#patience = isWritten ? 1 : Math.min(this.#patience * 2, MAX_PATIENCE);
       if (!isWritten) this.soon();
@@ -51,10 +55,16 @@ export class Pulse {
     return this.#beating;
   }
 
+  #forget(): void {
+    clearTimeout(this.#soon);
+    clearTimeout(this.#later);
+    this.#soon = this.#later = undefined;
+  }
+
   /** No beat comes any more. Resolves when one that is under way is over. */
   stop(): Promise<void> {
     clearInterval(this.#timer);
-    clearTimeout(this.#next);
+    this.#forget();
     this.#timer = undefined;
     return this.#beating;
   }
