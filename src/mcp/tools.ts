@@ -14,6 +14,7 @@ const message = {
     .describe("critical and high are read first. low wakes nobody: it is told on the recipient's next tool call.")
     .default("normal"),
 };
+const ONE_OR_THE_OTHER = "file returns one message, session_id lists another's mail: give one of them";
 const ESCALATION = "escalation: a human should look; forwarded to Telegram where the user has set that up.";
 
 export interface Tool<Schema extends z.ZodObject = z.ZodObject> {
@@ -100,10 +101,12 @@ export const TOOLS: readonly Tool[] = [
     // Its only effect is our own record of what it has shown. Plan mode would ask the user before anything else.
     annotations: { readOnlyHint: true, openWorldHint: false },
     _meta: ALWAYS_LOADED,
-    schema: z.strictObject({
-      session_id: text("Another session's name: only looks, marks nothing. Default: this session.").optional(),
-      file: text("A message's file name: returns that one again, read or not, from inbox or archive.").optional(),
-    }),
+    schema: z
+      .strictObject({
+        session_id: text("Another session's name: only looks, marks nothing. Default: this session.").optional(),
+        file: text("A message's file name: returns that one again, read or not, from inbox or archive.").optional(),
+      })
+      .refine(({ session_id: id, file }) => id === undefined || file === undefined, ONE_OR_THE_OTHER),
     run: ({ mailbox }, { session_id, file }) =>
       file === undefined ? readUnread(mailbox, session_id) : readAgain(mailbox, file),
   }),

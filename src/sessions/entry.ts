@@ -79,10 +79,9 @@ export function holderOf(name: string, sessions: readonly Session[]): Session | 
   return sessions.find((session) => namesOf(session).some((held) => sameName(held, name)));
 }
 
-const TEXTS = "timestamp status working_on host host_name started cwd client push push_note tool_prefix since".split(
-  " ",
-);
-const NUMBERS = "pid beat last_call waiter claude_pid parent".split(" ");
+const words = (text: string): string[] => text.split(" ");
+const TEXTS = words("timestamp status working_on host host_name started cwd client push push_note tool_prefix since");
+const NUMBERS = words("pid beat last_call waiter claude_pid parent");
 
 /** Anybody may have written the file: an entry with a field of another type than ours is none, and is left alone. */
 export function isEntry(value: unknown): value is Entry {

@@ -55,6 +55,7 @@ const WRONG: [string, unknown, RegExp][] = [
   ["broadcast", { body: "x" }, /subject: .*string/],
   ["unread", { limit: 3 }, /limit.*It takes: session_id/s],
   ["unread", { session_id: 5 }, /session_id: .*string/],
+  ["unread", { session_id: "web-1", file: "x.md" }, /^t9_ipc_unread: file .+ give one of them\. It takes: /],
   ["unread", { session_id: null }, /session_id: .*string/],
   ["set_name", {}, /name.*It takes: name, working_on/s],
   ["set_name", { name: {} }, /name: .*string/],
