@@ -1,4 +1,4 @@
-import { readdirSync, renameSync } from "node:fs";
+import { renameSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config } from "../config.ts";
@@ -180,18 +180,15 @@ export class Inbox {
     // A message that goes to the archive while the folder is listed stays known until the next listing. To ask for each
     // again would cost a round trip each over a network.
     for (const file of present) {
-      if (this.files.has(file)) continue;
-      if (isStamped(file)) this.#appear(file);
-      else this.#adoption.look(file);
+      if (!isStamped(file)) this.#adoption.look(file);
+      else if (!this.files.has(file)) this.#appear(file);
     }
   }
 
   /** Message names in the folder, which is made where it is missing. */
   async #list(): Promise<string[]> {
     try {
-      const { inbox } = this.config;
-      // A short list is not worth the way through another thread.
-      return (this.files.size < 500 ? readdirSync(inbox) : await readdir(inbox)).filter(isMessageName);
+      return (await readdir(this.config.inbox)).filter(isMessageName);
     } catch (error) {
       if (errorCode(error) !== "ENOENT") throw error;
       makeFolder(this.config.inbox);

@@ -40,8 +40,6 @@ export class Watcher {
   readonly ready: Promise<void>;
   readonly #timer: NodeJS.Timeout;
   #unwatched: NodeJS.Timeout | undefined;
-  /** The folder's change time (ms) at the last listing. */
-  #listed: number | undefined;
   /** By performance.now. */
   #retryAt = Infinity;
   #events: Events | undefined;
@@ -78,7 +76,7 @@ export class Watcher {
     events.on("ready", () => void this.#list().then(isReady));
     events.on("error", (error) => {
       log(`inbox not watched (${reasonOf(error)}): looking every ${UNWATCHED_MS} ms instead`);
-      this.#unwatched ??= setInterval(() => this.#changed() !== this.#listed && void this.#list(), UNWATCHED_MS);
+      this.#unwatched ??= setInterval(() => void this.#list(), UNWATCHED_MS);
       this.#retryAt = performance.now() + RETRY_MS;
       void this.#list().then(isReady);
     });
@@ -94,13 +92,8 @@ export class Watcher {
     }
   }
 
-  #changed(): number | undefined {
-    return statOf(this.config.inbox)?.ctimeMs;
-  }
-
   async #list(): Promise<void> {
     try {
-      this.#listed = this.#changed();
       checkMounted(this.config.dir);
       await this.inbox.reconcile();
     } catch (error) {

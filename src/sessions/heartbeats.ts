@@ -62,7 +62,6 @@ export class Heartbeats {
 
   /** Does the file have this entry under this name? Costs little while it is as we wrote it. */
   has(name: string, entry: Entry): boolean {
-    checkMounted(this.config.dir);
     try {
       // The bytes are enough: a text would have to be made of them at each change of a large file.
       if (readOwnBytes(this.config.heartbeats, MAX_BYTES).bytes.includes(serialized(name, entry))) return true;
