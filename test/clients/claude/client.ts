@@ -16,9 +16,19 @@ import {
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { find, onPath } from "../find.ts";
 import type { Api } from "./api.ts";
-import { onPath } from "./find.ts";
 import { descendants, endTree, killTmux, openTerminal, send, type Terminal } from "./terminal.ts";
+
+const PLATFORM = `claude-code-${process.platform}-${process.arch}`;
+export const findClaude = () =>
+  find({
+    program: "claude",
+    variable: "CLAUDE_BIN",
+    package: "@anthropic-ai/claude-code",
+    says: "Claude Code",
+    places: [join(PLATFORM, "claude"), join(`${PLATFORM}-musl`, "claude")],
+  });
 
 /** Made up; long enough for the client, which remembers the last 20 characters of an approved key. */
 const API_KEY = "sk-ant-made-up-for-tests-0123456789abcdefghij";

@@ -12,9 +12,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify, stripVTControlCharacters } from "node:util";
 import { type Script, startApi } from "./api.ts";
-import { type Client, makeClient } from "./client.ts";
+import { type Client, findClaude, makeClient } from "./client.ts";
 import { drawScreens } from "./drawing.ts";
-import { findClaude } from "./find.ts";
 import type { Terminal } from "./terminal.ts";
 
 const COLUMNS = 96;
@@ -34,7 +33,7 @@ const model: Script = ({ last, results }) => {
   return "api has moved the schema: users.mail is users.email now. I will change the two queries that use it, and run the migration before the tests.";
 };
 
-const { claude, reason } = findClaude();
+const { program: claude, reason } = findClaude();
 if (!claude) throw new Error(reason);
 const api = await startApi(model);
 const clients: Client[] = [];

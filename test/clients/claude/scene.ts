@@ -12,14 +12,14 @@ import { promisify } from "node:util";
 import { type Entry, heartbeats } from "../../support/mail.ts";
 import { startSession, type TestSession } from "../../support/session.ts";
 import { waitFor } from "../../support/wait.ts";
+import { noTerminal } from "../find.ts";
 import { type Api, type ModelRequest, type Script, startApi, type ToolUse } from "./api.ts";
-import { type Client, type ClientOptions, makeClient } from "./client.ts";
-import { findClaude, noTerminal } from "./find.ts";
+import { type Client, type ClientOptions, findClaude, makeClient } from "./client.ts";
 
 export const root = fileURLToPath(new URL("../../..", import.meta.url)).replace(/\/$/, "");
 export const server = join(root, "dist", "server.js");
 
-export const found = findClaude({ fetch: process.env.npm_lifecycle_event === "test:clients" });
+export const found = findClaude();
 const skip = found.reason ?? false;
 export const needsClient = { skip, timeout: 90_000 };
 export const needsTerminal = { skip: skip || noTerminal, timeout: 90_000 };
@@ -56,7 +56,7 @@ export async function scene(t: TestContext, options: SceneOptions) {
   const makeOther = async (sessionName: string | undefined): Promise<Client> => {
     const made = makeClient({
       ...rest,
-      claude: found.claude ?? "",
+      claude: found.program ?? "",
       api,
       args: [...(setup === "both" ? ["--plugin-dir", root] : []), ...(rest.args ?? [])],
       env: { ...(sessionName ? { IPC_SESSION_ID: sessionName } : {}), ...env },

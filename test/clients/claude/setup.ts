@@ -22,14 +22,14 @@ function home(t: TestContext, settings?: string) {
   mkdirSync(dirname(path));
   if (settings !== undefined) writeFileSync(path, settings);
   const env = {
-    PATH: `${binOf(dir)}:${dirname(found.claude ?? "")}:/usr/bin:/bin`,
+    PATH: `${binOf(dir)}:${dirname(found.program ?? "")}:/usr/bin:/bin`,
     HTTP_PROXY: "http://127.0.0.1:9",
     HTTPS_PROXY: "http://127.0.0.1:9",
     DISABLE_AUTOUPDATER: "1",
     CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL: "1",
   };
   const ask = async (...args: string[]): Promise<string> => {
-    const asked = new Process([found.claude ?? "", ...args], {
+    const asked = new Process([found.program ?? "", ...args], {
       cwd: homeOf(dir),
       env: { ...env, HOME: homeOf(dir), IPC_DIR: dir },
     });

@@ -2,65 +2,17 @@
 // with a scripted API on loopback as its only correspondent.
 
 import { execFile, execFileSync } from "node:child_process";
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir, userInfo } from "node:os";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { homeOf } from "../../support/folder.ts";
 import { endWithFolder, isRunning, Process, SERVER } from "../../support/process.ts";
 import { waitFor } from "../../support/wait.ts";
+import { find, onPath } from "../find.ts";
 import type { Api } from "./api.ts";
 
-type Found =
-  | { readonly codex: string; readonly reason?: undefined }
-  | { readonly codex?: undefined; readonly reason: string };
-
-/**
- * The real client: CODEX_BIN, else `codex` on PATH, else, with `fetch`, the newest from the npm registry in a folder
- * under the system's temporary one, kept for the next run (about 300 MB).
- */
-export function findCodex({ fetch = false }: { fetch?: boolean } = {}): Found {
-  const asked = process.env.CODEX_BIN;
-  if (asked) return answers(asked) ? { codex: asked } : { reason: `CODEX_BIN is no Codex: ${asked}` };
-  const folder = join(tmpdir(), `t9-ipc-codex-${userInfo().username}`);
-  if (existsSync(folder) && statSync(folder).uid !== userInfo().uid) return { reason: `${folder} is not ours` };
-  const kept = join(folder, "node_modules", ".bin", "codex");
-  const found = [onPath("codex"), kept].find((path) => path !== undefined && answers(path));
-  if (found) return { codex: found };
-  if (!fetch) return { reason: "no codex: set CODEX_BIN, put it on PATH, or run `npm run test:clients`" };
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const args = ["install", "--prefix", folder, "--no-audit", "--no-fund", "@openai/codex@latest"];
-    execFileSync("npm", args, { stdio: "pipe", timeout: 300_000 });
-  } catch (error) {
-    return { reason: `npm could not fetch @openai/codex: ${(error as Error).message.split("\n")[0]}` };
-  }
-  return answers(kept) ? { codex: kept } : { reason: "@openai/codex was fetched, but does not run here" };
-}
-
-function answers(path: string): boolean {
-  try {
-    const env = { PATH: dirname(process.execPath), HOME: tmpdir(), CODEX_HOME: join(tmpdir(), "none") };
-    return execFileSync(path, ["--version"], { encoding: "utf8", stdio: "pipe", env }).includes("codex-cli");
-  } catch {
-    return false;
-  }
-}
-
-function onPath(name: string): string | undefined {
-  const paths = (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, name));
-  return paths.find((path) => {
-    try {
-      accessSync(path, constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
-
-/** Why an interactive session cannot be had here, or false: node:test's `skip`. */
-export const noTerminal = !onPath("tmux") && "no tmux on PATH to run an interactive session in";
+export const findCodex = () =>
+  find({ program: "codex", variable: "CODEX_BIN", package: "@openai/codex", says: "codex-cli" });
 
 /** A home with Codex in it, and our server registered there as a user would do it. */
 export class Codex {

@@ -6,10 +6,11 @@ import { type TestContext, test } from "node:test";
 import { tempDir } from "../../support/folder.ts";
 import { startSession, type TestSession } from "../../support/session.ts";
 import { waitFor } from "../../support/wait.ts";
+import { noTerminal } from "../find.ts";
 import { Api, type Reply, type Script } from "./api.ts";
-import { Codex, findCodex, noTerminal } from "./client.ts";
+import { Codex, findCodex } from "./client.ts";
 
-const found = findCodex({ fetch: process.env.npm_lifecycle_event === "test:clients" });
+const found = findCodex();
 const needsCodex = { skip: found.reason ?? false, timeout: 120_000 };
 const needsTerminal = { skip: found.reason ?? noTerminal, timeout: 120_000 };
 
@@ -126,7 +127,7 @@ test("/new is another session, a helper is none, and a killed Codex is off the l
 async function scene(t: TestContext, script: Script): Promise<{ api: Api; codex: Codex; peer: TestSession }> {
   const dir = tempDir(t);
   const api = await new Api(script).listen(t);
-  const codex = await new Codex(found.codex ?? "", dir, api).setUp();
+  const codex = await new Codex(found.program ?? "", dir, api).setUp();
   return { api, codex, peer: await startSession("peer", { dir }) };
 }
 
