@@ -1,6 +1,8 @@
 import { isUtf8 } from "node:buffer";
+import { once } from "node:events";
 import fs from "node:fs";
 import { dirname, join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Log } from "./config.ts";
 
 /** A lock counts as abandoned after this long without a sign of life. Any shorter, and a slow holder would lose it. */
@@ -123,7 +125,7 @@ export function writeTemporary(folder: string, text: string): string {
   }
 }
 
-/** Writes a file whole or not at all. A link in its place is replaced, not followed. Not synced: see `syncToDisk`. */
+/** Writes a file whole or not at all. A link in its place is replaced, not followed. Not synced to the disk. */
 export function writeWhole(path: string, text: string): void {
   const temporary = writeTemporary(dirname(path), text);
   try {
@@ -131,21 +133,6 @@ export function writeWhole(path: string, text: string): void {
   } catch (error) {
     fs.rmSync(temporary, { force: true });
     throw error;
-  }
-}
-
-/**
- * Brings files and folders to the disk, so that they outlast a power cut. Never rejects: a file may have moved on by
- * now, and some file systems and platforms refuse to sync.
- */
-export async function syncToDisk(paths: readonly string[]): Promise<void> {
-  for (const path of paths) {
-    try {
-      const handle = await fs.promises.open(path, "r");
-      await handle.sync().finally(() => handle.close());
-    } catch {
-      // It is as safe as before.
-    }
   }
 }
 
@@ -219,8 +206,9 @@ async function acquire(path: string, log: Log): Promise<(() => void) | undefined
       }
     }
     if (performance.now() >= deadline) break;
+    const ms = pause * (0.5 + Math.random());
     // In a crowd the holder is another one at each look. Only who waits for a single holder is woken by the release.
-    await freed(lock, pause * (0.5 + Math.random()), held !== undefined && held.ctimeMs === holder);
+    if (!held || held.ctimeMs !== holder || !(await released(lock, ms))) await sleepThrough(ms);
     holder = held?.ctimeMs;
   }
   log(`no lock of ${path}: ${reasonOf(refused)}; going on without`);
@@ -229,22 +217,23 @@ async function acquire(path: string, log: Log): Promise<(() => void) | undefined
   return undefined;
 }
 
-/** Resolves after `ms`; sooner where the lock is watched, the platform tells of changes, and it is released. */
-function freed(lock: string, ms: number, isWatched: boolean): Promise<void> {
-  return new Promise((resolve) => {
-    let watcher: fs.FSWatcher | undefined;
-    const end = (): void => {
-      clearTimeout(timer);
-      watcher?.close();
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    // On Windows a folder that is watched cannot be removed.
-    if (!isWatched || process.platform === "win32") return;
-    try {
-      watcher = fs.watch(lock, end).on("error", end);
-    } catch {
-      // It has been released just now, or the system has no more watches: the pause is short enough.
-    }
-  });
+/**
+ * Blocks the process. Whoever waits with a timer is woken by each message that is stored meanwhile, and fifty of them
+ * then take the processor from the one that holds the lock. What came during the sleep is handled after it, together.
+ */
+function sleepThrough(ms: number): Promise<void> {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+  return nextTurn();
+}
+
+/** Waits for `ms`, or until the lock is released. Resolves to false, at once, where the platform does not tell. */
+async function released(lock: string, ms: number): Promise<boolean> {
+  if (process.platform === "win32") return false; // a folder that is watched cannot be removed there
+  const signal = AbortSignal.timeout(Math.ceil(ms));
+  try {
+    await once(fs.watch(lock, { signal }), "change", { signal });
+    return true;
+  } catch {
+    return signal.aborted || !statOf(lock); // else the system has no more watches
+  }
 }

@@ -1,17 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { renameSync, rmSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config } from "../config.ts";
-import {
-  checkMounted,
-  errorCode,
-  isUnreachable,
-  makeFolder,
-  reasonOf,
-  syncToDisk,
-  withLock,
-  writeTemporary,
-} from "../files.ts";
+import { checkMounted, errorCode, isUnreachable, makeFolder, reasonOf, withLock, writeTemporary } from "../files.ts";
 import { localTime, type Stamp, stampOf, takeStamps } from "../stamp.ts";
 import { type Draft, fileName, formatMessage, type Header } from "./message.ts";
 
@@ -91,27 +83,31 @@ export class Outbox {
     const { dir, inbox, log } = this.config;
     while (this.#queue.length > 0) {
       const newest = await this.folder.newest();
-      await withLock(inbox, log, () => {
+      const renamed = await withLock(inbox, log, () => {
         const batch = this.#queue.splice(0);
         const first = takeStamps(dir, batch.length, newest);
-        for (const [index, waiting] of batch.entries()) this.#rename(waiting, stampOf(first + index));
+        return batch.map((waiting, index) => this.#rename(waiting, stampOf(first + index)));
       });
+      for (const tell of renamed) tell();
     }
   }
 
-  #rename({ path, header, placed, failed }: Waiting, stamp: Stamp): void {
+  /** Each rename wakes all who watch the folder, while we hold the lock; what is told of it is told later. */
+  #rename({ path, header, placed, failed }: Waiting, stamp: Stamp): () => void {
     const file = fileName(stamp, randomBytes(4).toString("hex"), header);
     try {
       renameSync(path, join(this.config.inbox, file));
     } catch (error) {
       const inDoubt = `it is not known whether inbox/${file} was stored (${reasonOf(error)}); look before you send again`;
-      failed(isUnreachable(error) ? Object.assign(new Error(inDoubt), { code: errorCode(error) }) : error);
-      return;
+      const told = isUnreachable(error) ? Object.assign(new Error(inDoubt), { code: errorCode(error) }) : error;
+      return () => failed(told);
     }
-    const stored = { ...header, file };
-    placed(stored);
-    this.folder.onStored(stored);
-    this.#syncSoon(file);
+    return () => {
+      const stored = { ...header, file };
+      placed(stored);
+      this.folder.onStored(stored);
+      this.#syncSoon(file);
+    };
   }
 
   /** After a power cut, a file that was never synced may be empty. The answer does not wait for it. */
@@ -124,8 +120,15 @@ export class Outbox {
 
   async #sync(): Promise<void> {
     const { inbox } = this.config;
-    const files = this.#unsynced.splice(0);
-    if (files.length > 0) await syncToDisk([...files.map((file) => join(inbox, file)), inbox]);
+    const files = this.#unsynced.splice(0).map((file) => join(inbox, file));
+    for (const path of files.length > 0 ? [...files, inbox] : []) {
+      try {
+        const handle = await open(path, "r");
+        await handle.sync().finally(() => handle.close());
+      } catch {
+        // It may have moved on by now, and some file systems and platforms refuse to sync: it is as safe as before.
+      }
+    }
   }
 
   /** Finishes what is being stored. */
