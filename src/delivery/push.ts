@@ -45,7 +45,7 @@ export class Pusher {
     private readonly waker: Waker | undefined,
   ) {
     mailbox.inbox.onMessage = (file) => this.#add(file);
-    mailbox.inbox.isWanted = (file) => mailbox.mayBeUnread(file);
+    mailbox.inbox.isWanted = mailbox.isOwn;
   }
 
   /** Takes up a message file that appeared. What its name shows to be others' mail is not read. */

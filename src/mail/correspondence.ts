@@ -28,10 +28,9 @@ export function exchangedLately(
   file: string,
 ): number {
   const since = stampOf(wallOf(stampIn(file)) - EXCHANGE_MS * 1000);
-  const isFrom = (each: string, from: readonly string[], to: readonly string[]): boolean =>
-    from.some((name) => mayBeFrom(each, name)) && to.some((name) => mayBeTo(each, name));
+  const [isOurs, isTheirs, isToUs, isToThem] = [mayBeFrom(ours), mayBeFrom(theirs), mayBeTo(ours), mayBeTo(theirs)];
   const mayBeBetween = (each: string): boolean =>
-    each > since && (isFrom(each, ours, theirs) || isFrom(each, theirs, ours));
+    each > since && ((isOurs(each) && isToThem(each)) || (isTheirs(each) && isToUs(each)));
   const isBetween = ({ from, to }: Header): boolean =>
     (ours.includes(from) && theirs.includes(to)) || (theirs.includes(from) && ours.includes(to));
   return inbox.select(mayBeBetween).filter(isBetween).length;
@@ -39,9 +38,7 @@ export function exchangedLately(
 
 /** What became of the owner's mail, for each of these sessions and for each offline name that has some of it waiting. */
 export function fates(config: Config, inbox: Inbox, { names: own }: Owner, online: readonly Session[]) {
-  const mine = inbox
-    .select((file) => own.some((name) => mayBeFrom(file, name)))
-    .filter(({ from }) => own.some((name) => name === from));
+  const mine = inbox.select(mayBeFrom(own)).filter(({ from }) => own.some((name) => name === from));
   const fateOf = (names: readonly Name[], sent: readonly Header[]): Fate => {
     const marks = sent.length > 0 ? names.map((name) => new ReadMarks(config, name)) : [];
     const got = sent.filter((header) => marks.some((each) => each.covers(header)));

@@ -28,7 +28,7 @@ export class Inbox {
   readonly files = new Set<string>();
   /** Called for each message file that appears, or is whole at last, in no particular order. */
   onMessage: (file: string) => void = () => {};
-  /** Is the mail of this file's name wanted now? What is not is found by a listing when somebody asks for it. */
+  /** Is the mail of this file's name wanted at once? What is not is found by the next listing. */
   isWanted: (file: string) => boolean = () => true;
   readonly outbox: Outbox;
 
@@ -61,7 +61,7 @@ export class Inbox {
 
   /** Takes note of an event for this name: the file appeared, changed or went. Does no harm at any time. */
   look(file: string): void {
-    if (!this.files.has(file) && isStamped(file) && !this.isWanted(file)) return;
+    if (!this.isWanted(file) && isStamped(file) && !this.files.has(file)) return;
     if (isMessageName(file) && !this.#closed) this.#lookAt(file);
   }
 
@@ -102,9 +102,7 @@ export class Inbox {
     if (!this.files.has(header.file)) this.#appear(header.file);
   }
 
-  #pathOf(file: string): string {
-    return join(this.config.inbox, file);
-  }
+  readonly #pathOf = (file: string): string => join(this.config.inbox, file);
 
   /** The header of a message in the folder; undefined where there is none of that name, or it is no message. */
   header(file: string): Header | undefined {
@@ -156,6 +154,9 @@ export class Inbox {
     }
   }
 
+  /** May the folder hold something else than `files`? Costs one stat. */
+  readonly hasChanged = (): boolean => (statOf(this.config.inbox)?.ctimeMs ?? NaN) !== this.#listedFor;
+
   /** Makes `files` equal to the folder as it is after the call. Rejects where it cannot be read. */
   async reconcile(): Promise<void> {
     await this.#reconciling;
@@ -167,10 +168,10 @@ export class Inbox {
 
   async #reconcile(): Promise<void> {
     const { inbox, poll } = this.config;
+    for (const file of [...this.#bad.keys()]) this.#lookAt(file);
+    if (!this.hasChanged() && !poll) return;
     // The change time, since the rights of the folder count too.
     const changed = statOf(inbox)?.ctimeMs;
-    for (const file of [...this.#bad.keys()]) this.#lookAt(file);
-    if (changed !== undefined && changed === this.#listedFor && !poll) return;
     const isSettled = changed !== undefined && !isWithin(SAME_TIME_MS, changed);
     const present = new Set(await this.#list());
     this.#listedFor = isSettled ? changed : undefined;
@@ -180,8 +181,9 @@ export class Inbox {
     // A message that goes to the archive while the folder is listed stays known until the next listing. To ask for each
     // again would cost a round trip each over a network.
     for (const file of present) {
-      if (!isStamped(file)) this.#adoption.look(file);
-      else if (!this.files.has(file)) this.#appear(file);
+      if (this.files.has(file)) continue;
+      if (isStamped(file)) this.#appear(file);
+      else this.#adoption.look(file);
     }
   }
 

@@ -131,18 +131,13 @@ export class Mailbox {
     await Promise.all(this.#own().map((marks) => marks.save(true)));
   }
 
-  /** Could this be the owner's unread mail, as far as the file's name tells? */
-  mayBeUnread(file: string): boolean {
-    const isTheirs = this.#bystander.mayBeFor(file, this.owner.names);
-    return isTheirs && !this.#own().every((marks) => marks.files.has(file));
-  }
+  /** Does the file's name tell that this is the owner's mail? */
+  readonly isOwn = (file: string): boolean => this.#bystander.isFor(file, this.owner.names);
 
-  #mayLack(file: string, names: readonly ReadMarks[]): boolean {
-    if (names.every((marks) => marks.files.has(file))) return false;
-    return this.#bystander.mayBeFor(
-      file,
-      names.map(({ name }) => name),
-    );
+  /** Could this be unread mail of these names, the owner's if not told otherwise, as far as the file's name tells? */
+  mayBeUnread(file: string, marks: readonly ReadMarks[] = this.#own()): boolean {
+    const names = marks.map(({ name }) => name);
+    return this.#bystander.mayBeFor(file, names) && !marks.every(({ files }) => files.has(file));
   }
 
   /** The message's header, where it is the owner's unread mail by what is known now. */
@@ -176,7 +171,7 @@ export class Mailbox {
     const ranks = ["critical", "high", "normal", "low"];
     const rank = ({ priority }: Header): number => (ranks.includes(priority) ? ranks.indexOf(priority) : 2);
     const unread = this.inbox
-      .select((file) => this.#mayLack(file, names))
+      .select((file) => this.mayBeUnread(file, names))
       .filter((header) => names.some((marks) => marks.lacks(header)));
     return unread.sort((a, b) => rank(a) - rank(b) || inOrder(a, b));
   }

@@ -14,7 +14,7 @@ const MAX_HEADER_CHARS = 8192;
 const FROM_AT = 31;
 const NAME_IN_FILE = 16;
 /** Before this, there is no separator in front of the recipient's name. */
-export const TO_AT = FROM_AT + 1;
+const TO_AT = FROM_AT + 1;
 
 export const PRIORITIES = ["low", "normal", "high", "critical"] as const;
 export type Priority = (typeof PRIORITIES)[number];
@@ -72,14 +72,19 @@ export function fileName(stamp: Stamp, id: string, { from, to, subject }: Pick<H
 }
 
 /**
- * What a file's name tells of its recipient and sender without reading the file. Names are cut at 16 characters
- * and may hold the `-` that separates them, so a yes may be wrong: the header decides. A no is certain as long as
- * nobody edited the header under an old name.
+ * What a file's name tells of its sender and recipient without reading the file; to be asked of many files. Names are
+ * cut at 16 characters and may hold the `-` that separates them, so a yes may be wrong: the header decides. A no is
+ * certain as long as nobody edited the header under an old name.
  */
-export const mayBeTo = (file: string, to: string): boolean => file.includes(`-${plain(to, NAME_IN_FILE)}-`, TO_AT);
-export const mayBeFrom = (file: string, from: string): boolean =>
-  file.startsWith(`${plain(from, NAME_IN_FILE)}-`, FROM_AT);
-export const mayBeToAll = (file: string): boolean => mayBeTo(file, "all") || mayBeTo(file, "broadcast");
+export function mayBeFrom(names: readonly string[]): (file: string) => boolean {
+  const starts = names.map((name) => `${inFileName(name)}-`);
+  return (file) => starts.some((start) => file.startsWith(start, FROM_AT));
+}
+
+export function mayBeTo(names: readonly string[]): (file: string) => boolean {
+  const parts = names.map((name) => `-${inFileName(name)}-`);
+  return (file) => parts.some((part) => file.includes(part, TO_AT));
+}
 
 /** Is one of these the recipient that a file's name tells? `names` holds names as `inFileName` writes them. */
 export function isToOneOf(file: string, names: ReadonlySet<string>): boolean {
@@ -94,6 +99,8 @@ export function isToOneOf(file: string, names: ReadonlySet<string>): boolean {
 
 /** A session's name as it stands in file names. */
 export const inFileName = (name: string): string => plain(name, NAME_IN_FILE);
+
+export const mayBeToAll = mayBeTo(["all", "broadcast"]);
 
 /** What of a name or subject goes into a file name: letters, digits, `_`, `-`; the rest becomes `_`. */
 function plain(text: string, length: number): string {

@@ -4,7 +4,7 @@ import type { Config } from "../config.ts";
 import { errorCode, makeFolder, readOwn, reasonOf, statOf, versionOf, withLock, writeWhole } from "../files.ts";
 import { isForAll, isName, type Name } from "../sessions/names.ts";
 import { type Stamp, stampIn } from "../stamp.ts";
-import { type Header, inFileName, isToOneOf, TO_AT } from "./message.ts";
+import { type Header, inFileName, isToOneOf, mayBeTo } from "./message.ts";
 
 /** Names that came less than this ago may not be known yet: their mail is read then, as that of nobody we know. */
 const LOOK_AGAIN_MS = 2000;
@@ -149,21 +149,25 @@ export class Bystander {
   #version = "";
   #lookedAt = -LOOK_AGAIN_MS;
   #known: ReadonlySet<string> = new Set();
-  /** The names that were asked for last, and how recipients of their mail stand in file names. */
+  /** The names that were asked for last, and the question whether a file is theirs. */
   #names = "";
-  #needles: readonly string[] = [];
+  #isTheirs = mayBeTo([]);
 
   constructor(private readonly config: Config) {}
+
+  /** Does the file's name tell one of these names, or all, as its recipient? */
+  isFor(file: string, names: readonly string[]): boolean {
+    if (names.join() !== this.#names) this.#isTheirs = mayBeTo(["all", "broadcast", ...names]);
+    this.#names = names.join();
+    return this.#isTheirs(file);
+  }
 
   /**
    * Could this be mail for one of these names? No, where its name tells somebody else whom we know. A recipient that
    * nobody knows may have been written by hand: then the header decides.
    */
   mayBeFor(file: string, names: readonly string[]): boolean {
-    const asked = names.join();
-    if (asked !== this.#names) this.#needles = ["all", "broadcast", ...names].map((name) => `-${inFileName(name)}-`);
-    this.#names = asked;
-    for (const needle of this.#needles) if (file.includes(needle, TO_AT)) return true;
+    if (this.isFor(file, names)) return true;
     if (performance.now() - this.#lookedAt > LOOK_AGAIN_MS) this.#look();
     return !isToOneOf(file, this.#known);
   }
