@@ -58,7 +58,7 @@ test("no imports run in a circle", () => {
 });
 
 /** The aim is 3,300. What is there now must not become more. */
-const MOST_LINES = 5066;
+const MOST_LINES = 5063;
 
 test("no file has more than 250 lines, and all together do not grow", () => {
   const long = [...sources].filter(([, { lines }]) => lines > 250).map(([file, { lines }]) => `${file}: ${lines}`);

@@ -9,7 +9,7 @@ const TICK_MS = 2000;
 /** ... and so often where the system has no watch to give: Linux has 128 for all processes of a user. */
 const UNWATCHED_MS = 500;
 /** Then it is asked again after this. */
-const RETRY_MS = 30_000;
+const RETRY_MS = 120_000;
 
 /**
  * chokidar lists its folder and stats every file in it at each change: 150 ms of CPU at 10,000 files. The inbox
@@ -76,7 +76,7 @@ export class Watcher {
     events.on("ready", () => void this.#list().then(isReady));
     events.on("error", (error) => {
       log(`inbox not watched (${reasonOf(error)}): looking every ${UNWATCHED_MS} ms instead`);
-      this.#unwatched ??= setInterval(() => void this.#list(), UNWATCHED_MS);
+      this.#unwatched ??= setInterval(() => this.inbox.hasChanged() && void this.#list(), UNWATCHED_MS);
       this.#retryAt = performance.now() + RETRY_MS;
       void this.#list().then(isReady);
     });
