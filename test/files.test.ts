@@ -5,10 +5,10 @@ import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, rmdirSync, utimesSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { describe, test } from "node:test";
-import { setImmediate as nextTurn } from "node:timers/promises";
 import { promisify } from "node:util";
 import { withLock } from "../src/files.ts";
 import { tempDir } from "./support/folder.ts";
+import { waitFor } from "./support/wait.ts";
 
 const CROWD = resolve(import.meta.dirname, "bench/lock.ts");
 const silent = (): void => {};
@@ -39,16 +39,15 @@ describe("the lock", () => {
     const path = join(tempDir(t), "inbox");
     await withLock(path, silent, silent); // loads what it needs
     mkdirSync(`${path}.lock`);
-    // Timers stand still between two ticks, so that nothing but the release can end the last pause.
-    t.mock.timers.enable({ apis: ["setTimeout"] });
+    // No pause ends by itself, so that nothing but the release can end it.
+    const pause = new AbortController();
+    const pauses = t.mock.method(AbortSignal, "timeout", () => pause.signal);
     const waiting = withLock(path, silent, (locked) => locked);
-    for (let looks = 0; looks < 5; looks++) {
-      await nextTurn();
-      t.mock.timers.tick(100);
-    }
-    await nextTurn();
+    await waitFor(() => pauses.mock.callCount() > 0, "a look that meets the same holder again");
     rmdirSync(`${path}.lock`);
     assert.equal(await waiting, true);
+    assert.equal(pauses.mock.callCount(), 1);
+    pause.abort();
   });
 
   test("that cannot be had is waited for 2 s, and then the work is done without", async (t) => {

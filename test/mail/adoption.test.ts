@@ -109,6 +109,16 @@ describe("a note by hand", { concurrency: true }, () => {
   });
 });
 
+test("a message under a name like ours, which tells nobody known as its recipient, is told of by its header", async (t) => {
+  const dir = tempDir(t);
+  const [, beta] = await startSessions(["alpha", "beta"], { dir });
+  const named = (to: string): string => `${stamp(0, 1)}-0a1b2c3d-hand-${to}-x.md`;
+  writeMail(dir, named("alpha"), mail({ from: "hand", to: "beta", subject: "alpha's by its name" }, "body"));
+  writeMail(dir, named("nobody"), mail({ from: "hand", to: "beta", subject: "nobody's by its name" }, "body"));
+  await beta.waitForPush(({ meta }) => meta.subject === "nobody's by its name");
+  await beta.waitForPushes(1);
+});
+
 describe("a message whose file was", { concurrency: true }, () => {
   for (const [what, text] of [
     ["emptied", ""],
