@@ -42,8 +42,8 @@ export class Inbox {
   /** Files that are no messages, by their version: they are read again when it differs. */
   readonly #bad = new Map<string, string>();
   #newest: Stamp | "" = "";
-  /** The folder's change time (ms) that the last listing holds for. */
-  #listedFor: number | undefined;
+  /** The folder's change time (ms) that the last listing holds for; NaN, which equals nothing, for none. */
+  #listedFor = NaN;
   #reconciling: Promise<void> | undefined;
   #closed = false;
 
@@ -155,7 +155,10 @@ export class Inbox {
   }
 
   /** May the folder hold something else than `files`? Costs one stat. */
-  readonly hasChanged = (): boolean => (statOf(this.config.inbox)?.ctimeMs ?? NaN) !== this.#listedFor;
+  readonly hasChanged = (): boolean => this.#changeTime() !== this.#listedFor;
+
+  /** In ms; the change time, since the rights of the folder count too. NaN where the folder is not to be seen. */
+  readonly #changeTime = (): number => statOf(this.config.inbox)?.ctimeMs ?? NaN;
 
   /** Makes `files` equal to the folder as it is after the call. Rejects where it cannot be read. */
   async reconcile(): Promise<void> {
@@ -167,14 +170,12 @@ export class Inbox {
   }
 
   async #reconcile(): Promise<void> {
-    const { inbox, poll } = this.config;
+    const changed = this.#changeTime();
     for (const file of [...this.#bad.keys()]) this.#lookAt(file);
-    if (!this.hasChanged() && !poll) return;
-    // The change time, since the rights of the folder count too.
-    const changed = statOf(inbox)?.ctimeMs;
-    const isSettled = changed !== undefined && !isWithin(SAME_TIME_MS, changed);
+    if (changed === this.#listedFor && !this.config.poll) return;
+    const isSettled = !isWithin(SAME_TIME_MS, changed);
     const present = new Set(await this.#list());
-    this.#listedFor = isSettled ? changed : undefined;
+    this.#listedFor = isSettled ? changed : NaN;
     // What came during the listing is not in it, and not gone: `look` asks the disk.
     for (const file of this.files) if (!present.has(file)) this.#lookAt(file);
     this.#openCache(present);

@@ -134,10 +134,9 @@ export class Mailbox {
   /** Does the file's name tell that this is the owner's mail? */
   readonly isOwn = (file: string): boolean => this.#bystander.isFor(file, this.owner.names);
 
-  /** Could this be unread mail of these names, the owner's if not told otherwise, as far as the file's name tells? */
-  mayBeUnread(file: string, marks: readonly ReadMarks[] = this.#own()): boolean {
-    const names = marks.map(({ name }) => name);
-    return this.#bystander.mayBeFor(file, names) && !marks.every(({ files }) => files.has(file));
+  /** Could this be the owner's unread mail, as far as the file's name tells? */
+  mayBeUnread(file: string): boolean {
+    return this.#bystander.mayBeFor(file, this.owner.names) && this.#own().some(({ files }) => !files.has(file));
   }
 
   /** The message's header, where it is the owner's unread mail by what is known now. */
@@ -167,12 +166,13 @@ export class Mailbox {
     return this.#unreadBy(names.map((each) => new ReadMarks(this.config, each)));
   }
 
-  #unreadBy(names: readonly ReadMarks[]): Header[] {
+  #unreadBy(marks: readonly ReadMarks[]): Header[] {
     const ranks = ["critical", "high", "normal", "low"];
     const rank = ({ priority }: Header): number => (ranks.includes(priority) ? ranks.indexOf(priority) : 2);
+    const names = marks.map(({ name }) => name);
     const unread = this.inbox
-      .select((file) => this.mayBeUnread(file, names))
-      .filter((header) => names.some((marks) => marks.lacks(header)));
+      .select((file) => marks.some(({ files }) => !files.has(file)) && this.#bystander.mayBeFor(file, names))
+      .filter((header) => marks.some((each) => each.lacks(header)));
     return unread.sort((a, b) => rank(a) - rank(b) || inOrder(a, b));
   }
 

@@ -4,7 +4,7 @@ import type { Config } from "../config.ts";
 import { errorCode, makeFolder, readOwn, reasonOf, statOf, versionOf, withLock, writeWhole } from "../files.ts";
 import { isForAll, isName, type Name } from "../sessions/names.ts";
 import { type Stamp, stampIn } from "../stamp.ts";
-import { type Header, inFileName, isToOneOf, mayBeTo } from "./message.ts";
+import { type Header, inFileName, isToOneOf, mayBeTo, mayBeToAll } from "./message.ts";
 
 /** Names that came less than this ago may not be known yet: their mail is read then, as that of nobody we know. */
 const LOOK_AGAIN_MS = 2000;
@@ -157,9 +157,8 @@ export class Bystander {
 
   /** Does the file's name tell one of these names, or all, as its recipient? */
   isFor(file: string, names: readonly string[]): boolean {
-    if (names.join() !== this.#names) this.#isTheirs = mayBeTo(["all", "broadcast", ...names]);
-    this.#names = names.join();
-    return this.#isTheirs(file);
+    if (names.join() !== this.#names) [this.#names, this.#isTheirs] = [names.join(), mayBeTo(names)];
+    return mayBeToAll(file) || this.#isTheirs(file);
   }
 
   /**
