@@ -40,10 +40,18 @@ export function readConfig(env: NodeJS.ProcessEnv, cwd: string, log: Log = logTo
     claudeSession: env.CLAUDE_CODE_SESSION_ID || undefined,
     socket: path && token ? { path, token } : undefined,
     /** The full name a Claude Code session knows our tools by starts with this; empty under other clients. */
-    toolPrefix: env.CLAUDE_PLUGIN_ROOT ? "mcp__plugin_t9-ipc_t9-ipc__" : underClaude ? "mcp__t9-ipc__" : "",
+    toolPrefix: env.CLAUDE_PLUGIN_ROOT
+      ? "mcp__plugin_t9-ipc_t9-ipc__"
+      : underClaude
+        ? "mcp__t9-ipc__"
+        : "",
     push: pushMode(env.IPC_PUSH, log),
     /** Bedrock, Vertex and Foundry have no channels, whatever the command line says. */
-    hasChannels: !(env.CLAUDE_CODE_USE_BEDROCK || env.CLAUDE_CODE_USE_VERTEX || env.CLAUDE_CODE_USE_FOUNDRY),
+    hasChannels: !(
+      env.CLAUDE_CODE_USE_BEDROCK ||
+      env.CLAUDE_CODE_USE_VERTEX ||
+      env.CLAUDE_CODE_USE_FOUNDRY
+    ),
     /** Polling interval in ms for folders without change events; undefined: events. */
     poll: pollInterval(env.IPC_POLL, log),
     telegram: botToken && chat ? { token: botToken, chat, api } : undefined,
@@ -70,7 +78,9 @@ function pollInterval(value: string | undefined, log: Log): number | undefined {
   const ms = Number(value);
   if (Number.isInteger(ms) && ms >= 50 && ms <= 60_000) return ms;
   if (value)
-    log(`IPC_POLL=${value} is not a whole number of milliseconds from 50 to 60000: watching for events instead`);
+    log(
+      `IPC_POLL=${value} is not a whole number of milliseconds from 50 to 60000: watching for events instead`,
+    );
   return undefined;
 }
 
@@ -87,7 +97,10 @@ function hostIdentity(): string {
     // macOS knows the first, FreeBSD the second; one that is unknown costs nothing.
     const env = { PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
     const { spawnSync } = process.getBuiltinModule("node:child_process"); // every start would pay for an import
-    const told = spawnSync("sysctl", ["-n", "kern.bootsessionuuid", "kern.hostuuid"], { env, encoding: "utf8" });
+    const told = spawnSync("sysctl", ["-n", "kern.bootsessionuuid", "kern.hostuuid"], {
+      env,
+      encoding: "utf8",
+    });
     return /^[\da-f-]{36}$/im.exec(told.stdout ?? "")?.[0] ?? hostname();
   }
 }

@@ -18,7 +18,8 @@ const NO_THROW = { throwIfNoEntry: false };
 
 export const isTemporary = (name: string): boolean => name.startsWith(".tmp-");
 
-export const errorCode = (error: unknown): string | undefined => (error as NodeJS.ErrnoException | null)?.code;
+export const errorCode = (error: unknown): string | undefined =>
+  (error as NodeJS.ErrnoException | null)?.code;
 
 /** One line that says what went wrong with a file, without the call's name and path that Node puts in. */
 export function reasonOf(error: unknown): string {
@@ -27,7 +28,8 @@ export function reasonOf(error: unknown): string {
 }
 
 /** What a file system says that does not answer: a network mount whose line is down, or that is mounted no longer. */
-const UNREACHABLE = /^(EIO|ENOTCONN|ESTALE|ENODEV|ENXIO|EHOSTDOWN|EHOSTUNREACH|ETIMEDOUT|EREMOTEIO)$/;
+const UNREACHABLE =
+  /^(EIO|ENOTCONN|ESTALE|ENODEV|ENXIO|EHOSTDOWN|EHOSTUNREACH|ETIMEDOUT|EREMOTEIO)$/;
 export const isUnreachable = (error: unknown): boolean => UNREACHABLE.test(errorCode(error) ?? "");
 
 /** What to say then, and what to do. */
@@ -151,11 +153,15 @@ export function readOwn(path: string, limit: number): { text: string; stats: fs.
 export function readOwnBytes(path: string, limit: number): { bytes: Buffer; stats: fs.Stats } {
   if (fs.lstatSync(path).isSymbolicLink()) throw new Error("it is a symbolic link");
   // The flags are for what was put there since; Windows has neither.
-  const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK);
+  const fd = fs.openSync(
+    path,
+    fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK,
+  );
   try {
     const stats = fs.fstatSync(fd);
     if (!stats.isFile()) throw new Error("it is not a regular file");
-    if (process.getuid && stats.uid !== process.getuid()) throw new Error(`it belongs to another user (${stats.uid})`);
+    if (process.getuid && stats.uid !== process.getuid())
+      throw new Error(`it belongs to another user (${stats.uid})`);
     if (stats.size > limit) throw new Error(`it has ${stats.size} bytes, the limit is ${limit}`);
     return { bytes: fs.readFileSync(fd), stats };
   } finally {
@@ -168,7 +174,11 @@ export function readOwnBytes(path: string, limit: number): { bytes: Buffer; stat
  * anything else happens in this process. Waits 2 s for it at most, then runs `work(false)`: what must not happen
  * without the lock, `work` leaves out.
  */
-export async function withLock<T>(path: string, log: Log, work: (locked: boolean) => T): Promise<T> {
+export async function withLock<T>(
+  path: string,
+  log: Log,
+  work: (locked: boolean) => T,
+): Promise<T> {
   const release = await acquire(path, log);
   try {
     return work(release !== undefined);
@@ -199,7 +209,12 @@ async function acquire(path: string, log: Log): Promise<(() => void) | undefined
       try {
         makeFolder(dirname(path));
         // The default onCompromised throws outside any call. Ours is never called: the lock is not held that long.
-        return lockSync(path, { fs: LOCK_CALLS, realpath: false, stale: LOCK_STALE_MS, onCompromised: () => {} });
+        return lockSync(path, {
+          fs: LOCK_CALLS,
+          realpath: false,
+          stale: LOCK_STALE_MS,
+          onCompromised: () => {},
+        });
       } catch (error) {
         refused = error;
         if (errorCode(error) !== "ELOCKED" && errorCode(error) !== "ENOENT") break;
@@ -213,7 +228,8 @@ async function acquire(path: string, log: Log): Promise<(() => void) | undefined
   }
   log(`no lock of ${path}: ${reasonOf(refused)}; going on without`);
   // A lock that is older than 5 s is taken over; one from a clock that ran ahead would never be.
-  if ((statOf(lock)?.mtimeMs ?? 0) > Date.now() + LOCK_STALE_MS) fs.rmSync(lock, { recursive: true, force: true });
+  if ((statOf(lock)?.mtimeMs ?? 0) > Date.now() + LOCK_STALE_MS)
+    fs.rmSync(lock, { recursive: true, force: true });
   return undefined;
 }
 

@@ -18,7 +18,8 @@ const config = readConfig(process.env, process.cwd());
 const args = process.argv.slice(2);
 if (args.length === 0 && !isatty(0)) await serveSession();
 // Hooks run at every turn of every session, so theirs goes without loading the other commands.
-else if (args[0] === "wait" && args.length === 1) process.exit(await (await import("./delivery/wait.ts")).wait(config));
+else if (args[0] === "wait" && args.length === 1)
+  process.exit(await (await import("./delivery/wait.ts")).wait(config));
 else process.exitCode = await (await import("./commands/cli.ts")).cli(config, args);
 
 async function serveSession(): Promise<void> {
@@ -47,7 +48,9 @@ async function serveSession(): Promise<void> {
   process.stderr.on("error", () => {});
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, leave);
   // Nothing that goes wrong beside a tool call ends a session that may have days behind it.
-  process.on("unhandledRejection", (reason) => config.log(`unexpected: ${(reason as Error)?.stack ?? reason}`));
+  process.on("unhandledRejection", (reason) =>
+    config.log(`unexpected: ${(reason as Error)?.stack ?? reason}`),
+  );
 
   // A Codex session is known only from its first tool call on.
   const joined = agent?.kind === "codex" ? undefined : presence.join();

@@ -47,7 +47,8 @@ export function localTime(ms = Date.now()): string {
 export const stampIn = (file: string): Stamp => file.slice(0, STAMP_LENGTH) as Stamp;
 
 /** Is this stamp so far ahead of every clock that the order must not follow it? */
-export const isAhead = (stamp: Stamp): boolean => stamp > stampOf((Date.now() + FURTHEST_MS) * 1000);
+export const isAhead = (stamp: Stamp): boolean =>
+  stamp > stampOf((Date.now() + FURTHEST_MS) * 1000);
 
 /**
  * Takes `count` places in the order of sending, a microsecond each, after all that were taken in this data folder
@@ -56,7 +57,8 @@ export const isAhead = (stamp: Stamp): boolean => stamp > stampOf((Date.now() + 
  */
 export function takeStamps(dir: string, count: number, newest: Stamp | ""): number {
   const { O_RDWR, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
-  const after = (last: string): number => Math.max(wallClock(), wallOf(last) + 1, wallOf(newest) + 1);
+  const after = (last: string): number =>
+    Math.max(wallClock(), wallOf(last) + 1, wallOf(newest) + 1);
   let first = after("");
   try {
     makeFolder(dir);

@@ -67,7 +67,10 @@ describe("the lock", () => {
     const took = performance.now() - began;
     assert.ok(took >= 2000 && took < 2900, `${took} ms`);
     assert.equal(lines.length, 2);
-    assert.match(lines.join("\n"), /^no lock of .*inbox: another process holds it; going on without$/m);
+    assert.match(
+      lines.join("\n"),
+      /^no lock of .*inbox: another process holds it; going on without$/m,
+    );
     assert.equal(existsSync(`${path}.lock`), true, "the holder's lock is not touched");
     assert.equal(await without(ahead), true, "a lock that is ahead of the clock is removed");
   });

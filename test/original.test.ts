@@ -6,7 +6,15 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { tempDir } from "./support/folder.ts";
-import { type Entry, filesIn, heartbeats, localTime, readByLine, readMail, stamp } from "./support/mail.ts";
+import {
+  type Entry,
+  filesIn,
+  heartbeats,
+  localTime,
+  readByLine,
+  readMail,
+  stamp,
+} from "./support/mail.ts";
 import { startSession } from "./support/session.ts";
 import { waitFor } from "./support/wait.ts";
 
@@ -14,7 +22,14 @@ import { waitFor } from "./support/wait.ts";
 const ORIGINAL_ID = "20261122_3655_8201";
 
 /** Stores a message the way the original does: no quoting, a temporary that is renamed. Gives the file name. */
-function originalSends(dir: string, from: string, to: string, subject: string, body: string, type = "ipc"): string {
+function originalSends(
+  dir: string,
+  from: string,
+  to: string,
+  subject: string,
+  body: string,
+  type = "ipc",
+): string {
   const fit = (text: string, length: number) =>
     [...text]
       .slice(0, length)
@@ -80,7 +95,10 @@ test("its messages are pushed and read as it wrote them", async (t) => {
 test("our messages are right for a reader that goes line by line", async (t) => {
   const dir = tempDir(t);
   originalBeats(dir, { [ORIGINAL_ID]: beat() });
-  const [alpha] = await Promise.all([startSession("session-알파", { dir }), startSession("beta", { dir })]);
+  const [alpha] = await Promise.all([
+    startSession("session-알파", { dir }),
+    startSession("beta", { dir }),
+  ]);
   for (const subject of ["status update", "진행 상황", "it's done", "42% of it"]) {
     const body = `body of ${subject}\n\n---\nto: nobody\n`;
     const sent = await alpha.call("send", { to: ORIGINAL_ID, subject, body, priority: "critical" });
@@ -90,7 +108,13 @@ test("our messages are right for a reader that goes line by line", async (t) => 
     assert.equal(read, body);
     assert.match(fields.created ?? "", /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/);
     const { created, ...rest } = fields;
-    assert.deepEqual(rest, { from: "session-알파", to: ORIGINAL_ID, type: "ipc", subject, priority: "critical" });
+    assert.deepEqual(rest, {
+      from: "session-알파",
+      to: ORIGINAL_ID,
+      type: "ipc",
+      subject,
+      priority: "critical",
+    });
   }
   const odd = await alpha.call("send", { to: ORIGINAL_ID, subject: "a: b\nto: nobody" });
   const file = filesIn(dir).find((each) => odd.text.includes(each)) ?? "";
@@ -111,7 +135,8 @@ test("its session is online while its process lives and its entry is under a day
   const { text } = await alpha.call("who");
   assert.ok(text.includes(ORIGINAL_ID), text);
   assert.match(text, /the original's work/);
-  for (const name of ["dead-process", "silent-for-a-day", "signing-off"]) assert.doesNotMatch(text, new RegExp(name));
+  for (const name of ["dead-process", "silent-for-a-day", "signing-off"])
+    assert.doesNotMatch(text, new RegExp(name));
   const sent = await alpha.call("send", { to: ORIGINAL_ID, subject: "hello" });
   assert.match(sent.text, /online/);
   assert.match((await alpha.call("set_name", { name: ORIGINAL_ID })).text, /belongs to a session/);
@@ -152,9 +177,15 @@ test("where it overwrites our entry, we are back on the list within seconds", as
 
 test("where it takes our session's name, ours gets another and still receives", async (t) => {
   const dir = tempDir(t);
-  const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+  const [alpha, beta] = await Promise.all([
+    startSession("alpha", { dir }),
+    startSession("beta", { dir }),
+  ]);
   originalBeats(dir, { ...heartbeats(dir), alpha: beat() });
-  await waitFor(() => heartbeats(dir)["alpha-2"]?.pid === alpha.pid, "our session under another name");
+  await waitFor(
+    () => heartbeats(dir)["alpha-2"]?.pid === alpha.pid,
+    "our session under another name",
+  );
   assert.equal(heartbeats(dir).alpha?.pid, process.pid);
   await beta.call("send", { to: "alpha-2", subject: "to the new name" });
   await beta.call("send", { to: "alpha", subject: "to the old name" });
@@ -168,6 +199,9 @@ test("a heartbeats.json that is no JSON is kept aside, and a new one started", a
   writeFileSync(join(dir, "heartbeats.json"), '{"alpha": {"timest');
   const alpha = await startSession("alpha", { dir });
   assert.deepEqual(Object.keys(heartbeats(dir)), ["alpha"]);
-  const aside = await waitFor(() => /kept as (\S+?),? /.exec(alpha.stderr())?.[1], "a line on stderr");
+  const aside = await waitFor(
+    () => /kept as (\S+?),? /.exec(alpha.stderr())?.[1],
+    "a line on stderr",
+  );
   assert.equal(readFileSync(aside, "utf8"), '{"alpha": {"timest');
 });

@@ -13,12 +13,16 @@ test("the package holds what it needs and nothing else, and works alone in an em
   const root = join(dir, "..");
   const env = { PATH: process.env.PATH, HOME: homeOf(dir), npm_config_cache: join(root, "npm") };
   const pack = ["pack", "--ignore-scripts", "--json", "--pack-destination", root];
-  const [tarball] = JSON.parse(execFileSync("npm", pack, { cwd: ROOT, env, encoding: "utf8", stdio: "pipe" }));
+  const [tarball] = JSON.parse(
+    execFileSync("npm", pack, { cwd: ROOT, env, encoding: "utf8", stdio: "pipe" }),
+  );
   const others = tarball.files
     .map(({ path }: { path: string }) => path)
     .filter(
       (path: string) =>
-        !/^(dist\/[\w-]+\.js|(dist\/)?\.claude-plugin\/[\w-]+\.json|LICENSE|README\.md|package\.json)$/.test(path),
+        !/^(dist\/[\w-]+\.js|(dist\/)?\.claude-plugin\/[\w-]+\.json|LICENSE|README\.md|package\.json)$/.test(
+          path,
+        ),
     );
   assert.deepEqual(others, []);
   for (const needed of ["dist/server.js", ".claude-plugin/plugin.json", "LICENSE", "README.md"]) {
@@ -36,9 +40,16 @@ test("the package holds what it needs and nothing else, and works alone in an em
   const server = join(place, "dist", "server.js");
   const demo = execFileSync(process.execPath, [server, "demo"], { env, encoding: "utf8" });
   assert.match(demo, /channel notification is there/);
-  const session = await startSession("alpha", { dir, command: [process.execPath, server], env: { IPC_DIR: "" } });
+  const session = await startSession("alpha", {
+    dir,
+    command: [process.execPath, server],
+    env: { IPC_DIR: "" },
+  });
   assert.match((await session.call("who")).text, /you are alone/);
-  assert.ok(existsSync(join(homeOf(dir), ".t9-ipc", "heartbeats.json")), "its mail is in the home folder");
+  assert.ok(
+    existsSync(join(homeOf(dir), ".t9-ipc", "heartbeats.json")),
+    "its mail is in the home folder",
+  );
 });
 
 interface Package {
@@ -56,10 +67,15 @@ test("the lock file fits package.json, has every package for every platform, and
   const needed = ({ dependencies, devDependencies, optionalDependencies }: Package) => ({
     ...{ dependencies, devDependencies, optionalDependencies },
   });
-  assert.deepEqual(needed(own), needed(read("package.json")), "run npm install, and commit the lock file");
+  assert.deepEqual(
+    needed(own),
+    needed(read("package.json")),
+    "run npm install, and commit the lock file",
+  );
   const wrong = [own, ...Object.values(packages)].flatMap(({ optionalDependencies = {} }) =>
     Object.keys(optionalDependencies).filter((name) => !packages[`node_modules/${name}`]),
   );
-  for (const [path, { integrity, resolved }] of Object.entries(packages)) if (!integrity || resolved) wrong.push(path);
+  for (const [path, { integrity, resolved }] of Object.entries(packages))
+    if (!integrity || resolved) wrong.push(path);
   assert.deepEqual(wrong, []);
 });

@@ -16,7 +16,11 @@ import { takeStamp } from "../stamp.ts";
 import { type Options, print } from "./print.ts";
 
 /** An option as parseArgs takes it; `value` is how the help calls the value of one that has any. */
-type Option = { readonly type: "string" | "boolean"; readonly value?: string; readonly about: string };
+type Option = {
+  readonly type: "string" | "boolean";
+  readonly value?: string;
+  readonly about: string;
+};
 
 interface Command {
   readonly about: string;
@@ -28,24 +32,34 @@ interface Command {
 }
 
 const AS_JSON = { json: { type: "boolean", about: "as JSON" } } as const;
-const PRIORITY = { priority: { type: "string", value: "PRIORITY", about: PRIORITIES.join(", ") } } as const;
+const PRIORITY = {
+  priority: { type: "string", value: "PRIORITY", about: PRIORITIES.join(", ") },
+} as const;
 
 /** Every command and all it takes: what a user types is read by this table, and the help is made of it. */
 const COMMANDS: Readonly<Record<string, Command>> = {
   setup: {
     about: "registers the server with Claude Code for all projects, and proves it",
     options: {
-      plugin: { type: "boolean", about: "installs the plugin instead, which brings hooks that wake a session as well" },
+      plugin: {
+        type: "boolean",
+        about: "installs the plugin instead, which brings hooks that wake a session as well",
+      },
       codex: { type: "boolean", about: "registers it with Codex instead" },
-      allow: { type: "boolean", about: "the five tools may be used without asking; on a terminal you are asked" },
+      allow: {
+        type: "boolean",
+        about: "the five tools may be used without asking; on a terminal you are asked",
+      },
       undo: { type: "boolean", about: "takes all of it back" },
     },
     run: async (config, options) => (await import("./setup.ts")).setup(config, options, print),
   },
   doctor: {
-    about: "why does nothing arrive? Looks at all that must hold; exit code 1 where something is broken",
+    about:
+      "why does nothing arrive? Looks at all that must hold; exit code 1 where something is broken",
     options: AS_JSON,
-    run: async (config, { json }) => (await import("./doctor.ts")).doctor(config, json === true, print),
+    run: async (config, { json }) =>
+      (await import("./doctor.ts")).doctor(config, json === true, print),
   },
   who: { about: "who is online", options: AS_JSON, run: who },
   unread: {
@@ -57,7 +71,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   send: {
     about: "a message from IPC_SESSION_ID, or your login name; BODY - is read from standard input",
     takes: ["NAME", "SUBJECT", "[BODY]"],
-    options: { ...PRIORITY, "allow-unknown": { type: "boolean", about: "also to a name that nobody has had yet" } },
+    options: {
+      ...PRIORITY,
+      "allow-unknown": { type: "boolean", about: "also to a name that nobody has had yet" },
+    },
     run: send,
   },
   broadcast: {
@@ -84,7 +101,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       since: { type: "string", value: "TIME", about: "only what came in that time: 10m, 2h, 1d" },
       ...AS_JSON,
     },
-    run: async (config, options, [text = ""]) => (await import("./history.ts")).log(config, options, text, print),
+    run: async (config, options, [text = ""]) =>
+      (await import("./history.ts")).log(config, options, text, print),
   },
   demo: {
     about: "two servers in a temporary folder find each other and talk: what happens when",
@@ -98,7 +116,9 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 
 /** How a command is written: `send NAME SUBJECT [BODY] [--priority PRIORITY]`. */
 function usageOf(name: string, { takes = [], options = {} }: Command): string {
-  const flags = Object.entries(options).map(([key, { value }]) => `[--${key}${value ? ` ${value}` : ""}]`);
+  const flags = Object.entries(options).map(
+    ([key, { value }]) => `[--${key}${value ? ` ${value}` : ""}]`,
+  );
   return [name, ...takes, ...flags].join(" ");
 }
 
@@ -106,7 +126,8 @@ function usageOf(name: string, { takes = [], options = {} }: Command): string {
 const row = (left: string, right: string): string =>
   `  ${left.length < 23 ? left.padEnd(23) : `${left}\n${" ".repeat(25)}`} ${right}`;
 
-const helpOf = (name: string, command: Command): string => row(usageOf(name, command), command.about);
+const helpOf = (name: string, command: Command): string =>
+  row(usageOf(name, command), command.about);
 
 function help(): string {
   const self = process.argv[1]?.endsWith("t9-ipc") ? "t9-ipc" : `node ${process.argv[1]}`; // in a clone
@@ -117,7 +138,10 @@ claude mcp add --scope user t9-ipc -- node ${SERVER}\n\n${self} COMMAND (--help 
 }
 
 /** Runs a command; resolves to the exit code: 0, 1 where it failed or was refused, 2 for wrong usage (RangeError). */
-export async function cli(config: Config, [name = "help", ...args]: readonly string[]): Promise<number> {
+export async function cli(
+  config: Config,
+  [name = "help", ...args]: readonly string[],
+): Promise<number> {
   process.stdout.on("error", () => process.exit(1)); // `| head` has seen enough
   if (/^(-v|(--)?version)$/.test(name)) return print(packageJson.version);
   if (/^(-h|(--)?help)$/.test(name)) return print(help());
@@ -131,29 +155,42 @@ export async function cli(config: Config, [name = "help", ...args]: readonly str
     if (values.help) return print([helpOf(name, command), ...about].join("\n"));
     const least = takes.filter((each) => !each.startsWith("[")).length;
     const isWrong = positionals.length < least || positionals.length > takes.length;
-    if (isWrong) throw new RangeError(`usage: t9-ipc ${usageOf(name, command)} (put a text in quotes)`);
+    if (isWrong)
+      throw new RangeError(`usage: t9-ipc ${usageOf(name, command)} (put a text in quotes)`);
     return await command.run(config, values as Options, positionals);
   } catch (error) {
     const text = error instanceof Refusal ? error.message : reasonOf(error);
     // Refusals are worded for Claude, whose tools are commands here.
-    const words = text.replace(/\bt9_ipc_(?=who)/g, "t9-ipc ").replace("allow_unknown: true", "--allow-unknown");
+    const words = text
+      .replace(/\bt9_ipc_(?=who)/g, "t9-ipc ")
+      .replace("allow_unknown: true", "--allow-unknown");
     console.error(`t9-ipc: ${words}`);
     return error instanceof RangeError || errorCode(error)?.startsWith("ERR_PARSE_ARGS") ? 2 : 1;
   }
 }
 
 /** The mailbox of whoever is at the command line, for one piece of work. */
-async function withMailbox(config: Config, work: (mailbox: Mailbox) => Promise<number>): Promise<number> {
+async function withMailbox(
+  config: Config,
+  work: (mailbox: Mailbox) => Promise<number>,
+): Promise<number> {
   const login = async () => userInfo().username; // throws in containers whose user has no name
   const name = askedName(config) ?? fit(await login().catch(() => `user-${process.getuid?.()}`));
-  const mailbox = new Mailbox(config, new Heartbeats(config), { name, names: [name] }, takeStamp(config.dir));
+  const mailbox = new Mailbox(
+    config,
+    new Heartbeats(config),
+    { name, names: [name] },
+    takeStamp(config.dir),
+  );
   return work(mailbox).finally(() => mailbox.close());
 }
 
 function who(config: Config, { json }: Options): Promise<number> {
   return withMailbox(config, async (mailbox) => {
     if (!json) return print(await whoText(mailbox, config, undefined));
-    return print(mailbox.online().map(({ name, entry }) => ({ name, ...entry, reached_by: routeOf(entry) })));
+    return print(
+      mailbox.online().map(({ name, entry }) => ({ name, ...entry, reached_by: routeOf(entry) })),
+    );
   });
 }
 
@@ -165,13 +202,20 @@ function unread(config: Config, { json }: Options, [name]: readonly string[]): P
     markRead();
     return print(
       json
-        ? shown.map(({ file }) => ({ ...mailbox.inbox.read(file)?.header, body: mailbox.inbox.read(file)?.body }))
+        ? shown.map(({ file }) => ({
+            ...mailbox.inbox.read(file)?.header,
+            body: mailbox.inbox.read(file)?.body,
+          }))
         : text,
     );
   });
 }
 
-async function send(config: Config, options: Options, [to = "", subject = "", text = ""]: readonly string[]) {
+async function send(
+  config: Config,
+  options: Options,
+  [to = "", subject = "", text = ""]: readonly string[],
+) {
   const priority = PRIORITIES.find((known) => known === (options.priority ?? "normal"));
   if (!priority) throw new RangeError(`--priority is one of ${PRIORITIES.join(", ")}`);
   const body = text === "-" ? (await readAll(process.stdin)).replace(/\r?\n$/, "") : text;

@@ -6,7 +6,8 @@ import { writeWhole } from "../files.ts";
 import { type Print, type Report, run } from "./print.ts";
 
 /** What our server reads. Codex hands on nothing that its entry does not name. */
-const ENV_VARS = "CODEX_HOME IPC_DIR IPC_SESSION_ID IPC_DB_PATH IPC_PUSH IPC_POLL IPC_TG_TOKEN IPC_TG_CHAT IPC_TG_API";
+const ENV_VARS =
+  "CODEX_HOME IPC_DIR IPC_SESSION_ID IPC_DB_PATH IPC_PUSH IPC_POLL IPC_TG_TOKEN IPC_TG_CHAT IPC_TG_API";
 /** A table of our entry, with the lines up to its last key. What follows (blank lines, comments) belongs to the next. */
 const TABLES =
   /^[ \t]*\[[ \t]*mcp_servers[ \t]*\.[ \t]*(["']?)t9-ipc\1[ \t]*(\..*)?\].*(?:(?:\r?\n[ \t]*(?:#.*)?)*\r?\n[ \t]*[^\s#[].*)*/gm;
@@ -28,7 +29,12 @@ function readCodexConfig() {
  * `env_vars`, so the text is edited: all else in it stays to the byte. `isAllowed`: Codex never asks before it uses
  * the tools. Otherwise its own rule stays (Codex 0.169 asks only before tools that destroy or reach the internet).
  */
-export function setupCodex(command: string, isAllowed: boolean, undo: boolean, print: Print): number {
+export function setupCodex(
+  command: string,
+  isAllowed: boolean,
+  undo: boolean,
+  print: Print,
+): number {
   const { path, text, table } = readCodexConfig();
   const backup = `${path}.t9-ipc-backup`;
   const isOurs = table?.includes(JSON.stringify(SERVER));
@@ -41,7 +47,8 @@ export function setupCodex(command: string, isAllowed: boolean, undo: boolean, p
     else rmSync(path);
     return print(`Taken back in ${path}.`);
   }
-  const handedOn = /^[ \t]*env_vars[ \t]*=([^\]]*)/m.exec(table ?? "")?.[1]?.match(/(?<=["'])\w+(?=["'])/g) ?? [];
+  const handedOn =
+    /^[ \t]*env_vars[ \t]*=([^\]]*)/m.exec(table ?? "")?.[1]?.match(/(?<=["'])\w+(?=["'])/g) ?? [];
   const now = withKeys(text, table, {
     command: JSON.stringify(command),
     args: JSON.stringify([SERVER]),
@@ -61,7 +68,11 @@ export function setupCodex(command: string, isAllowed: boolean, undo: boolean, p
 }
 
 /** The text with these values in our table, which is added where there is none. */
-function withKeys(text: string, before: string | undefined, values: Record<string, string>): string {
+function withKeys(
+  text: string,
+  before: string | undefined,
+  values: Record<string, string>,
+): string {
   let table = before ?? "[mcp_servers.t9-ipc]";
   for (const [key, value] of Object.entries(values)) {
     const found = new RegExp(`(?<=^[ \\t]*${key}[ \\t]*=[ \\t]*)(\\[[^\\]]*\\]|[^\\s#].*)`, "m");
@@ -78,7 +89,8 @@ export function checkCodex(report: Report, config: Config): void {
   if (!version && !table) return;
   const check = (what: string, problem: string | false, remedy = "run setup --codex"): void =>
     report(what, problem, remedy, "warning");
-  const isDeaf = run("codex", "queue", "--help").code !== 0 && "it has no `queue`: its sessions are not woken";
+  const isDeaf =
+    run("codex", "queue", "--help").code !== 0 && "it has no `queue`: its sessions are not woken";
   check(`Codex ${version ?? ""}`.trim(), version ? isDeaf : "codex is not on PATH", "codex update");
   check(path, !table && "no t9-ipc entry");
   if (!table) return;
@@ -88,8 +100,19 @@ export function checkCodex(report: Report, config: Config): void {
   const lacking = ENV_VARS.split(" ").filter((name) => !table.includes(`"${name}"`));
   check("what Codex hands on", lacking.length > 0 && `env_vars lacks ${lacking.join(", ")}`);
   const mode = /approval_mode[ \t]*=[ \t]*"(prompt|writes)"/.exec(entry)?.[1];
-  check("tools in Codex", !!mode && `with approval mode "${mode}", a woken session waits for its user`);
+  check(
+    "tools in Codex",
+    !!mode && `with approval mode "${mode}", a woken session waits for its user`,
+  );
   const own = /\bIPC_DIR["']?[ \t]*=[ \t]*"([^"]*)"/.exec(entry)?.[1];
-  const { dir } = readConfig({ ...process.env, ...(own && { IPC_DIR: own }) }, process.cwd(), () => {});
-  check(`Codex's mail is in ${dir}`, dir !== config.dir && `not in ${config.dir}`, `export IPC_DIR=${dir}`);
+  const { dir } = readConfig(
+    { ...process.env, ...(own && { IPC_DIR: own }) },
+    process.cwd(),
+    () => {},
+  );
+  check(
+    `Codex's mail is in ${dir}`,
+    dir !== config.dir && `not in ${config.dir}`,
+    `export IPC_DIR=${dir}`,
+  );
 }

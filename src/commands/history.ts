@@ -17,7 +17,12 @@ const QUARTER_MS = 15 * 60_000;
 const MAX_ZONE_MS = 14 * 3_600_000;
 
 /** Prints past mail, newest last; what answers another message is indented below it. */
-export async function log(config: Config, options: Options, text: string, print: Print): Promise<number> {
+export async function log(
+  config: Config,
+  options: Options,
+  text: string,
+  print: Print,
+): Promise<number> {
   const { with: name = "", since } = options as Record<string, string>;
   const first = since === undefined ? "" : sinceStamp(config, since);
   const isWanted = ({ header, body }: Message): boolean =>
@@ -41,7 +46,8 @@ export async function log(config: Config, options: Options, text: string, print:
 export async function watch(config: Config, options: Options, print: Print): Promise<never> {
   const { from = "", to = "", since } = options as Record<string, string>;
   const isWanted = ({ header }: Message): boolean =>
-    (!from || sameName(header.from, from)) && (!to || sameName(header.to, to) || (isForAll(header.to) && isForAll(to)));
+    (!from || sameName(header.from, from)) &&
+    (!to || sameName(header.to, to) || (isForAll(header.to) && isForAll(to)));
   const show = (messages: Message[]): void => {
     for (const message of messages.filter(isWanted)) printMessage(message, options, print);
   };
@@ -65,7 +71,10 @@ export async function watch(config: Config, options: Options, print: Print): Pro
 
 /** The messages in the archive and in these files of the inbox, in order, from the stamp `first` on. */
 function past({ archive, inbox }: Config, first: string, files: readonly string[]): Message[] {
-  const paths = [...filesIn(archive).map((file) => join(archive, file)), ...files.map((file) => join(inbox, file))];
+  const paths = [
+    ...filesIn(archive).map((file) => join(archive, file)),
+    ...files.map((file) => join(inbox, file)),
+  ];
   const messages = paths
     .filter((path) => basename(path) >= first)
     .flatMap((path) => {
@@ -78,7 +87,8 @@ function past({ archive, inbox }: Config, first: string, files: readonly string[
   return messages.sort((a, b) => inOrder(a.header, b.header));
 }
 
-const filesIn = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder).filter(isStamped) : []);
+const filesIn = (folder: string): string[] =>
+  existsSync(folder) ? readdirSync(folder).filter(isStamped) : [];
 
 /**
  * The stamp from which on messages are within a time like 10m, 2h or 1d. Stamps are in their senders' time zones, so
@@ -88,7 +98,9 @@ function sinceStamp(config: Config, since: string): Stamp {
   const [, count, unit = ""] = /^(\d+)([smhd])$/.exec(since) ?? [];
   if (!count) throw new RangeError("--since takes a number and s, m, h or d: 10m, 2h, 1d");
   const age = Number(count) * (UNITS[unit] ?? 0);
-  const newest = [config.inbox, config.archive].flatMap((folder) => filesIn(folder).map((file) => join(folder, file)));
+  const newest = [config.inbox, config.archive].flatMap((folder) =>
+    filesIn(folder).map((file) => join(folder, file)),
+  );
   const path = newest.sort((a, b) => (basename(a) < basename(b) ? -1 : 1)).at(-1) ?? "";
   const ahead = wallOf(stampIn(basename(path))) / 1000 - (statOf(path)?.mtimeMs ?? 0);
   const zone = Math.round(ahead / QUARTER_MS) * QUARTER_MS;
@@ -96,11 +108,19 @@ function sinceStamp(config: Config, since: string): Stamp {
   return stampOf(now - age * 1000);
 }
 
-function printMessage({ header, body }: Message, { json }: Options, print: Print, indent = ""): void {
+function printMessage(
+  { header, body }: Message,
+  { json }: Options,
+  print: Print,
+  indent = "",
+): void {
   const { from, to, subject, priority, type, created, file } = header;
   if (json) return void print({ ...header, body });
-  const colour = COLOURS[[...from].reduce((sum, char) => sum + (char.codePointAt(0) ?? 0), 0) % COLOURS.length];
-  const marks = [priority, type].filter((mark) => /^(low|high|critical|escalation)$/.test(mark)).join(", ");
+  const colour =
+    COLOURS[[...from].reduce((sum, char) => sum + (char.codePointAt(0) ?? 0), 0) % COLOURS.length];
+  const marks = [priority, type]
+    .filter((mark) => /^(low|high|critical|escalation)$/.test(mark))
+    .join(", ");
   const head = `${from} → ${isForAll(to) ? "EVERYBODY" : to}: ${subject}${marks && ` [${marks}]`}`;
   print(indent + clean(head), colour);
   print(`${indent}${created}  ${file}\n${body}\n`.replace(/\n(?=.)/g, `\n${indent}`));

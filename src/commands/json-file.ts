@@ -8,7 +8,8 @@ type Place = readonly (string | number)[];
 /** What a backup says where there was no file; no object, so that it cannot be the text of one. */
 const NONE = "null";
 const backupOf = (path: string): string => `${path}.t9-ipc-backup`;
-const textOf = (path: string): string | undefined => (existsSync(path) ? readFileSync(path, "utf8") : undefined);
+const textOf = (path: string): string | undefined =>
+  existsSync(path) ? readFileSync(path, "utf8") : undefined;
 export const parse = (text = "") => JSON.parse(text.trim() || "{}");
 
 /**
@@ -19,11 +20,14 @@ export function readJson<T>(named: string): { path: string; json: Partial<T> } {
   try {
     const path = lstatSync(named, { throwIfNoEntry: false }) ? realpathSync(named) : named;
     const json = parse(textOf(path));
-    if (Object.prototype.toString.call(json) !== "[object Object]") throw new SyntaxError("it is no object");
+    if (Object.prototype.toString.call(json) !== "[object Object]")
+      throw new SyntaxError("it is no object");
     return { path, json };
   } catch (error) {
     const problem = error instanceof SyntaxError ? "is not valid JSON" : "cannot be read";
-    throw new Error(`${named} ${problem} (${reasonOf(error)}). Nothing was changed: mend it first.`);
+    throw new Error(
+      `${named} ${problem} (${reasonOf(error)}). Nothing was changed: mend it first.`,
+    );
   }
 }
 
@@ -38,11 +42,16 @@ export function withValue(text: string, place: Place, value: unknown): string {
   const options = { isArrayInsertion: typeof place.at(-1) === "number" };
   const plain = modify(text, [...place], value, options);
   // The library can indent the value, but moves the neighbours with it where they stand otherwise.
-  const indented = applyEdits(text, modify(text, [...place], value, { ...options, formattingOptions }));
+  const indented = applyEdits(
+    text,
+    modify(text, [...place], value, { ...options, formattingOptions }),
+  );
   const { offset = 0, length = 0 } = plain[0] ?? {};
   const isPretty = text.trim().includes("\n") || text.trim().length < 3;
   const isKept =
-    isPretty && indented.startsWith(text.slice(0, offset)) && indented.endsWith(text.slice(offset + length));
+    isPretty &&
+    indented.startsWith(text.slice(0, offset)) &&
+    indented.endsWith(text.slice(offset + length));
   return isKept ? indented : applyEdits(text, plain);
 }
 
@@ -50,7 +59,8 @@ export function withValue(text: string, place: Place, value: unknown): string {
 async function edit(path: string, change: (text?: string) => string | undefined): Promise<void> {
   const mode = statOf(path)?.mode ?? 0o600;
   const work = (isLocked: boolean): void => {
-    if (!isLocked) throw new Error(`${path} was not changed: another program holds ${path}.lock. Call again.`);
+    if (!isLocked)
+      throw new Error(`${path} was not changed: another program holds ${path}.lock. Call again.`);
     const text = change(textOf(path));
     if (text === undefined) rmSync(path, { force: true });
     else {
@@ -64,7 +74,8 @@ async function edit(path: string, change: (text?: string) => string | undefined)
 /** Keeps the file as it is for `restore`. Where it names us already, an earlier copy is the one to keep. */
 export function keepBackup(path: string): void {
   const text = textOf(path);
-  if (!text?.includes("t9-ipc") || !existsSync(backupOf(path))) writeWhole(backupOf(path), text ?? NONE);
+  if (!text?.includes("t9-ipc") || !existsSync(backupOf(path)))
+    writeWhole(backupOf(path), text ?? NONE);
 }
 
 export async function setValue(path: string, place: Place, value: unknown): Promise<void> {
@@ -91,6 +102,7 @@ export async function restore(path: string, takeOut: (text: string) => string): 
 
 /** What a text says, without the empty lists and objects that a value which was taken out has left behind. */
 function meaning(text?: string): unknown {
-  const isEmpty = (value: unknown): boolean => typeof value === "object" && Object.keys(value ?? {}).length === 0;
+  const isEmpty = (value: unknown): boolean =>
+    typeof value === "object" && Object.keys(value ?? {}).length === 0;
   return JSON.parse(text?.trim() || "{}", (_, value) => (isEmpty(value) ? undefined : value));
 }

@@ -28,18 +28,32 @@ export async function network(report: Report, config: Config): Promise<void> {
   const { type, options } = fileSystemOf(dir, mounts);
   if (REMOTE.test(type)) {
     await writeAndRead(report, dir, type, options);
-    report("IPC_POLL", !poll && "not set, and this folder tells of no changes", "set IPC_POLL=500", "warning");
+    report(
+      "IPC_POLL",
+      !poll && "not set, and this folder tells of no changes",
+      "set IPC_POLL=500",
+      "warning",
+    );
     const isAway = REMOTE.test(fileSystemOf(dirname(db), mounts).type);
     const local = "set IPC_DB_PATH to a file on this machine's disk";
     report(db, isAway && "SQLite's file does not belong on a network", local, "warning");
   } else if (poll) {
-    const remedy = "mount the other machine's folder there; where it is this machine's own, unset IPC_POLL";
-    report(`IPC_POLL=${poll}`, `${dir} is on this machine (${type || "unknown file system"})`, remedy, "warning");
+    const remedy =
+      "mount the other machine's folder there; where it is this machine's own, unset IPC_POLL";
+    report(
+      `IPC_POLL=${poll}`,
+      `${dir} is on this machine (${type || "unknown file system"})`,
+      remedy,
+      "warning",
+    );
   }
   for (const { name, entry } of new Heartbeats(config).online()) {
     if (!entry.beat || !entry.host || entry.host === host) continue;
     const age = Date.now() - entry.beat;
-    const wrong = age < -APART_MS ? "its clock is ahead" : age > LATE_BEAT_MS && "its clock is behind, or it is down";
+    const wrong =
+      age < -APART_MS
+        ? "its clock is ahead"
+        : age > LATE_BEAT_MS && "its clock is behind, or it is down";
     report(`${name}: last beat ${(age / 1000).toFixed(1)} s ago`, wrong, NTP, "warning");
   }
 }
@@ -49,12 +63,18 @@ export function fileSystemOf(dir: string, mounts: string): { type: string; optio
   const here = ` on ${mountPoint(dir) ?? "/"} `;
   // What was mounted last is what is seen.
   const line = mounts.split("\n").findLast((each) => each.includes(here)) ?? "";
-  const [, , named, options = ""] = /^(type (\S+) )?\((.*)\)$/.exec(line.slice(line.indexOf(here) + here.length)) ?? [];
+  const [, , named, options = ""] =
+    /^(type (\S+) )?\((.*)\)$/.exec(line.slice(line.indexOf(here) + here.length)) ?? [];
   return { type: named ?? /^\w*/.exec(options)?.[0] ?? "", options };
 }
 
 /** Writes through the folder, and looks by a second name of the same file, which a mount's cache takes for another. */
-async function writeAndRead(report: Report, dir: string, type: string, options: string): Promise<void> {
+async function writeAndRead(
+  report: Report,
+  dir: string,
+  type: string,
+  options: string,
+): Promise<void> {
   const path = join(dir, `.tmp-doctor-${process.pid}`);
   const second = `${path}-2`;
   try {
@@ -70,7 +90,12 @@ async function writeAndRead(report: Report, dir: string, type: string, options: 
     const isSlow = type.startsWith("nfs") ? !/noac|acdirmax=[0-3]\b/.test(options) : ms > 500;
     const change = `${dir} (${type}): a change is seen after ${ms} ms`;
     report(change, isSlow && "others' mail comes late", UNCACHED, "warning");
-    report("its server's clock", apart > APART_MS && `${Math.round(apart / 1000)} s from this one`, NTP, "warning");
+    report(
+      "its server's clock",
+      apart > APART_MS && `${Math.round(apart / 1000)} s from this one`,
+      NTP,
+      "warning",
+    );
   } catch (error) {
     report(`${dir} (${type})`, reasonOf(error), "mount it anew: sessions find it by themselves");
   } finally {

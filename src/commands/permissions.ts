@@ -7,7 +7,9 @@ import { ask, type Print } from "./print.ts";
 /** The rule for the tools of the server that `setup` registers, and the one for those of the plugin. */
 export const SERVER_RULE = "mcp__t9-ipc";
 export const PLUGIN_RULE = "mcp__plugin_t9-ipc_t9-ipc";
-const TOOL_NAMES = ["who", "send", "broadcast", "unread", "set_name"].map((name) => `t9_ipc_${name}`);
+const TOOL_NAMES = ["who", "send", "broadcast", "unread", "set_name"].map(
+  (name) => `t9_ipc_${name}`,
+);
 /** What `setup` asks once, and why. */
 export const QUESTION = `A session that mail wakes while you are away stops where it has to ask you before it uses a tool.
 May it use the five tools of t9-ipc, and nothing else, without asking?`;
@@ -22,7 +24,8 @@ export interface Settings {
 export function readSettings({ claudeDir }: Config) {
   const file = readJson<Settings>(join(claudeDir, "settings.json"));
   const { allow = [] } = file.json.permissions ?? {};
-  if (!Array.isArray(allow)) throw new Error(`${file.path}: "allow" is no list. Nothing was changed: mend it first.`);
+  if (!Array.isArray(allow))
+    throw new Error(`${file.path}: "allow" is no list. Nothing was changed: mend it first.`);
   return { ...file, allow };
 }
 
@@ -39,13 +42,23 @@ export function permission(
   const words = JSON.stringify({ permissions: { allow: [rule] } });
   const command = `setup --allow${rule === PLUGIN_RULE ? " --plugin" : ""}`;
   const remedy = `run ${command}, or add to ${join(claudeDir, "settings.json")}: ${words}`;
-  return [what, "no rule allows it: a session that mail wakes while you are away stops at the question", remedy];
+  return [
+    what,
+    "no rule allows it: a session that mail wakes while you are away stops at the question",
+    remedy,
+  ];
 }
 
 /** Lets Claude use our tools without asking, where `isWanted` or the user says so; says what holds then. */
-export async function allowTools(rule: string, isWanted: boolean, config: Config, print: Print): Promise<void> {
+export async function allowTools(
+  rule: string,
+  isWanted: boolean,
+  config: Config,
+  print: Print,
+): Promise<void> {
   const { path, json, allow } = readSettings(config);
-  const isOpen = toolsAllowed([{ path, json: { ...json }, isManaged: false }], rule, TOOL_NAMES) === undefined;
+  const isOpen =
+    toolsAllowed([{ path, json: { ...json }, isManaged: false }], rule, TOOL_NAMES) === undefined;
   if (isOpen && (isWanted || (await ask(QUESTION)))) {
     const [place, value] = json.permissions?.allow ? [[allow.length], rule] : [[], [rule]];
     await setValue(path, ["permissions", "allow", ...place], value);

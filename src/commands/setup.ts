@@ -3,10 +3,22 @@ import { join } from "node:path";
 import { type Config, PACKAGE_ROOT, SERVER } from "../config.ts";
 import { demo } from "./demo.ts";
 import { keepBackup, readBackup, readJson, restore, setValue, withValue } from "./json-file.ts";
-import { allowTools, disallowTools, PLUGIN_RULE, QUESTION, readSettings, SERVER_RULE } from "./permissions.ts";
+import {
+  allowTools,
+  disallowTools,
+  PLUGIN_RULE,
+  QUESTION,
+  readSettings,
+  SERVER_RULE,
+} from "./permissions.ts";
 import { ask, type Options, type Print, run } from "./print.ts";
 
-export type McpEntry = { command?: string; args?: string[]; cwd?: string; env?: Record<string, string> };
+export type McpEntry = {
+  command?: string;
+  args?: string[];
+  cwd?: string;
+  env?: Record<string, string>;
+};
 /** MCP servers by name, as Claude Code keeps them for all projects and for each. */
 export type Servers = { mcpServers?: Record<string, McpEntry> };
 type ClaudeJson = Servers & { projects: Record<string, Servers> };
@@ -23,7 +35,12 @@ export async function setup(config: Config, options: Options, print: Print): Pro
   const { undo, plugin, allow, codex } = options;
   if (codex) {
     const { setupCodex } = await import("./codex.ts");
-    return setupCodex(nodeProgram(), allow === true || (!undo && (await ask(QUESTION))), undo === true, print);
+    return setupCodex(
+      nodeProgram(),
+      allow === true || (!undo && (await ask(QUESTION))),
+      undo === true,
+      print,
+    );
   }
   readSettings(config); // before anything is changed: where it is no JSON, nothing is
   const { path } = readClaudeJson();
@@ -32,7 +49,9 @@ export async function setup(config: Config, options: Options, print: Print): Pro
   const hadPlugin = (undo || !plugin) && removePlugin(config, print);
   if (undo) {
     const hadRule = await disallowTools(config, print);
-    return hadEntry || hadPlugin || hadRule ? 0 : print(`${path} has no entry for ${SERVER}: nothing was changed.`);
+    return hadEntry || hadPlugin || hadRule
+      ? 0
+      : print(`${path} has no entry for ${SERVER}: nothing was changed.`);
   }
   await (plugin ? addPlugin(config, print) : addEntry(print));
   await allowTools(plugin ? PLUGIN_RULE : SERVER_RULE, allow === true, config, print);
@@ -41,7 +60,8 @@ export async function setup(config: Config, options: Options, print: Print): Pro
 }
 
 /** Where `node` is this version, its name outlives the next upgrade; a path of nvm or Homebrew does not. */
-const nodeProgram = (): string => (run("node", "--version").said === process.version ? "node" : process.execPath);
+const nodeProgram = (): string =>
+  run("node", "--version").said === process.version ? "node" : process.execPath;
 
 /** The entry for all projects, and whether it is what `setup` writes. */
 function findEntry() {
@@ -53,14 +73,17 @@ function findEntry() {
 async function addEntry(print: Print): Promise<number> {
   const { path, found, isOurs } = findEntry();
   const command = nodeProgram();
-  if (isOurs && found.command === command) return print(`${path} has the entry already: nothing was changed.`);
+  if (isOurs && found.command === command)
+    return print(`${path} has the entry already: nothing was changed.`);
   const add = ["mcp", "add", "--scope", "user", "t9-ipc", "--", command, SERVER];
   keepBackup(path);
   const claude = found.args ? { code: null, said: "" } : run("claude", ...add);
   if (claude.code) throw new Error(`claude ${add.join(" ")}: ${claude.said}`);
   const entry = { type: "stdio", ...found, command, args: [SERVER], env: found.env ?? {} };
   if (claude.code === null) await setValue(path, PLACE, entry);
-  return print(`${claude.said || `Added t9-ipc to ${path}: ${command} ${SERVER}`}\nAs it was: ${path}.t9-ipc-backup`);
+  return print(
+    `${claude.said || `Added t9-ipc to ${path}: ${command} ${SERVER}`}\nAs it was: ${path}.t9-ipc-backup`,
+  );
 }
 
 async function removeEntry(print: Print): Promise<boolean> {
@@ -83,7 +106,10 @@ function addPlugin(config: Config, print: Print): number {
   const { path, isOurs, isOn } = findPlugin(config);
   if (isOurs && isOn) return print(`${path} has the plugin already: nothing was changed.`);
   keepBackup(path);
-  return claudePlugin(print, "marketplace", "add", PACKAGE_ROOT) || claudePlugin(print, "install", PLUGIN);
+  return (
+    claudePlugin(print, "marketplace", "add", PACKAGE_ROOT) ||
+    claudePlugin(print, "install", PLUGIN)
+  );
 }
 
 function removePlugin(config: Config, print: Print): boolean {
@@ -95,6 +121,9 @@ function removePlugin(config: Config, print: Print): boolean {
 
 function claudePlugin(print: Print, ...args: string[]): number {
   const { code, said } = run("claude", "plugin", ...args);
-  if (code !== 0) throw new Error(`claude plugin ${args.join(" ")}: ${code === null ? "claude is not on PATH" : said}`);
+  if (code !== 0)
+    throw new Error(
+      `claude plugin ${args.join(" ")}: ${code === null ? "claude is not on PATH" : said}`,
+    );
   return print(said);
 }

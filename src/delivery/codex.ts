@@ -17,7 +17,10 @@ const GIVE_UP_MS = 30 * 60_000;
 export function codexCall(meta: Readonly<Record<string, unknown>> = {}) {
   const { threadId: thread, sessionId } = meta;
   if (typeof thread !== "string") return undefined;
-  const { turn_trigger, turn_started_at_unix_ms } = Object(meta["x-codex-turn-metadata"]) as Record<string, unknown>;
+  const { turn_trigger, turn_started_at_unix_ms } = Object(meta["x-codex-turn-metadata"]) as Record<
+    string,
+    unknown
+  >;
   return {
     /** The conversation that calls. Codex starts one server for each. */
     thread,

@@ -20,7 +20,8 @@ export function pointer(headers: readonly Header[], toolPrefix: string): string 
   const others = senders.length > SHOWN ? ` and ${senders.length - SHOWN} more` : "";
   const subjects = headers.slice(0, SHOWN).map(({ subject }) => quoted(subject));
   if (headers.length > SHOWN) subjects.push("…");
-  const [count, them] = headers.length === 1 ? ["1 new message", "it"] : [`${headers.length} new messages`, "them"];
+  const [count, them] =
+    headers.length === 1 ? ["1 new message", "it"] : [`${headers.length} new messages`, "them"];
   const from = `${senders.slice(0, SHOWN).join(", ")}${others}`;
   return `t9-ipc: ${count}, from ${from}: ${subjects.join(", ")}. Read ${them} with ${toolPrefix}t9_ipc_unread.`;
 }

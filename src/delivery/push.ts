@@ -93,7 +93,9 @@ export class Pusher {
   /** Points to unread mail that nothing is known to have shown, or long ago; "" where there is none. */
   notice(): string {
     const longAgo = performance.now() - SHOWN_MS;
-    const unshown = this.#unread().filter(({ file }) => (this.#told.get(file) ?? longAgo) <= longAgo);
+    const unshown = this.#unread().filter(
+      ({ file }) => (this.#told.get(file) ?? longAgo) <= longAgo,
+    );
     if (unshown.length === 0 || this.presence.state === "superseded") return "";
     return pointer(unshown, this.config.toolPrefix);
   }
@@ -129,8 +131,11 @@ export class Pusher {
   }
 
   async #wake(waker: Waker): Promise<void> {
-    const due = this.#unread().filter(({ file, priority }) => !this.#told.get(file) && priority !== "low");
-    if (due.length > 0 && this.presence.isReceiving && waker.canWake()) await this.#point(waker, due);
+    const due = this.#unread().filter(
+      ({ file, priority }) => !this.#told.get(file) && priority !== "low",
+    );
+    if (due.length > 0 && this.presence.isReceiving && waker.canWake())
+      await this.#point(waker, due);
     this.#tellRoute();
     this.#wakeTimer = undefined;
   }
@@ -140,7 +145,8 @@ export class Pusher {
     this.#nextWake = now + WAKE_EVERY_MS;
     const text = pointer(due, this.config.toolPrefix);
     // A repeat within a short time would be dropped.
-    this.#lastPointer = text === this.#lastPointer ? `${text} (${new Date().toISOString().slice(11, 19)})` : text;
+    this.#lastPointer =
+      text === this.#lastPointer ? `${text} (${new Date().toISOString().slice(11, 19)})` : text;
     try {
       await waker.wake(this.#lastPointer);
       for (const { file } of due) this.#told.set(file, now);
@@ -151,7 +157,8 @@ export class Pusher {
 
   #tellRoute(): void {
     const problem = this.waker?.problem();
-    if (this.waker) this.presence.reachedBy(problem === undefined ? this.waker.route : BY_TOOL_RESULT, problem);
+    if (this.waker)
+      this.presence.reachedBy(problem === undefined ? this.waker.route : BY_TOOL_RESULT, problem);
   }
 
   /** Called now and then, and after a name was taken: takes up what was not this session's to push before. */
@@ -168,7 +175,16 @@ export class Pusher {
 /** The notification for a message: the body as content, the header as attributes (strings that are safe in a tag). */
 function channelMessage(header: Header, body: string): ChannelMessage {
   const { from, to, subject, priority, type, created, reply_to, file } = header;
-  const meta = { from, to, subject, priority, type, created, ...(reply_to && { reply_to }), filename: file };
+  const meta = {
+    from,
+    to,
+    subject,
+    priority,
+    type,
+    created,
+    ...(reply_to && { reply_to }),
+    filename: file,
+  };
   return {
     // A body must not close its tag, nor open another.
     content: (shownBody(body, file) || subject).replace(/<(?=\s*\/?\s*channel)/gi, "&lt;"),

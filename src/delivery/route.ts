@@ -4,7 +4,12 @@ import { type Agent, isSame } from "../sessions/process.ts";
 import { crossSessionInbound, settingsLayers } from "./claude-settings.ts";
 
 /** How mail reaches a session: the words that `t9_ipc_who` and `t9_ipc_send` use. */
-export type Route = "channel" | "inbox socket" | "codex queue" | typeof BY_TOOL_RESULT | "on its next tool call only";
+export type Route =
+  | "channel"
+  | "inbox socket"
+  | "codex queue"
+  | typeof BY_TOOL_RESULT
+  | "on its next tool call only";
 export const BY_TOOL_RESULT = "on its next tool call";
 
 /** A way to wake a session with a pointer, beside the channel notification, which is always sent. */
@@ -29,9 +34,12 @@ export interface Waker {
 export function chooseRoute(config: Config, agent: Agent | undefined): Route {
   const { push, socket, hasChannels, log } = config;
   if (agent?.kind === "codex" && push === "auto") return "codex queue";
-  if (push === "channel" || (push === "auto" && hasChannels && channelFlag(agent?.argv ?? []))) return "channel";
-  if ((push === "socket" || push === "auto") && socket && !holdsPointers(config)) return "inbox socket";
-  if (push === "socket") log("IPC_PUSH=socket, but there is no inbox socket to use: mail is told on tool results");
+  if (push === "channel" || (push === "auto" && hasChannels && channelFlag(agent?.argv ?? [])))
+    return "channel";
+  if ((push === "socket" || push === "auto") && socket && !holdsPointers(config))
+    return "inbox socket";
+  if (push === "socket")
+    log("IPC_PUSH=socket, but there is no inbox socket to use: mail is told on tool results");
   return push === "none" ? "on its next tool call only" : BY_TOOL_RESULT;
 }
 

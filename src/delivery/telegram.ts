@@ -21,14 +21,18 @@ export async function sendToTelegram(telegram: Telegram, text: string): Promise<
     for (let wait = FIRST_WAIT_MS; ; wait *= 2) {
       const { reason, pause = wait } = await attempt(telegram, part);
       if (!reason) break;
-      if (Date.now() + pause > deadline) throw new Error(reason.replaceAll(telegram.token, "(token)"));
+      if (Date.now() + pause > deadline)
+        throw new Error(reason.replaceAll(telegram.token, "(token)"));
       await sleep(pause);
     }
   }
 }
 
 /** Resolves to why the text was not sent; `pause`: how long (ms) to wait then, where that is not ours to choose. */
-async function attempt({ api, token, chat }: Telegram, text: string): Promise<{ reason?: string; pause?: number }> {
+async function attempt(
+  { api, token, chat }: Telegram,
+  text: string,
+): Promise<{ reason?: string; pause?: number }> {
   try {
     const response = await fetch(`${api}/bot${token}/sendMessage`, {
       method: "POST",
@@ -49,6 +53,9 @@ async function attempt({ api, token, chat }: Telegram, text: string): Promise<{ 
 
 /** Pieces of at most MAX_TEXT units, cut at line ends where there are any, never within a character. */
 function split(text: string): string[] {
-  const pieces = new RegExp(`[^]{1,${MAX_TEXT - 1}}(?:\\n|$)|[^]{1,${MAX_TEXT}}(?<![\\ud800-\\udbff])`, "g");
+  const pieces = new RegExp(
+    `[^]{1,${MAX_TEXT - 1}}(?:\\n|$)|[^]{1,${MAX_TEXT}}(?<![\\ud800-\\udbff])`,
+    "g",
+  );
   return (text.match(pieces) ?? []).map((piece) => piece.trimEnd()).filter(Boolean);
 }

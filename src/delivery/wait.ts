@@ -33,9 +33,12 @@ export async function wait(config: Config): Promise<number> {
     const conversation = input.session_id ?? config.claudeSession;
     const find = (): Session | undefined =>
       heartbeats.find((entry) => entry.claude_pid === Number(CLAUDE_PID)) ??
-      heartbeats.find((entry) => conversation !== undefined && entry.claude_session === conversation);
+      heartbeats.find(
+        (entry) => conversation !== undefined && entry.claude_session === conversation,
+      );
     // A server that is gone at a Stop is not coming back.
-    const deadline = performance.now() + (input.hook_event_name === "SessionStart" ? SERVER_STARTS_MS : 0);
+    const deadline =
+      performance.now() + (input.hook_event_name === "SessionStart" ? SERVER_STARTS_MS : 0);
     while (!find() && performance.now() < deadline) await sleep(COALESCE_MS);
     const session = find();
     return session && isNeeded(session) ? await waitFor(session, config, heartbeats, find) : 0;
@@ -50,15 +53,25 @@ function isNeeded({ entry }: Session): boolean {
   return entry.push === BY_TOOL_RESULT && (entry.waiter === process.pid || !hasHook(entry));
 }
 
-async function waitFor(first: Session, config: Config, heartbeats: Heartbeats, find: () => Session | undefined) {
+async function waitFor(
+  first: Session,
+  config: Config,
+  heartbeats: Heartbeats,
+  find: () => Session | undefined,
+) {
   // Most hooks are not needed and never load this.
-  const [{ Mailbox }, { Watcher }] = await Promise.all([import("../mail/mailbox.ts"), import("../mail/watcher.ts")]);
+  const [{ Mailbox }, { Watcher }] = await Promise.all([
+    import("../mail/mailbox.ts"),
+    import("../mail/watcher.ts"),
+  ]);
   const owner = { name: first.name, names: namesOf(first) };
   const mailbox = new Mailbox(config, heartbeats, owner, first.entry.since as Stamp | undefined);
   const hints = new EventEmitter();
   mailbox.inbox.onMessage = () => hints.emit("look");
   new Watcher(config, mailbox.inbox, () => hints.emit("look"));
-  await mailbox.inbox.reconcile().catch((error) => config.log(`inbox cannot be read: ${reasonOf(error)}`));
+  await mailbox.inbox
+    .reconcile()
+    .catch((error) => config.log(`inbox cannot be read: ${reasonOf(error)}`));
 
   let { pid } = first.entry;
   for (;;) {
@@ -74,12 +87,14 @@ async function waitFor(first: Session, config: Config, heartbeats: Heartbeats, f
       const last = due.at(-1);
       if (last) {
         // Where that cannot be noted, the session would be woken for the same mail at every Stop: then it is not.
-        if (!(await enter(heartbeats, owner.name, { pointed: { last: stampIn(last.file) } }))) return 1;
+        if (!(await enter(heartbeats, owner.name, { pointed: { last: stampIn(last.file) } })))
+          return 1;
         process.stderr.write(`${pointer(due, tool_prefix)}\n`);
         return 2;
       }
       const started = inspect([process.pid]).get(process.pid)?.started ?? "";
-      if (waiter !== process.pid) await enter(heartbeats, owner.name, { waiter: process.pid, waiter_started: started });
+      if (waiter !== process.pid)
+        await enter(heartbeats, owner.name, { waiter: process.pid, waiter_started: started });
     }
     await once(hints, "look");
     await sleep(COALESCE_MS);
@@ -90,7 +105,9 @@ async function waitFor(first: Session, config: Config, heartbeats: Heartbeats, f
 function newMail(mailbox: Mailbox, pointed: string): Header[] {
   const isNew = (file: string): boolean => stampIn(file) > pointed && !isAhead(stampIn(file));
   const files = [...mailbox.inbox.files].filter(isNew).sort();
-  return files.flatMap((file) => mailbox.unreadHeader(file) ?? []).filter(({ priority }) => priority !== "low");
+  return files
+    .flatMap((file) => mailbox.unreadHeader(file) ?? [])
+    .filter(({ priority }) => priority !== "low");
 }
 
 /** What Claude Code tells a hook on its standard input; nothing where it was started by hand. */

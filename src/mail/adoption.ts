@@ -30,12 +30,16 @@ export class Adoption {
   look(file: string): void {
     const version = versionOf(join(this.config.inbox, file));
     const waiting = this.#waiting.get(file);
-    if (version !== "" && (waiting?.version === version || this.#refused.get(file) === version)) return;
+    if (version !== "" && (waiting?.version === version || this.#refused.get(file) === version))
+      return;
     clearTimeout(waiting?.timer);
     this.#waiting.delete(file);
     this.#refused.delete(file);
     if (version === "") return;
-    const timer = setTimeout(() => void this.#adopt(file, version), QUIET_MS + Math.random() * SPREAD_MS).unref();
+    const timer = setTimeout(
+      () => void this.#adopt(file, version),
+      QUIET_MS + Math.random() * SPREAD_MS,
+    ).unref();
     this.#waiting.set(file, { version, timer });
   }
 

@@ -32,13 +32,16 @@ export interface Cache {
 /** Opens or creates the cache. Undefined, with one line on the log, where SQLite cannot serve. */
 export function openCache(path: string, log: Log): Cache | undefined {
   const fail = (error: unknown): void =>
-    log(`cache ${path} not used (${reasonOf(error)}): reading the files instead; if this stays, delete it`);
+    log(
+      `cache ${path} not used (${reasonOf(error)}): reading the files instead; if this stays, delete it`,
+    );
   let db: Database.Database | undefined;
   try {
     const Sqlite = createRequire(import.meta.url)("better-sqlite3") as typeof Database;
     makeFolder(dirname(path));
     // SQLite would follow a link and write into its target.
-    if (versionOf(path) !== "" && !lstatSync(path).isFile()) throw new Error("it is not a regular file");
+    if (versionOf(path) !== "" && !lstatSync(path).isFile())
+      throw new Error("it is not a regular file");
     db = new Sqlite(path, { timeout: BUSY_MS });
     db.pragma("synchronous = OFF"); // what a power cut takes away is parsed again
     const names = COLUMNS.map((column) => `"${column}"`).join(", ");
@@ -46,7 +49,9 @@ export function openCache(path: string, log: Log): Cache | undefined {
     const inode = statOf(path)?.ino;
     const list = db.prepare(`SELECT file FROM ${TABLE}`).pluck();
     const select = db.prepare(`SELECT ${names} FROM ${TABLE} WHERE file = ?`);
-    const insert = db.prepare(`INSERT OR REPLACE INTO ${TABLE} (${names}) VALUES (@${COLUMNS.join(", @")})`);
+    const insert = db.prepare(
+      `INSERT OR REPLACE INTO ${TABLE} (${names}) VALUES (@${COLUMNS.join(", @")})`,
+    );
     const remove = db.prepare(`DELETE FROM ${TABLE} WHERE file = ?`);
     const write = db.transaction((changes: [string, Header | undefined][]) => {
       for (const [file, header] of changes) {
@@ -59,7 +64,9 @@ export function openCache(path: string, log: Log): Cache | undefined {
         try {
           // SQLite reads what a torn file lacks as NULL.
           const row = select.get(file) as Header | undefined;
-          return row && Object.values(row).every((value) => typeof value === "string") ? row : undefined;
+          return row && Object.values(row).every((value) => typeof value === "string")
+            ? row
+            : undefined;
         } catch (error) {
           return void fail(error);
         }

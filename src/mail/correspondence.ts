@@ -28,7 +28,12 @@ export function exchangedLately(
   file: string,
 ): number {
   const since = stampOf(wallOf(stampIn(file)) - EXCHANGE_MS * 1000);
-  const [isOurs, isTheirs, isToUs, isToThem] = [mayBeFrom(ours), mayBeFrom(theirs), mayBeTo(ours), mayBeTo(theirs)];
+  const [isOurs, isTheirs, isToUs, isToThem] = [
+    mayBeFrom(ours),
+    mayBeFrom(theirs),
+    mayBeTo(ours),
+    mayBeTo(theirs),
+  ];
   const mayBeBetween = (each: string): boolean =>
     each > since && ((isOurs(each) && isToThem(each)) || (isTheirs(each) && isToUs(each)));
   const isBetween = ({ from, to }: Header): boolean =>
@@ -37,12 +42,20 @@ export function exchangedLately(
 }
 
 /** What became of the owner's mail, for each of these sessions and for each offline name that has some of it waiting. */
-export function fates(config: Config, inbox: Inbox, { names: own }: Owner, online: readonly Session[]) {
+export function fates(
+  config: Config,
+  inbox: Inbox,
+  { names: own }: Owner,
+  online: readonly Session[],
+) {
   const mine = inbox.select(mayBeFrom(own)).filter(({ from }) => own.some((name) => name === from));
   const fateOf = (names: readonly Name[], sent: readonly Header[]): Fate => {
     const marks = sent.length > 0 ? names.map((name) => new ReadMarks(config, name)) : [];
     const got = sent.filter((header) => marks.some((each) => each.covers(header)));
-    return { sent: got, unread: got.filter((header) => marks.some((each) => each.lacks(header))).sort(inOrder) };
+    return {
+      sent: got,
+      unread: got.filter((header) => marks.some((each) => each.lacks(header))).sort(inOrder),
+    };
   };
   const toNames = new Map<string, Header[]>();
   for (const header of mine) {
@@ -54,7 +67,10 @@ export function fates(config: Config, inbox: Inbox, { names: own }: Owner, onlin
   const sessions = new Map<string, Fate>();
   for (const session of online) {
     const names = namesOf(session);
-    sessions.set(session.name, fateOf(names, [...names.flatMap((name) => toNames.get(name) ?? []), ...toAll]));
+    sessions.set(
+      session.name,
+      fateOf(names, [...names.flatMap((name) => toNames.get(name) ?? []), ...toAll]),
+    );
     for (const name of names) toNames.delete(name);
   }
   const offline = new Map<string, Fate>();

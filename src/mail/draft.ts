@@ -36,7 +36,9 @@ export function draftOf({ name: from, names }: Owner, message: Outgoing): Draft 
   check("subject", subject, MAX_SUBJECT, "Shorten it and put the rest into the body.");
   check("body", body, MAX_BODY, "Send it in parts, or write it to a file and send the path.");
   if (recipient !== "all" && names.includes(recipient)) {
-    throw new Refusal(`Not sent: ${recipient} is this session itself. t9_ipc_who lists the others.`);
+    throw new Refusal(
+      `Not sent: ${recipient} is this session itself. t9_ipc_who lists the others.`,
+    );
   }
   const type = escalate ? "escalation" : recipient === "all" ? "broadcast" : "ipc";
   return { from, to: recipient, type, subject, body, priority, reply_to };
@@ -46,10 +48,14 @@ export function draftOf({ name: from, names }: Owner, message: Outgoing): Draft 
 function check(what: string, text: string, limit: number, remedy: string): void {
   const length = lengthOf(text);
   if (length > limit) {
-    throw new Refusal(`Not sent: the ${what} has ${length} characters, the limit is ${limit}. ${remedy}`);
+    throw new Refusal(
+      `Not sent: the ${what} has ${length} characters, the limit is ${limit}. ${remedy}`,
+    );
   }
   if (text.includes("\0") || !text.isWellFormed()) {
-    throw new Refusal(`Not sent: the ${what} has a NUL or half a character in it. Take it out and send again.`);
+    throw new Refusal(
+      `Not sent: the ${what} has a NUL or half a character in it. Take it out and send again.`,
+    );
   }
 }
 
@@ -57,9 +63,13 @@ function check(what: string, text: string, limit: number, remedy: string): void 
 export function suggest(to: string, online: readonly string[], known: Iterable<string>): string {
   const near = [...new Set([...online, ...known])]
     .map((name) => ({ name, far: distance(name.toLowerCase(), to.toLowerCase()) }))
-    .filter(({ name, far }) => far <= Math.max(2, to.length / 3) || name.includes(to) || to.includes(name))
+    .filter(
+      ({ name, far }) =>
+        far <= Math.max(2, to.length / 3) || name.includes(to) || to.includes(name),
+    )
     .sort((a, b) => a.far - b.far)
     .slice(0, 3);
-  const nearest = near.length > 0 ? `Did you mean ${near.map(({ name }) => name).join(", ")}? ` : "";
+  const nearest =
+    near.length > 0 ? `Did you mean ${near.map(({ name }) => name).join(", ")}? ` : "";
   return `${nearest}${online.length > 0 ? `Online: ${online.join(", ")}.` : "Nobody else is online."}`;
 }

@@ -136,8 +136,10 @@ export class Inbox {
       this.#bad.set(file, version);
       const changed = statOf(path)?.ctimeMs ?? 0;
       // Somebody may be copying it into the folder at this moment.
-      if (isWithin(YOUNG_MS, changed)) setTimeout(() => this.#bad.has(file) && this.#readAgain(file), YOUNG_MS).unref();
-      else this.config.log(`inbox/${file} is not a message and stays where it is: ${reasonOf(error)}`);
+      if (isWithin(YOUNG_MS, changed))
+        setTimeout(() => this.#bad.has(file) && this.#readAgain(file), YOUNG_MS).unref();
+      else
+        this.config.log(`inbox/${file} is not a message and stays where it is: ${reasonOf(error)}`);
       return undefined;
     }
   }
@@ -206,7 +208,8 @@ export class Inbox {
     this.#cache?.close();
     this.#cache = openCache(db, log) ?? null;
     for (const [file, { header }] of this.#headers) this.#unsaved.set(file, header);
-    for (const file of this.#cache?.files() ?? []) if (!present.has(file)) this.#unsaved.set(file, undefined);
+    for (const file of this.#cache?.files() ?? [])
+      if (!present.has(file)) this.#unsaved.set(file, undefined);
   }
 
   /** Writes to the cache what has changed since. Called now and then, never on a tool's path. */

@@ -51,14 +51,19 @@ export class Mailbox {
     this.#recent.set(key, sent);
     const header = await this.inbox.outbox.deliver(draft).catch((error) => {
       this.#recent.delete(key);
-      if (isUnreachable(error)) throw new Refusal(`Not sent. ${unreachable(this.config.dir, error)}`);
+      if (isUnreachable(error))
+        throw new Refusal(`Not sent. ${unreachable(this.config.dir, error)}`);
       const reason = `${reasonOf(error)} (${this.config.inbox})`;
       throw new Refusal(`Not sent, nothing was stored: ${reason}. Mend that, then send again.`);
     });
     sent.file = header.file;
     if (draft.to !== "all") {
       const theirs = [draft.to, ...online.flatMap(namesOf)];
-      return { header, online, exchanged: exchangedLately(this.inbox, this.owner.names, theirs, header.file) };
+      return {
+        header,
+        online,
+        exchanged: exchangedLately(this.inbox, this.owner.names, theirs, header.file),
+      };
     }
     // What the owner sent to all is no news to it, not even where this process is killed right after the answer.
     this.markRead([header]);
@@ -70,7 +75,8 @@ export class Mailbox {
   find(file: string): (Message & { isArchived: boolean }) | undefined {
     const found = this.inbox.find(file);
     const { from = "", to = "" } = found?.header ?? {};
-    const isKnown = isForAll(to) || [from, to].some((name) => this.owner.names.some((own) => own === name));
+    const isKnown =
+      isForAll(to) || [from, to].some((name) => this.owner.names.some((own) => own === name));
     return isKnown ? found : undefined;
   }
 
@@ -136,7 +142,10 @@ export class Mailbox {
 
   /** Could this be the owner's unread mail, as far as the file's name tells? */
   mayBeUnread(file: string): boolean {
-    return this.#bystander.mayBeFor(file, this.owner.names) && this.#own().some(({ files }) => !files.has(file));
+    return (
+      this.#bystander.mayBeFor(file, this.owner.names) &&
+      this.#own().some(({ files }) => !files.has(file))
+    );
   }
 
   /** The message's header, where it is the owner's unread mail by what is known now. */
@@ -168,10 +177,14 @@ export class Mailbox {
 
   #unreadBy(marks: readonly ReadMarks[]): Header[] {
     const ranks = ["critical", "high", "normal", "low"];
-    const rank = ({ priority }: Header): number => (ranks.includes(priority) ? ranks.indexOf(priority) : 2);
+    const rank = ({ priority }: Header): number =>
+      ranks.includes(priority) ? ranks.indexOf(priority) : 2;
     const names = marks.map(({ name }) => name);
     const unread = this.inbox
-      .select((file) => marks.some(({ files }) => !files.has(file)) && this.#bystander.mayBeFor(file, names))
+      .select(
+        (file) =>
+          marks.some(({ files }) => !files.has(file)) && this.#bystander.mayBeFor(file, names),
+      )
       .filter((header) => marks.some((each) => each.lacks(header)));
     return unread.sort((a, b) => rank(a) - rank(b) || inOrder(a, b));
   }
@@ -212,7 +225,9 @@ export class Mailbox {
     } catch (error) {
       if (isUnreachable(error)) throw new Refusal(unreachable(this.config.dir, error));
       const reason = `${reasonOf(error)} (${this.config.inbox})`;
-      throw new Refusal(`The inbox cannot be read: ${reason}. Mend that, then call again: no mail is lost by it.`);
+      throw new Refusal(
+        `The inbox cannot be read: ${reason}. Mend that, then call again: no mail is lost by it.`,
+      );
     }
   }
 

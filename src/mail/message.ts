@@ -44,7 +44,8 @@ export interface Draft {
 }
 
 /** Order of sending: file names start with their stamps. */
-export const inOrder = (a: Header, b: Header): number => (a.file < b.file ? -1 : a.file > b.file ? 1 : 0);
+export const inOrder = (a: Header, b: Header): number =>
+  a.file < b.file ? -1 : a.file > b.file ? 1 : 0;
 
 /** May this name be a message at all? Hides temporaries and editors' leavings, and is never a path. */
 export const isMessageName = (file: string): boolean =>
@@ -64,7 +65,11 @@ export function shownBody(body: string, file: string): string {
 }
 
 /** File name of a message: sorts by sending order, readable, at most 200 bytes in any script. `id`: 8 hex digits. */
-export function fileName(stamp: Stamp, id: string, { from, to, subject }: Pick<Header, "from" | "to" | "subject">) {
+export function fileName(
+  stamp: Stamp,
+  id: string,
+  { from, to, subject }: Pick<Header, "from" | "to" | "subject">,
+) {
   const head = `${stamp}-${id}-${plain(from, NAME_IN_FILE)}-${plain(to, NAME_IN_FILE)}-`;
   const rest = [...plain(subject, 40)];
   while (Buffer.byteLength(`${head}${rest.join("")}.md`) > MAX_FILE_NAME_BYTES) rest.pop();
@@ -120,7 +125,8 @@ export function formatMessage(draft: Draft, created: string): string {
 function scalar(text: string): string {
   if (!/[\p{Cc}\p{Cs}\u2028\u2029\ufeff]/u.test(text) && readsAsItself(text)) return text;
   // JSON is YAML; these characters would break a line for some readers.
-  const escaped = (char: string): string => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  const escaped = (char: string): string =>
+    `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
   return JSON.stringify(text).replace(/[\u007f-\u009f\u2028\u2029\ufeff]/g, escaped);
 }
 
@@ -141,12 +147,20 @@ function readsAsItself(text: string): boolean {
  * Takes a message file apart. `mtime` (ms since 1970) stands in for a missing `created`. Throws an Error that says
  * why the text is no message.
  */
-export function parseMessage(file: string, text: string, mtime: number): { header: Header; body: string } {
+export function parseMessage(
+  file: string,
+  text: string,
+  mtime: number,
+): { header: Header; body: string } {
   const open = /^---(?:ya?ml)?[ \t]*\r?\n/.exec(text)?.[0];
-  if (!open) throw new Error(text.startsWith("---") ? "its header is not plain YAML" : "it has no header (---)");
+  if (!open)
+    throw new Error(
+      text.startsWith("---") ? "its header is not plain YAML" : "it has no header (---)",
+    );
   const rest = text.slice(open.length);
   const close = /(?:^|\n)---[ \t]*(?:\r?\n|$)/.exec(rest.slice(0, MAX_HEADER_CHARS));
-  if (!close) throw new Error(`its header is not closed (---) within ${MAX_HEADER_CHARS} characters`);
+  if (!close)
+    throw new Error(`its header is not closed (---) within ${MAX_HEADER_CHARS} characters`);
   const lines = rest.slice(0, close.index).split("\n");
   // Only our engine, only for a header checked above: gray-matter would run `---js` as code.
   const { data: fields } = matter(`---\n${lines.filter((line) => line.trim()).join("\n")}\n---\n`, {
@@ -178,7 +192,8 @@ function parseFields(header: string): Record<string, string> {
   const fields: Record<string, string> = Object.create(null);
   for (const line of header.split("\n")) {
     const [, key, value] = /^([A-Za-z_][\w-]*)[ \t]*:(.*)$/s.exec(line) ?? [];
-    if (key !== undefined && value !== undefined) fields[key.toLowerCase()] ??= unquote(value.trim());
+    if (key !== undefined && value !== undefined)
+      fields[key.toLowerCase()] ??= unquote(value.trim());
   }
   return fields;
 }

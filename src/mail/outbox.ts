@@ -3,7 +3,15 @@ import { renameSync, rmSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config } from "../config.ts";
-import { checkMounted, errorCode, isUnreachable, makeFolder, reasonOf, withLock, writeTemporary } from "../files.ts";
+import {
+  checkMounted,
+  errorCode,
+  isUnreachable,
+  makeFolder,
+  reasonOf,
+  withLock,
+  writeTemporary,
+} from "../files.ts";
 import { localTime, type Stamp, stampOf, takeStamps } from "../stamp.ts";
 import { type Draft, fileName, formatMessage, type Header } from "./message.ts";
 
@@ -99,7 +107,9 @@ export class Outbox {
       renameSync(path, join(this.config.inbox, file));
     } catch (error) {
       const inDoubt = `it is not known whether inbox/${file} was stored (${reasonOf(error)}); look before you send again`;
-      const told = isUnreachable(error) ? Object.assign(new Error(inDoubt), { code: errorCode(error) }) : error;
+      const told = isUnreachable(error)
+        ? Object.assign(new Error(inDoubt), { code: errorCode(error) })
+        : error;
       return () => failed(told);
     }
     return () => {

@@ -1,7 +1,16 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config.ts";
-import { errorCode, makeFolder, readOwn, reasonOf, statOf, versionOf, withLock, writeWhole } from "../files.ts";
+import {
+  errorCode,
+  makeFolder,
+  readOwn,
+  reasonOf,
+  statOf,
+  versionOf,
+  withLock,
+  writeWhole,
+} from "../files.ts";
 import { isForAll, isName, type Name } from "../sessions/names.ts";
 import { type Stamp, stampIn } from "../stamp.ts";
 import { type Header, inFileName, isToOneOf, mayBeTo, mayBeToAll } from "./message.ts";
@@ -51,7 +60,9 @@ export class ReadMarks {
       this.since ??= since as Stamp | undefined;
     } catch (error) {
       if (errorCode(error) === "ENOENT") return;
-      this.config.log(`read/${this.name} cannot be read: ${reasonOf(error)}; what it marks is unread`);
+      this.config.log(
+        `read/${this.name} cannot be read: ${reasonOf(error)}; what it marks is unread`,
+      );
     }
   }
 
@@ -82,7 +93,11 @@ export class ReadMarks {
     // A line torn by a kill must not swallow ours.
     const text = (this.#isTorn ? "\n" : "") + lines.map((line) => `${line}\n`).join("");
     const { O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
-    const fd = fs.openSync(this.#path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600);
+    const fd = fs.openSync(
+      this.#path,
+      O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK,
+      0o600,
+    );
     try {
       if (!fs.fstatSync(fd).isFile()) throw new Error("it is not a regular file");
       if (text) fs.writeSync(fd, text);
@@ -126,7 +141,9 @@ export class ReadMarks {
 
   /** Is that message addressed to this name, or to all since it appeared? */
   covers({ file, to }: Header): boolean {
-    return to === this.name || (isForAll(to) && this.since !== undefined && stampIn(file) > this.since);
+    return (
+      to === this.name || (isForAll(to) && this.since !== undefined && stampIn(file) > this.since)
+    );
   }
 
   /** ... and this name has not read it? */
@@ -157,7 +174,8 @@ export class Bystander {
 
   /** Does the file's name tell one of these names, or all, as its recipient? */
   isFor(file: string, names: readonly string[]): boolean {
-    if (names.join() !== this.#names) [this.#names, this.#isTheirs] = [names.join(), mayBeTo(names)];
+    if (names.join() !== this.#names)
+      [this.#names, this.#isTheirs] = [names.join(), mayBeTo(names)];
     return mayBeToAll(file) || this.#isTheirs(file);
   }
 

@@ -45,7 +45,12 @@ export async function sweep(config: Config, inbox: Inbox): Promise<void> {
 
 type AllMarks = ReadonlyMap<string, ReadMarks>;
 
-async function archiveOld(config: Config, inbox: Inbox, marks: AllMarks, breathe: () => Promise<void>) {
+async function archiveOld(
+  config: Config,
+  inbox: Inbox,
+  marks: AllMarks,
+  breathe: () => Promise<void>,
+) {
   const before = (ms: number) => stampOf(wallClock(Date.now() - ms));
   const [dayAgo, weekAgo, monthAgo] = [before(DAY_MS), before(WEEK_MS), before(MONTH_MS)];
   for (const file of [...inbox.files].filter((each) => stampIn(each) < dayAgo)) {
@@ -68,7 +73,12 @@ function isReadByAll(header: Header, marks: AllMarks): boolean {
   return all.every((each) => !each.lacks(header)) && all.some((each) => each.covers(header));
 }
 
-async function dropMarks(config: Config, inbox: Inbox, marks: AllMarks, breathe: () => Promise<void>) {
+async function dropMarks(
+  config: Config,
+  inbox: Inbox,
+  marks: AllMarks,
+  breathe: () => Promise<void>,
+) {
   for (const each of marks.values()) {
     const gone = new Set<string>();
     for (const file of each.files) {
@@ -80,15 +90,22 @@ async function dropMarks(config: Config, inbox: Inbox, marks: AllMarks, breathe:
   }
 }
 
-async function forgetNames(config: Config, inbox: Inbox, marks: AllMarks, breathe: () => Promise<void>) {
-  const isOld = (name: string) => Date.now() - (statOf(join(config.read, name))?.mtimeMs ?? Date.now()) > MONTH_MS;
+async function forgetNames(
+  config: Config,
+  inbox: Inbox,
+  marks: AllMarks,
+  breathe: () => Promise<void>,
+) {
+  const isOld = (name: string) =>
+    Date.now() - (statOf(join(config.read, name))?.mtimeMs ?? Date.now()) > MONTH_MS;
   const old = [...marks.keys()].filter(isOld);
   if (old.length === 0) return;
   const awaited = new Set<string>();
   for (const file of inbox.files) {
     await breathe();
     const header = mayBeToAll(file) ? undefined : inbox.header(file);
-    if (header && isName(header.to) && !marks.get(header.to)?.files.has(file)) awaited.add(header.to);
+    if (header && isName(header.to) && !marks.get(header.to)?.files.has(file))
+      awaited.add(header.to);
   }
   for (const name of old) if (!awaited.has(name)) rmSync(join(config.read, name), { force: true });
 }

@@ -76,7 +76,10 @@ export class Watcher {
     events.on("ready", () => void this.#list().then(isReady));
     events.on("error", (error) => {
       log(`inbox not watched (${reasonOf(error)}): looking every ${UNWATCHED_MS} ms instead`);
-      this.#unwatched ??= setInterval(() => this.inbox.hasChanged() && void this.#list(), UNWATCHED_MS);
+      this.#unwatched ??= setInterval(
+        () => this.inbox.hasChanged() && void this.#list(),
+        UNWATCHED_MS,
+      );
       this.#retryAt = performance.now() + RETRY_MS;
       void this.#list().then(isReady);
     });

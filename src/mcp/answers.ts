@@ -12,12 +12,18 @@ const MAX_ANSWER_BYTES = 40_000;
 const LOW = "low priority wakes nobody";
 
 /** Who is online, for Claude and for people; with what became of the mail that `own` sent them. */
-export async function whoText(mailbox: Mailbox, config: Config, own: string | undefined): Promise<string> {
+export async function whoText(
+  mailbox: Mailbox,
+  config: Config,
+  own: string | undefined,
+): Promise<string> {
   const { online, sessions, offline, problem } = await mailbox.who();
   const nobody = own ? "Nobody else is online: you are alone." : "Nobody is online.";
   const count = `${online.length} session${online.length === 1 ? "" : "s"} online:`;
   const head = online.some(({ name }) => name !== own) ? count : nobody;
-  const lines = online.map((session) => sessionLine(session, config, session.name === own, sessions.get(session.name)));
+  const lines = online.map((session) =>
+    sessionLine(session, config, session.name === own, sessions.get(session.name)),
+  );
   const waiting = [...offline]
     .filter(([, { unread }]) => unread.length > 0)
     .map(([name, fate]) => `${name} (${fateText(fate)})`);
@@ -25,7 +31,12 @@ export async function whoText(mailbox: Mailbox, config: Config, own: string | un
   return [head, ...lines, away, problem].filter(Boolean).join("\n");
 }
 
-function sessionLine(session: Session, config: Config, isYou: boolean, fate: Fate | undefined): string {
+function sessionLine(
+  session: Session,
+  config: Config,
+  isYou: boolean,
+  fate: Fate | undefined,
+): string {
   const { name, entry } = session;
   const earlier = namesOf(session).slice(1);
   const facts = [
@@ -42,8 +53,14 @@ function sessionLine(session: Session, config: Config, isYou: boolean, fate: Fat
 }
 
 /** What Claude Code says of a session on this host: idle, busy, or waiting for its user. */
-function statusText({ host, claude_pid, client }: Session["entry"], config: Config): string | undefined {
-  const said = host === config.host && !client && claude_pid ? claudeSession(config.claudeDir, claude_pid) : undefined;
+function statusText(
+  { host, claude_pid, client }: Session["entry"],
+  config: Config,
+): string | undefined {
+  const said =
+    host === config.host && !client && claude_pid
+      ? claudeSession(config.claudeDir, claude_pid)
+      : undefined;
   const state = said?.isIdle === undefined ? undefined : said.isIdle ? "idle" : "busy";
   const doing = said?.waitingFor ? `waits for its user (${clean(said.waitingFor)})` : state;
   return doing && `${doing}${said?.since ? ` since ${age(Date.now() - said.since)}` : ""}`;
@@ -59,7 +76,9 @@ function fateText({ unread }: Fate): string {
 
 function lastCall({ entry }: Session): string {
   if (entry.host === undefined) return `last seen ${clean(String(entry.timestamp))}`;
-  return entry.last_call ? `last tool call ${age(Date.now() - entry.last_call)} ago` : "no tool call yet";
+  return entry.last_call
+    ? `last tool call ${age(Date.now() - entry.last_call)} ago`
+    : "no tool call yet";
 }
 
 /** "12 s"; `ms` is an age in milliseconds. */
@@ -75,7 +94,8 @@ function age(ms: number): string {
 export function sentText({ header, online, exchanged }: Sent): string {
   const stored = `Stored as ${header.file}.`;
   const isLow = header.priority === "low";
-  const routed = ({ entry }: Session): string => (isLow ? "on its next tool call" : clean(routeOf(entry)));
+  const routed = ({ entry }: Session): string =>
+    isLow ? "on its next tool call" : clean(routeOf(entry));
   if (header.to === "all") {
     const names = online.map((session) => `${session.name} (${routed(session)})`);
     return names.length > 0
@@ -83,7 +103,8 @@ export function sentText({ header, online, exchanged }: Sent): string {
       : `${stored} Nobody else is online; sessions that were here before find it when they return, within 7 days.`;
   }
   const [session] = online;
-  if (!session) return `${stored} ${header.to} is offline: the message waits in the inbox until it returns.`;
+  if (!session)
+    return `${stored} ${header.to} is offline: the message waits in the inbox until it returns.`;
   const now = session.name === header.to ? "" : `, now named ${session.name},`;
   const low = isLow ? `; ${LOW}` : "";
   const brake =
@@ -98,7 +119,11 @@ export function sentText({ header, online, exchanged }: Sent): string {
  * full, as many as fit into `maxBytes`, at least one; their headers are in `shown`. `markRead` marks these as read: to
  * be called once the answer is sure to be shown. Throws Refusal where `whose` is no name.
  */
-export async function readUnread(mailbox: Mailbox, whose: string | undefined, maxBytes = MAX_ANSWER_BYTES) {
+export async function readUnread(
+  mailbox: Mailbox,
+  whose: string | undefined,
+  maxBytes = MAX_ANSWER_BYTES,
+) {
   const name = whose?.normalize("NFC");
   const other = mailbox.owner.names.some((own) => own === name) ? undefined : name;
   const forWhom = other === undefined ? "" : ` for ${other}`;
@@ -119,7 +144,9 @@ export async function readUnread(mailbox: Mailbox, whose: string | undefined, ma
   const left = count - shown.length;
   const head = `${count} unread message${count === 1 ? "" : "s"}${forWhom}`;
   const lines = [
-    count === 0 ? `No unread messages${forWhom}.` : `${head}${forWhom && " (looked at only: they stay unread)"}:`,
+    count === 0
+      ? `No unread messages${forWhom}.`
+      : `${head}${forWhom && " (looked at only: they stay unread)"}:`,
     ...blocks,
     left > 0 && `${left} more left${forWhom ? "." : ": call t9_ipc_unread again."}`,
   ];

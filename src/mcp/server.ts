@@ -42,7 +42,8 @@ export async function serve(
   );
 
   let session: Promise<LiveSession> | undefined;
-  const notify = (params: ChannelMessage) => server.notification({ method: "notifications/claude/channel", params });
+  const notify = (params: ChannelMessage) =>
+    server.notification({ method: "notifications/claude/channel", params });
   const open = (): Promise<LiveSession> => {
     session ??= import("./session.ts").then(
       (room) => new room.LiveSession(config, heartbeats, presence, route, notify),
@@ -54,7 +55,9 @@ export async function serve(
     void open().then(({ pusher }) => pusher.ready());
     return { tools: TOOLS.map(definition) };
   });
-  server.setRequestHandler(CallToolRequestSchema, async ({ params }, { signal }) => call(await open(), params, signal));
+  server.setRequestHandler(CallToolRequestSchema, async ({ params }, { signal }) =>
+    call(await open(), params, signal),
+  );
   server.oninitialized = () => void open();
   server.onerror = (error) => config.log(`protocol: ${error.message.slice(0, 200)}`);
   // The transport gives up, and pauses its input, at a line of over 10 MB, which is no tool call. The rest of that line
@@ -67,16 +70,30 @@ export async function serve(
   return { close: async () => (await session)?.close() };
 }
 
-function definition({ name, title, description, annotations, schema, _meta }: Tool): ToolDefinition {
+function definition({
+  name,
+  title,
+  description,
+  annotations,
+  schema,
+  _meta,
+}: Tool): ToolDefinition {
   const inputSchema = z.toJSONSchema(schema, { io: "input" }) as ToolDefinition["inputSchema"];
   return { name, title, description, annotations: { title, ...annotations }, inputSchema, _meta };
 }
 
 type Request = { name: string; arguments?: unknown; _meta?: Record<string, unknown> | undefined };
 
-async function call(session: LiveSession, request: Request, signal: AbortSignal): Promise<CallToolResult> {
+async function call(
+  session: LiveSession,
+  request: Request,
+  signal: AbortSignal,
+): Promise<CallToolResult> {
   const tool = TOOLS.find(({ name }) => name === request.name);
-  if (!tool) return refused(`There is no tool ${request.name}: there are ${TOOLS.map(({ name }) => name).join(", ")}.`);
+  if (!tool)
+    return refused(
+      `There is no tool ${request.name}: there are ${TOOLS.map(({ name }) => name).join(", ")}.`,
+    );
   const args = tool.schema.safeParse(request.arguments ?? {});
   if (!args.success) return refused(problems(tool, args.error));
   const { presence, pusher, config } = session;
@@ -84,7 +101,10 @@ async function call(session: LiveSession, request: Request, signal: AbortSignal)
   pusher.called(tool.name, meta);
   // Codex tells only here which conversation this server belongs to; a helper's call is its conversation's.
   const codex = codexCall(meta);
-  if (codex) await (codex.thread === codex.session ? presence.join(codex.thread) : presence.speakFor(codex.session));
+  if (codex)
+    await (codex.thread === codex.session
+      ? presence.join(codex.thread)
+      : presence.speakFor(codex.session));
   presence.touch();
   try {
     const { text, markRead } = await tool.run(session, args.data);
@@ -96,7 +116,8 @@ async function call(session: LiveSession, request: Request, signal: AbortSignal)
     return { content: [{ type: "text", text: notice ? `${text}\n\n${notice}` : text }] };
   } catch (error) {
     if (error instanceof Refusal) return refused(error.message);
-    if (isUnreachable(error)) return refused(`${tool.name} failed. ${unreachable(config.dir, error)}`);
+    if (isUnreachable(error))
+      return refused(`${tool.name} failed. ${unreachable(config.dir, error)}`);
     config.log(`${tool.name}: ${error instanceof Error ? error.stack : error}`);
     return refused(
       `${tool.name} failed: ${error instanceof Error ? error.message : error}. Nothing is lost; try again.`,
@@ -104,11 +125,16 @@ async function call(session: LiveSession, request: Request, signal: AbortSignal)
   }
 }
 
-const refused = (text: string): CallToolResult => ({ isError: true, content: [{ type: "text", text }] });
+const refused = (text: string): CallToolResult => ({
+  isError: true,
+  content: [{ type: "text", text }],
+});
 
 function problems(tool: Tool, error: z.ZodError): string {
   const takes = Object.keys(tool.schema.shape).join(", ") || "nothing";
-  const each = error.issues.map(({ path, message }) => (path.length > 0 ? `${path.join(".")}: ${message}` : message));
+  const each = error.issues.map(({ path, message }) =>
+    path.length > 0 ? `${path.join(".")}: ${message}` : message,
+  );
   return `${tool.name}: ${each.join("; ")}. It takes: ${takes}.`;
 }
 
@@ -117,7 +143,9 @@ function instructions({ toolPrefix: prefix, dir }: Config, isCodex: boolean): st
   const arrival = isCodex
     ? `Mail is told of by a line`
     : `A message arrives as <channel source="t9-ipc" from="NAME" subject="..." filename="...">body</channel>, or is told of by a line`;
-  const builtIn = isCodex ? "" : " The built-in SendMessage and ListAgents cannot reach these names.";
+  const builtIn = isCodex
+    ? ""
+    : " The built-in SendMessage and ListAgents cannot reach these names.";
   return `t9-ipc connects you with the other Claude Code and Codex sessions of this user. Each is a colleague with its own task.
 
 ${arrival} "t9-ipc: 2 new messages, from ...". Read what you are told of with ${prefix}t9_ipc_unread; call it also after a channel message, to mark it as read, and when you start or resume work.

@@ -37,7 +37,14 @@ export class LiveSession {
   ) {
     warnIfShared(config);
     this.mailbox = new Mailbox(config, heartbeats, presence, presence.since);
-    this.pusher = new Pusher(config, this.mailbox, presence, notify, route, wakerFor(route, config, presence));
+    this.pusher = new Pusher(
+      config,
+      this.mailbox,
+      presence,
+      notify,
+      route,
+      wakerFor(route, config, presence),
+    );
     this.#watcher = new Watcher(config, this.mailbox.inbox, () => this.#tick());
     void this.#watcher.ready.then(() => this.pusher.start());
     // Even a session that is over again by now was here, and mail for it is accepted.
@@ -47,7 +54,9 @@ export class LiveSession {
 
   #tick(): void {
     this.presence.check();
-    this.presence.follow().catch((error) => this.config.log(`name not followed: ${reasonOf(error)}`));
+    this.presence
+      .follow()
+      .catch((error) => this.config.log(`name not followed: ${reasonOf(error)}`));
     this.pusher.tick();
     if (!this.presence.isReceiving) return;
     const names = this.presence.names.join();
@@ -88,8 +97,10 @@ export class LiveSession {
     const length = lengthOf(workingOn ?? "");
     const tooLong = `working_on has ${length} characters, the limit is ${MAX_SUBJECT}. Shorten it.`;
     const problem = length > MAX_SUBJECT ? tooLong : nameProblem(wanted);
-    const refusal = isName(wanted) && !problem ? await this.presence.rename(wanted, workingOn) : problem;
-    if (refusal) throw new Refusal(`Not renamed, this session is still ${this.presence.name}. ${refusal}`);
+    const refusal =
+      isName(wanted) && !problem ? await this.presence.rename(wanted, workingOn) : problem;
+    if (refusal)
+      throw new Refusal(`Not renamed, this session is still ${this.presence.name}. ${refusal}`);
     const unread = await this.mailbox.unread();
     this.#tick();
     return unread.filter(({ file }) => this.mailbox.inbox.read(file)).length;
@@ -104,12 +115,15 @@ export class LiveSession {
 /** The path beside the channel notification that this session is woken by, where there is one. */
 function wakerFor(route: Route, config: Config, { agent }: Presence): Waker | undefined {
   if (route === "codex queue") return new CodexQueue(agent?.argv[0]);
-  return route === "inbox socket" && config.socket ? new InboxSocket(config, config.socket, agent) : undefined;
+  return route === "inbox socket" && config.socket
+    ? new InboxSocket(config, config.socket, agent)
+    : undefined;
 }
 
 /** Mail in a folder that others can write to may come from them, whoever it says it is from. */
 export function warnIfShared({ dir, inbox, log }: Config): void {
-  const mode = (path: string): number => (process.platform === "win32" ? 0 : (statOf(path)?.mode ?? 0));
+  const mode = (path: string): number =>
+    process.platform === "win32" ? 0 : (statOf(path)?.mode ?? 0);
   const isOpen = (path: string): boolean => (mode(path) & 0o022) !== 0;
   const open = isOpen(dir) ? dir : (mode(dir) & 0o011) !== 0 && isOpen(inbox) && inbox;
   if (open) log(`others can write to ${open}: mail in it may be forged; chmod 700 it`);

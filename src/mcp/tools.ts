@@ -7,15 +7,21 @@ import type { LiveSession } from "./session.ts";
 const text = (about: string) => z.string().describe(about);
 /** The limits are the mailbox's (mailbox.ts, message.ts), where they are checked; here they are only told. */
 const message = {
-  subject: text("What it is about, in a few words: shown to the recipient first. At most 200 characters."),
+  subject: text(
+    "What it is about, in a few words: shown to the recipient first. At most 200 characters.",
+  ),
   body: text("The message. At most 10240 characters.").default(""),
   priority: z
     .enum(PRIORITIES)
-    .describe("critical and high are read first. low wakes nobody: it is told on the recipient's next tool call.")
+    .describe(
+      "critical and high are read first. low wakes nobody: it is told on the recipient's next tool call.",
+    )
     .default("normal"),
 };
-const ONE_OR_THE_OTHER = "file returns one message, session_id lists another's mail: give one of them";
-const ESCALATION = "escalation: a human should look; forwarded to Telegram where the user has set that up.";
+const ONE_OR_THE_OTHER =
+  "file returns one message, session_id lists another's mail: give one of them";
+const ESCALATION =
+  "escalation: a human should look; forwarded to Telegram where the user has set that up.";
 
 export interface Tool<Schema extends z.ZodObject = z.ZodObject> {
   readonly name: string;
@@ -45,7 +51,12 @@ const tool = <Schema extends z.ZodObject>(about: Tool<Schema>): Tool => about;
 const ALWAYS_LOADED = { "anthropic/alwaysLoad": true };
 const foundBy = (hint: string) => ({ "anthropic/searchHint": hint });
 
-const WRITES = { readOnlyHint: false, destructiveHint: false, idempotentHint: false, openWorldHint: false };
+const WRITES = {
+  readOnlyHint: false,
+  destructiveHint: false,
+  idempotentHint: false,
+  openWorldHint: false,
+};
 
 export const TOOLS: readonly Tool[] = [
   tool({
@@ -56,7 +67,9 @@ export const TOOLS: readonly Tool[] = [
     annotations: { readOnlyHint: true, openWorldHint: false },
     _meta: foundBy("list the other sessions, agents and colleagues that are online"),
     schema: z.strictObject({}),
-    run: async ({ mailbox, config }) => ({ text: await whoText(mailbox, config, mailbox.owner.name) }),
+    run: async ({ mailbox, config }) => ({
+      text: await whoText(mailbox, config, mailbox.owner.name),
+    }),
   }),
   tool({
     name: "t9_ipc_send",
@@ -68,12 +81,16 @@ export const TOOLS: readonly Tool[] = [
     schema: z.strictObject({
       to: text('Exact name of a session, as t9_ipc_who lists it, or "all".'),
       ...message,
-      reply_to: text("The file name of the message that this one answers, as it came with that message.").optional(),
+      reply_to: text(
+        "The file name of the message that this one answers, as it came with that message.",
+      ).optional(),
       type: z.enum(["ipc", "escalation"]).default("ipc").describe(ESCALATION),
       allow_unknown: z
         .boolean()
         .default(false)
-        .describe("true: store it for a name nobody has used yet. Otherwise that is refused, as a typing error."),
+        .describe(
+          "true: store it for a name nobody has used yet. Otherwise that is refused, as a typing error.",
+        ),
     }),
     run: (session, { type, allow_unknown: allowUnknown, ...args }) =>
       send(session, { ...args, escalate: type === "escalation", allowUnknown }),
@@ -103,10 +120,17 @@ export const TOOLS: readonly Tool[] = [
     _meta: ALWAYS_LOADED,
     schema: z
       .strictObject({
-        session_id: text("Another session's name: only looks, marks nothing. Default: this session.").optional(),
-        file: text("A message's file name: returns that one again, read or not, from inbox or archive.").optional(),
+        session_id: text(
+          "Another session's name: only looks, marks nothing. Default: this session.",
+        ).optional(),
+        file: text(
+          "A message's file name: returns that one again, read or not, from inbox or archive.",
+        ).optional(),
       })
-      .refine(({ session_id: id, file }) => id === undefined || file === undefined, ONE_OR_THE_OTHER),
+      .refine(
+        ({ session_id: id, file }) => id === undefined || file === undefined,
+        ONE_OR_THE_OTHER,
+      ),
     run: ({ mailbox }, { session_id, file }) =>
       file === undefined ? readUnread(mailbox, session_id) : readAgain(mailbox, file),
   }),
@@ -119,12 +143,15 @@ export const TOOLS: readonly Tool[] = [
     annotations: { ...WRITES, idempotentHint: true },
     _meta: foundBy("name or rename this session, say what it works on"),
     schema: z.strictObject({
-      name: text('What this session does, for example "api-tests". 3 to 64 letters, digits, "_" or "-".'),
+      name: text(
+        'What this session does, for example "api-tests". 3 to 64 letters, digits, "_" or "-".',
+      ),
       working_on: text("What it works on, in a few words: shown by t9_ipc_who.").optional(),
     }),
     async run(session, args) {
       const unread = await session.setName(args.name, args.working_on);
-      const waiting = unread === 1 ? "1 unread message is" : `${unread || "No"} unread messages are`;
+      const waiting =
+        unread === 1 ? "1 unread message is" : `${unread || "No"} unread messages are`;
       const next = unread > 0 ? ": call t9_ipc_unread" : "";
       return { text: `This session is now ${session.presence.name}. ${waiting} waiting${next}.` };
     },

@@ -47,7 +47,11 @@ export interface Session {
 }
 
 /** An entry for a session of this process. What others, and our hooks, wrote into the one before is kept. */
-export function entryOf(config: Config, before: Readonly<Entry> | undefined, fields: Partial<Entry>): Entry {
+export function entryOf(
+  config: Config,
+  before: Readonly<Entry> | undefined,
+  fields: Partial<Entry>,
+): Entry {
   const started = inspect([process.pid]).get(process.pid)?.started;
   return {
     ...before,
@@ -72,7 +76,10 @@ export function serialized(name: string, entry: Entry): string {
 }
 
 /** All names mail for this session may be addressed to. */
-export const namesOf = ({ name, entry }: Session): Name[] => [name, ...(entry.names ?? []).filter(isName)];
+export const namesOf = ({ name, entry }: Session): Name[] => [
+  name,
+  ...(entry.names ?? []).filter(isName),
+];
 
 /** Who among these sessions is reached by that name, whatever its letter case. */
 export function holderOf(name: string, sessions: readonly Session[]): Session | undefined {
@@ -80,7 +87,9 @@ export function holderOf(name: string, sessions: readonly Session[]): Session | 
 }
 
 const words = (text: string): string[] => text.split(" ");
-const TEXTS = words("timestamp status working_on host host_name started cwd client push push_note tool_prefix since");
+const TEXTS = words(
+  "timestamp status working_on host host_name started cwd client push push_note tool_prefix since",
+);
 const NUMBERS = words("pid beat last_call waiter claude_pid parent");
 
 /** Anybody may have written the file: an entry with a field of another type than ours is none, and is left alone. */

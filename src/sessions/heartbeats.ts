@@ -64,7 +64,8 @@ export class Heartbeats {
   has(name: string, entry: Entry): boolean {
     try {
       // The bytes are enough: a text would have to be made of them at each change of a large file.
-      if (readOwnBytes(this.config.heartbeats, MAX_BYTES).bytes.includes(serialized(name, entry))) return true;
+      if (readOwnBytes(this.config.heartbeats, MAX_BYTES).bytes.includes(serialized(name, entry)))
+        return true;
     } catch {
       // `#read` takes notice of what is wrong
     }
@@ -92,7 +93,8 @@ export class Heartbeats {
         renameSync(heartbeats, aside);
         log(`heartbeats.json could not be read (${problem}): kept as ${aside}, starting a new one`);
       }
-      for (const [name, entry] of entries) if (isEntry(entry) && this.#hasEnded(entry)) entries.delete(name);
+      for (const [name, entry] of entries)
+        if (isEntry(entry) && this.#hasEnded(entry)) entries.delete(name);
       if (!change(entries, () => this.#online(entries))) return true;
       // A null prototype: `__proto__` is a name like any other.
       const json = Object.assign(Object.create(null), Object.fromEntries(entries));
@@ -114,7 +116,8 @@ export class Heartbeats {
       const version = this.version();
       if (isFresh || version !== this.#last?.version) {
         const json: unknown = JSON.parse(readOwn(this.config.heartbeats, MAX_BYTES).text);
-        if (typeof json !== "object" || json === null || Array.isArray(json)) throw new Error("it is no JSON object");
+        if (typeof json !== "object" || json === null || Array.isArray(json))
+          throw new Error("it is no JSON object");
         this.#last = { version, json };
       }
       return { entries: new Map(Object.entries(this.#last.json)) };
@@ -122,19 +125,26 @@ export class Heartbeats {
       if (isUnreachable(error)) throw error;
       if (error instanceof SyntaxError && !isTouched && touch(this.config.heartbeats))
         return this.#read({ isTouched: true });
-      return { entries: new Map(), ...(errorCode(error) !== "ENOENT" && { problem: reasonOf(error) }) };
+      return {
+        entries: new Map(),
+        ...(errorCode(error) !== "ENOENT" && { problem: reasonOf(error) }),
+      };
     }
   }
 
   #online(entries: Entries): Session[] {
-    const all = [...entries].flatMap(([name, entry]) => (isName(name) && isEntry(entry) ? { name, entry } : []));
+    const all = [...entries].flatMap(([name, entry]) =>
+      isName(name) && isEntry(entry) ? { name, entry } : [],
+    );
     const ours = all.filter(({ entry }) => entry.host === this.config.host);
     const found = inspect([process.pid, ...ours.map(({ entry }) => entry.pid)]);
     const isOnline = ({ name, entry }: Session): boolean => {
       if (entry.status === "signing-off") return false;
       if (this.#isElsewhere(entry)) return this.#beats(name, entry.beat ?? 0);
       // Another implementation's counts while its process lives, for a day; ours while it is still the same process.
-      return entry.host === undefined ? isRunning(entry.pid) && !isOutdated(entry) : isSame(entry, found);
+      return entry.host === undefined
+        ? isRunning(entry.pid) && !isOutdated(entry)
+        : isSame(entry, found);
     };
     return all.filter(isOnline).sort((a, b) => (a.name < b.name ? -1 : 1));
   }
@@ -169,4 +179,5 @@ function touch(path: string): boolean {
   }
 }
 
-const isOutdated = ({ timestamp }: Entry): boolean => !(Date.now() - Date.parse(timestamp?.replace(" ", "T")) < DAY_MS);
+const isOutdated = ({ timestamp }: Entry): boolean =>
+  !(Date.now() - Date.parse(timestamp?.replace(" ", "T")) < DAY_MS);

@@ -13,7 +13,9 @@ const SPEAKERS = ["user", "human", "system", "assistant", "claude"];
 
 /** Can a session have this name? Where not, `nameProblem` says why. */
 export const isName = (text: string): text is Name =>
-  /^[\p{L}\p{N}_-]{3,64}$/u.test(text) && Buffer.byteLength(text) <= MAX_NAME_BYTES && !isReserved(text.toLowerCase());
+  /^[\p{L}\p{N}_-]{3,64}$/u.test(text) &&
+  Buffer.byteLength(text) <= MAX_NAME_BYTES &&
+  !isReserved(text.toLowerCase());
 
 const isReserved = (lower: string): boolean => isForAll(lower) || SPEAKERS.includes(lower);
 
@@ -31,7 +33,8 @@ export function nameProblem(name: string): string | undefined {
   if (isName(name)) return undefined;
   const lower = name.toLowerCase();
   if (isForAll(lower)) return `"${name}" means every session and cannot be one's name.`;
-  if (isReserved(lower)) return `"${name}" cannot be a name: mail would seem to come from it. Try "${fit(name)}".`;
+  if (isReserved(lower))
+    return `"${name}" cannot be a name: mail would seem to come from it. Try "${fit(name)}".`;
   const shown = JSON.stringify([...name.replace(/\p{C}/gu, "\ufffd")].slice(0, 80).join(""));
   const size = `It has ${lengthOf(name)}, in ${Buffer.byteLength(name)} bytes`;
   return `${shown} cannot be a name: a name has 3 to ${MAX_NAME} letters, digits, "_" or "-", and nothing else, in at most ${MAX_NAME_BYTES} bytes. ${size}. Try "${fit(name)}".`;

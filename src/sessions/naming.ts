@@ -38,8 +38,10 @@ export function firstName(
 ): FirstName {
   const asked = askedName(config);
   if (asked) return { name: asked, by: "environment", workingOn: "" };
-  const remembered = conversation === undefined || isFresh ? undefined : conversations(config).get(conversation);
-  if (remembered) return { name: remembered.name, by: "set_name", workingOn: remembered.working_on };
+  const remembered =
+    conversation === undefined || isFresh ? undefined : conversations(config).get(conversation);
+  if (remembered)
+    return { name: remembered.name, by: "set_name", workingOn: remembered.working_on };
   const given = inClaude(config, agent)?.name;
   if (given) return { name: fit(given), by: "user", workingOn: "" };
   const digits = createHash("sha256").update(conversation ?? randomBytes(16));
@@ -48,7 +50,10 @@ export function firstName(
 }
 
 /** What Claude Code says of the session that this server belongs to; undefined under other clients. */
-export function inClaude({ claudeDir }: Config, agent: Agent | undefined): ClaudeSession | undefined {
+export function inClaude(
+  { claudeDir }: Config,
+  agent: Agent | undefined,
+): ClaudeSession | undefined {
   return agent?.kind === "claude" ? claudeSession(claudeDir, agent.pid) : undefined;
 }
 
@@ -61,17 +66,27 @@ export function askedName({ sessionId, log }: Config): Name | undefined {
 }
 
 /** Keeps a conversation's name in conversations.json. To be called under the lock of heartbeats.json. */
-export function remember(config: Config, conversation: string, name: Name, workingOn: string): void {
+export function remember(
+  config: Config,
+  conversation: string,
+  name: Name,
+  workingOn: string,
+): void {
   const all = conversations(config);
   all.set(conversation, { name, working_on: workingOn, seen: Date.now() });
   const recent = [...all].filter(([, { seen }]) => Date.now() - seen < MONTH_MS);
-  writeWhole(join(config.dir, "conversations.json"), `${JSON.stringify(Object.fromEntries(recent), null, 2)}\n`);
+  writeWhole(
+    join(config.dir, "conversations.json"),
+    `${JSON.stringify(Object.fromEntries(recent), null, 2)}\n`,
+  );
 }
 
 /** What is missing or odd is forgotten: such a conversation starts with a name made from its folder. */
 function conversations({ dir }: Config): Map<string, Remembered> {
   const isRemembered = (value: Partial<Remembered> | null): boolean =>
-    isName(String(value?.name)) && typeof value?.working_on === "string" && typeof value.seen === "number";
+    isName(String(value?.name)) &&
+    typeof value?.working_on === "string" &&
+    typeof value.seen === "number";
   try {
     const json: object = JSON.parse(readOwn(join(dir, "conversations.json"), MAX_BYTES).text);
     return new Map(Object.entries(json).filter(([, value]) => isRemembered(value)));

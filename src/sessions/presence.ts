@@ -99,11 +99,17 @@ export class Presence {
 
   /** Follows the name that the user gives the session in Claude Code. */
   async follow(): Promise<void> {
-    if (this.state !== "serving" || this.#namedBy === "environment" || this.#namedBy === "set_name") return;
+    if (this.state !== "serving" || this.#namedBy === "environment" || this.#namedBy === "set_name")
+      return;
     const given = inClaude(this.config, this.agent)?.name;
     const name = given && fit(given);
     // A name with a number behind it is ours already: somebody else holds the name itself.
-    if (!name || this.name === name || (this.#namedBy === "user" && this.name.startsWith(`${name}-`))) return;
+    if (
+      !name ||
+      this.name === name ||
+      (this.#namedBy === "user" && this.name.startsWith(`${name}-`))
+    )
+      return;
     await this.#take((others) => ({ name: freeName(name, others) }));
     this.#namedBy = "user";
   }
@@ -117,7 +123,9 @@ export class Presence {
 
   async #beat(): Promise<boolean> {
     try {
-      const isWritten = await this.heartbeats.update((entries, online) => this.#claim(entries, online));
+      const isWritten = await this.heartbeats.update((entries, online) =>
+        this.#claim(entries, online),
+      );
       this.#version = this.heartbeats.version();
       return isWritten;
     } catch (error) {
@@ -141,12 +149,17 @@ export class Presence {
       this.#yieldTo(sibling);
       if (this.state !== "joining") return false;
       this.tookOver = true;
-    } else if (this.state === "joining" && this.#namedBy === "set_name" && holderOf(this.name, others)) {
+    } else if (
+      this.state === "joining" &&
+      this.#namedBy === "set_name" &&
+      holderOf(this.name, others)
+    ) {
       this.#takeFirstName(true);
     }
     const wanted = this.name;
     this.name = freeName(wanted, others);
-    if (this.name !== wanted) this.config.log(`the name ${wanted} is taken: this session is ${this.name}`);
+    if (this.name !== wanted)
+      this.config.log(`the name ${wanted} is taken: this session is ${this.name}`);
     // The Python original takes a name without asking. We keep it as an alias, so our mail still arrives.
     if (this.name !== wanted && this.state !== "joining") this.earlier.push(wanted);
     this.#put(entries, [own, sibling]);
@@ -154,7 +167,11 @@ export class Presence {
   }
 
   /** Our own entry; that of another server of our agent process (a reconnect leaves the old one); all others. */
-  #split(online: Session[]): { own: Session | undefined; sibling: Session | undefined; others: Session[] } {
+  #split(online: Session[]): {
+    own: Session | undefined;
+    sibling: Session | undefined;
+    others: Session[];
+  } {
     const { agent } = this;
     const here = online.filter(({ entry }) => entry.host === this.config.host);
     const own = here.find(({ entry }) => entry.pid === process.pid);
@@ -164,7 +181,11 @@ export class Presence {
       return agent !== undefined || entry.parent === process.ppid;
     };
     const sibling = here.find((session) => session !== own && isSibling(session));
-    return { own, sibling, others: online.filter((session) => session !== own && session !== sibling) };
+    return {
+      own,
+      sibling,
+      others: online.filter((session) => session !== own && session !== sibling),
+    };
   }
 
   /** Goes by the name of the server that serves this session, and lets it serve. */
@@ -222,7 +243,8 @@ export class Presence {
     choose: (others: Session[]) => { name: Name; refusal?: string | undefined },
     onTaken = (): void => {},
   ): Promise<string | undefined> {
-    let refused: string | undefined = "heartbeats.json is locked by another process. Call again in a few seconds.";
+    let refused: string | undefined =
+      "heartbeats.json is locked by another process. Call again in a few seconds.";
     await this.heartbeats.update((entries, online) => {
       const { own, others } = this.#split(online());
       const { name, refusal } = choose(others);

@@ -52,7 +52,8 @@ function fromProc(pids: readonly number[]): Found {
 
 function fromPs(pids: readonly number[]): Found {
   const at = performance.now();
-  for (const [pid, said] of psSaid) if (at - said.at > PS_AGAIN_MS || !isRunning(pid)) psSaid.delete(pid);
+  for (const [pid, said] of psSaid)
+    if (at - said.at > PS_AGAIN_MS || !isRunning(pid)) psSaid.delete(pid);
   const asked = pids.filter((pid) => !psSaid.has(pid) && isRunning(pid));
   if (asked.length === 0) return psSaid;
   const args = ["-ww", "-o", "pid=,ppid=,stat=,lstart=,command=", "-p", asked.join(",")];
@@ -61,9 +62,16 @@ function fromPs(pids: readonly number[]): Found {
   const { spawnSync } = process.getBuiltinModule("node:child_process"); // every start would pay for an import
   const output = spawnSync("ps", args, { encoding: "utf8", env }).stdout ?? ""; // where there is no ps
   // lstart: "Sun Nov 22 07:15:55 2026"
-  const lines = output.matchAll(/^\s*(\d+)\s+(\d+)\s+([^Z\s]\S*)\s+(\w+\s+\w+\s+\d+\s+[\d:]+\s+\d+)\s+(.*)$/gm);
+  const lines = output.matchAll(
+    /^\s*(\d+)\s+(\d+)\s+([^Z\s]\S*)\s+(\w+\s+\w+\s+\d+\s+[\d:]+\s+\d+)\s+(.*)$/gm,
+  );
   for (const [, pid, parent, , started = "", command = ""] of lines) {
-    psSaid.set(Number(pid), { parent: Number(parent), started, argv: () => command.split(" "), at });
+    psSaid.set(Number(pid), {
+      parent: Number(parent),
+      started,
+      argv: () => command.split(" "),
+      at,
+    });
   }
   return psSaid;
 }
@@ -81,7 +89,10 @@ export function isRunning(pid: number): boolean {
  * Is this still the same process, and not another that has its PID by now? Where the system tells no start, the PID
  * decides. For many at once, `found` is what `inspect` told of them and of this process.
  */
-export function isSame(it: { pid: number; started?: string | undefined }, found = inspect([it.pid, process.pid])) {
+export function isSame(
+  it: { pid: number; started?: string | undefined },
+  found = inspect([it.pid, process.pid]),
+) {
   const info = found.get(it.pid);
   if (!isRunning(it.pid)) return false;
   return info ? (it.started ?? info.started) === info.started : !found.has(process.pid);

@@ -39,7 +39,8 @@ export class Pulse {
 
   /** As `soon`; among many sessions later, since each beat makes all the others read the list. */
   later(): void {
-    if (this.#timer) this.#later ??= this.#after(SOON_MS * Math.min(Math.max(this.listed / MANY, 1), LATEST));
+    if (this.#timer)
+      this.#later ??= this.#after(SOON_MS * Math.min(Math.max(this.listed / MANY, 1), LATEST));
   }
 
   #after(ms: number): NodeJS.Timeout {

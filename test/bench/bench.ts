@@ -40,7 +40,8 @@ process.on("exit", () => {
   killAll();
   rmSync(root, { recursive: true, force: true, maxRetries: 5 });
 });
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(130));
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+  process.on(signal, () => process.exit(130));
 
 const sizes = options.sizes ?? (options.quick ? "0,10000" : "0,1000,10000,100000");
 const plan = options.only === "sessions" ? [] : fillings(sizes.split(",").map(Number));
@@ -69,12 +70,17 @@ process.exit();
 type Attempt = (stage: string, run: () => Promise<Partial<Column["figures"]>>) => Promise<void>;
 
 /** One column: a fresh folder for each server, and stages whose failure stops no other stage. */
-async function column(title: string, stages: (servers: Server[], attempt: Attempt) => Promise<void>): Promise<Column> {
+async function column(
+  title: string,
+  stages: (servers: Server[], attempt: Attempt) => Promise<void>,
+): Promise<Column> {
   const dir = mkdtempSync(join(root, "data-"));
   const servers = [ours(dir, options.server), ...(options.vs ? [original(dir, options.vs)] : [])];
   const figures: Column["figures"] = { "t9-ipc": {}, original: {} };
   await stages(servers, async (stage, run) => {
-    progress(`${columns.length + crowded.length + 1}/${plan.length + crowds.length} ${title}: ${stage}`);
+    progress(
+      `${columns.length + crowded.length + 1}/${plan.length + crowds.length} ${title}: ${stage}`,
+    );
     try {
       const result = await run();
       for (const { label } of servers) Object.assign(figures[label], result[label]);
@@ -103,7 +109,11 @@ function measure(filling: Filling): Promise<Column> {
 }
 
 function measureSessions(count: number): Promise<Column> {
-  const plan = { count, rounds: options.quick ? 3 : 5, rest: count === 200 || !options.quick ? 30 : 5 };
+  const plan = {
+    count,
+    rounds: options.quick ? 3 : 5,
+    rest: count === 200 || !options.quick ? 30 : 5,
+  };
   return column(`${count} sessions`, async (servers, attempt) => {
     for (const server of servers) {
       fill(server.data, { title: "", folder: "inbox", count: 0, mine: 0 });
@@ -126,8 +136,18 @@ function targets() {
     return known.length ? Math.max(...known) : NaN;
   };
   const archives = plan.filter(({ folder }) => folder === "archive").map(({ title }) => title);
-  const [empty, inbox, mine, archive] = [at("empty"), at("inbox 10k"), at("10k, 1k mine"), at(archives.at(-1))];
-  const [p50, p99, burst, fifty] = ["push p50, ms", "push p99, ms", "burst pushed, messages/s", "fan-out to 50, ms"];
+  const [empty, inbox, mine, archive] = [
+    at("empty"),
+    at("inbox 10k"),
+    at("10k, 1k mine"),
+    at(archives.at(-1)),
+  ];
+  const [p50, p99, burst, fifty] = [
+    "push p50, ms",
+    "push p99, ms",
+    "burst pushed, messages/s",
+    "fan-out to 50, ms",
+  ];
   const [first, later, rss] = ["unread first, ms", "unread later, ms", "memory (RSS), MB"];
   const heap = "live heap grown a message, bytes"; // an entry in the index of the inbox, not the message
   const asked: [text: string, value: number, limit: number][] = [
@@ -137,7 +157,11 @@ function targets() {
     ["push p99, inbox 10k : empty", inbox(p99) / empty(p99), 2],
     ["CPU a message received, inbox 10k, ms", inbox("CPU a message received, ms"), 20],
     ["send p50, worst, ms", worst((f) => f("send p50, ms")), 2],
-    ["burst pushed, original : t9-ipc, worst", worst((f) => f(burst, "original") / f(burst)), 1 / 3],
+    [
+      "burst pushed, original : t9-ipc, worst",
+      worst((f) => f(burst, "original") / f(burst)),
+      1 / 3,
+    ],
     ["burst lost, worst", worst((f) => f("burst: lost")), 0],
     ["burst repeated, worst", worst((f) => f("burst: repeated")), 0],
     ["burst out of order, worst", worst((f) => f("burst: out of order")), 0],
@@ -163,7 +187,8 @@ function crowdTargets() {
     (count: number) =>
     (key: string, label: Label = "t9-ipc") =>
       crowded.find(({ title }) => title === `${count} sessions`)?.figures[label][key] ?? NaN;
-  const worst = (key: string) => Math.max(...crowded.map(({ figures }) => figures["t9-ipc"][key] ?? 0));
+  const worst = (key: string) =>
+    Math.max(...crowded.map(({ figures }) => figures["t9-ipc"][key] ?? 0));
   const [two, fifty, many] = [at(2), at(50), at(200)];
   const [send, burst] = ["one send answered, ms", "two sends from each, all answered, ms"];
   const [reached, starts] = ["broadcast reaches all, ms", "start of all at once, ms"];
@@ -185,11 +210,21 @@ function crowdTargets() {
 }
 
 function judge([text, value, limit]: [text: string, value: number, limit: number]) {
-  return { text, value, limit, result: Number.isNaN(value) ? "-" : value <= limit ? "ok" : "short" };
+  return {
+    text,
+    value,
+    limit,
+    result: Number.isNaN(value) ? "-" : value <= limit ? "ok" : "short",
+  };
 }
 
 function print({ machine, targets, failures }: typeof report): string {
-  const verdict = targets.map(({ text, value, limit, result }) => [text, number(value), number(limit), result]);
+  const verdict = targets.map(({ text, value, limit, result }) => [
+    text,
+    number(value),
+    number(limit),
+    result,
+  ]);
   return [
     ...[machine, "(2.0x): the figure of t9-ipc is twice the one it stands beside.", ""],
     ...[...table(columns), "", ...table(crowded, "2 sessions"), ""],
@@ -204,14 +239,17 @@ function table(columns: Column[], base?: string): string[] {
   const lines = [["", ...columns.map(({ title }) => title)]];
   const row = (name: string, cell: (f: Column["figures"]) => string) =>
     lines.push([name, ...columns.map(({ figures }) => cell(figures))]);
-  const beside = (a = NaN, b = NaN) => number(b) + (a / b > 0 && a / b < Infinity ? ` (${number(a / b)}x)` : "");
+  const beside = (a = NaN, b = NaN) =>
+    number(b) + (a / b > 0 && a / b < Infinity ? ` (${number(a / b)}x)` : "");
   const keys = new Set(columns.flatMap(({ figures }) => Object.keys(figures["t9-ipc"])));
   const first = columns.find(({ title }) => title === base)?.figures["t9-ipc"];
   for (const key of keys) {
     if (key.endsWith(BARE) || key.endsWith(ALONE)) continue;
     row(key, (f) => number(f["t9-ipc"][key]));
-    if (keys.has(key + ALONE)) row(`  ${ALONE.slice(2)}`, ({ "t9-ipc": f }) => beside(f[key], f[key + ALONE]));
-    if (keys.has(key + BARE)) row("  bare Node", ({ "t9-ipc": f }) => beside(f[key], f[key + BARE]));
+    if (keys.has(key + ALONE))
+      row(`  ${ALONE.slice(2)}`, ({ "t9-ipc": f }) => beside(f[key], f[key + ALONE]));
+    if (keys.has(key + BARE))
+      row("  bare Node", ({ "t9-ipc": f }) => beside(f[key], f[key + BARE]));
     if (options.vs) row("  original", (f) => beside(f["t9-ipc"][key], f.original[key]));
     if (first?.[key]) row(`  ${base}`, (f) => beside(f["t9-ipc"][key], first[key]));
   }
@@ -220,7 +258,8 @@ function table(columns: Column[], base?: string): string[] {
 
 function align(lines: string[][]): string[] {
   const width = (n: number) => Math.max(...lines.map((line) => line[n]?.length ?? 0));
-  const pad = (cell: string, n: number) => (n === 0 ? cell.padEnd(width(n)) : cell.padStart(width(n)));
+  const pad = (cell: string, n: number) =>
+    n === 0 ? cell.padEnd(width(n)) : cell.padStart(width(n));
   return lines.map((line) => line.map(pad).join("  ").trimEnd());
 }
 

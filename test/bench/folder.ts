@@ -23,17 +23,21 @@ export interface Server {
 
 export const OWNERS = 10;
 const HOUR = 3_600_000;
-const BODY = "The parser keeps header values as strings now; pull main before touching the cache.\n".repeat(3);
+const BODY =
+  "The parser keeps header values as strings now; pull main before touching the cache.\n".repeat(3);
 
 export const sessionName = (n: number): string => `bench-${String(n).padStart(2, "0")}`;
 
 export function fillings(sizes: number[]): Filling[] {
   const short = (n: number) => (n % 1000 ? String(n) : `${n / 1000}k`);
   const at = (folder: Filling["folder"]) =>
-    sizes.filter(Boolean).map((count) => ({ title: `${folder} ${short(count)}`, folder, count, mine: 0 }));
+    sizes
+      .filter(Boolean)
+      .map((count) => ({ title: `${folder} ${short(count)}`, folder, count, mine: 0 }));
   const all = [...at("archive"), ...at("inbox")];
   if (sizes.includes(0)) all.unshift({ title: "empty", folder: "inbox", count: 0, mine: 0 });
-  if (sizes.includes(10_000)) all.push({ title: "10k, 1k mine", folder: "inbox", count: 10_000, mine: 1000 });
+  if (sizes.includes(10_000))
+    all.push({ title: "10k, 1k mine", folder: "inbox", count: 10_000, mine: 1000 });
   return all;
 }
 
@@ -59,7 +63,8 @@ export function original(dir: string, checkout: string): Server {
 
 /** Inbox messages are from the last twelve hours, so that no sweep takes them; archived ones a month old. */
 export function fill(data: string, { folder, count, mine }: Filling): void {
-  for (const name of ["inbox", "archive"]) mkdirSync(join(data, name), { recursive: true, mode: 0o700 });
+  for (const name of ["inbox", "archive"])
+    mkdirSync(join(data, name), { recursive: true, mode: 0o700 });
   const newest = Date.now() - (folder === "inbox" ? HOUR : 30 * 24 * HOUR);
   for (let i = 0; i < count; i++) {
     const at = new Date(newest - ((count - i) * 11 * HOUR) / count);

@@ -33,7 +33,8 @@ process.on("exit", () => {
   for (const worker of workers) worker.kill("SIGKILL");
   rmSync(root, { recursive: true, force: true, maxRetries: 5 });
 });
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(130));
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+  process.on(signal, () => process.exit(130));
 
 /** What one process does: it answers "go" with what it has seen. Times in milliseconds. */
 const WORKER = `
@@ -102,7 +103,8 @@ const results = [];
 for (const holds of options.holds.split(",").map(Number)) {
   const crowd = holds < processes ? workers.slice(0, holds) : workers;
   const runs: Run[] = [];
-  for (let round = 0; round < Number(options.rounds); round++) runs.push(await run(crowd, holds / crowd.length));
+  for (let round = 0; round < Number(options.rounds); round++)
+    runs.push(await run(crowd, holds / crowd.length));
   const of = (key: keyof Run) => runs.map((run) => run[key]).sort((a, b) => a - b);
   const middle = (key: keyof Run) => of(key)[runs.length >> 1] ?? NaN;
   results.push({
@@ -119,7 +121,12 @@ for (const holds of options.holds.split(",").map(Number)) {
   });
 }
 if (options.json) console.log(JSON.stringify(results, null, 2));
-else console.table(results.map((row) => Object.fromEntries(Object.entries(row).map(([k, v]) => [k, Math.round(v)]))));
+else
+  console.table(
+    results.map((row) =>
+      Object.fromEntries(Object.entries(row).map(([k, v]) => [k, Math.round(v)])),
+    ),
+  );
 process.exit();
 
 async function run(crowd: ChildProcess[], times: number): Promise<Run> {

@@ -21,7 +21,10 @@ const REST_SECONDS = 30; // one heartbeat of each session, wherever in its 30 s 
 let serial = 0;
 
 /** Spawn to the answer of `initialize`, beside `node -e 0`, taking turns. */
-export async function start(servers: Server[], { rounds }: Effort): Promise<Record<string, Figures>> {
+export async function start(
+  servers: Server[],
+  { rounds }: Effort,
+): Promise<Record<string, Figures>> {
   const times: Record<string, number[]> = { [BARE]: [] };
   for (const { label } of servers) times[label] = [];
   for (let i = 0; i < rounds * 3; i++) {
@@ -35,7 +38,9 @@ export async function start(servers: Server[], { rounds }: Effort): Promise<Reco
     }
   }
   const bare = { [`start, ms${BARE}`]: quantile(times[BARE]) };
-  return Object.fromEntries(servers.map(({ label }) => [label, { "start, ms": quantile(times[label]), ...bare }]));
+  return Object.fromEntries(
+    servers.map(({ label }) => [label, { "start, ms": quantile(times[label]), ...bare }]),
+  );
 }
 
 /** One sender, one receiver: sends at a steady pace, then bursts, then growth over many messages. */
@@ -110,7 +115,9 @@ async function growth(sender: Session, receiver: Session): Promise<Figures> {
     const subjects = some(RECEIVED / 5);
     const all = receiver.pushed(subjects, 120_000);
     for (let i = 0; i < subjects.length; i += 100)
-      await Promise.all(subjects.slice(i, i + 100).map((subject) => sender.send(receiver, subject, body)));
+      await Promise.all(
+        subjects.slice(i, i + 100).map((subject) => sender.send(receiver, subject, body)),
+      );
     await all;
     await atRest([receiver]);
     heaps.push(await receiver.heap());
@@ -182,12 +189,19 @@ type More = (count: number) => Promise<void>;
 type Scene = (sender: Session, receivers: [Session, ...Session[]], more: More) => Promise<Figures>;
 
 /** Runs a scene with one sender and its receivers: all online, each having received a first message. */
-async function together(server: Server, count: number, scene: Scene, flags?: string[]): Promise<Figures> {
+async function together(
+  server: Server,
+  count: number,
+  scene: Scene,
+  flags?: string[],
+): Promise<Figures> {
   reset(server.data);
   const sender = server.open("bench-sender");
   const receivers: Session[] = [];
   const more = async (n: number) => {
-    const added = Array.from({ length: n }, (_, i) => server.open(sessionName(receivers.length + i), flags));
+    const added = Array.from({ length: n }, (_, i) =>
+      server.open(sessionName(receivers.length + i), flags),
+    );
     receivers.push(...added);
     await Promise.all(added.map((session) => session.initialize()));
     for (const session of added) await session.call("who"); // the original lists a session after a call
@@ -212,7 +226,11 @@ async function acquaint(sender: Session, receivers: Session[]): Promise<void> {
 }
 
 /** When the last receiver had it; Infinity when one did not get it in time. */
-export async function broadcast(sender: Session, receivers: Session[], ms?: number): Promise<number> {
+export async function broadcast(
+  sender: Session,
+  receivers: Session[],
+  ms?: number,
+): Promise<number> {
   const [subject] = some(1);
   const pushed = receivers.map((receiver) => receiver.pushed([subject], ms));
   await sender.call("broadcast", { subject, body: "to all" });

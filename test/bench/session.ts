@@ -28,8 +28,16 @@ export const TELLS_HEAP = [
 ];
 
 /** Starts a process with an environment built from nothing. */
-export function launch(command: string, args: string[], cwd: string, env: Record<string, string> = {}): Child {
-  const child = spawn(command, args, { cwd, env: { PATH: process.env.PATH ?? "", HOME: cwd, ...env } });
+export function launch(
+  command: string,
+  args: string[],
+  cwd: string,
+  env: Record<string, string> = {},
+): Child {
+  const child = spawn(command, args, {
+    cwd,
+    env: { PATH: process.env.PATH ?? "", HOME: cwd, ...env },
+  });
   running.add(child);
   child.once("close", () => running.delete(child));
   child.on("error", () => {}); // could not be started: "close" follows
@@ -84,7 +92,11 @@ export class Session {
   /** Milliseconds from spawn to the answer of `initialize`. */
   async initialize(): Promise<number> {
     const clientInfo = { name: "bench", version: "1" };
-    await this.#request("initialize", { protocolVersion: "2025-11-25", capabilities: {}, clientInfo });
+    await this.#request("initialize", {
+      protocolVersion: "2025-11-25",
+      capabilities: {},
+      clientInfo,
+    });
     const took = performance.now() - this.#started;
     this.#write({ method: "notifications/initialized" });
     return took;
@@ -136,7 +148,10 @@ export class Session {
   async #request(method: string, params: object): Promise<Line["result"]> {
     const id = ++this.#id;
     const answer = new Promise<Line>((resolve) => this.#calls.set(id, resolve));
-    const late = setTimeout(() => this.#answer({ id, error: { message: `no answer to ${method}` } }), ANSWER_WITHIN_MS);
+    const late = setTimeout(
+      () => this.#answer({ id, error: { message: `no answer to ${method}` } }),
+      ANSWER_WITHIN_MS,
+    );
     this.#write({ id, method, params });
     const { result, error } = await answer;
     clearTimeout(late);
@@ -176,7 +191,10 @@ export function cpu(...sessions: Session[]): number {
 function cpuOf(pid: number): number {
   try {
     const threads = readdirSync(`/proc/${pid}/task`);
-    return threads.reduce((sum, id) => sum + Number(proc(pid, `task/${id}/schedstat`).split(" ")[0]) / 1e6, 0);
+    return threads.reduce(
+      (sum, id) => sum + Number(proc(pid, `task/${id}/schedstat`).split(" ")[0]) / 1e6,
+      0,
+    );
   } catch {
     return NaN;
   }

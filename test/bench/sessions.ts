@@ -5,7 +5,16 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { reset, type Server } from "./folder.ts";
-import { anyPhase, atRest, BARE, bareNode, broadcast, type Figures, quantile, some } from "./measures.ts";
+import {
+  anyPhase,
+  atRest,
+  BARE,
+  bareNode,
+  broadcast,
+  type Figures,
+  quantile,
+  some,
+} from "./measures.ts";
 import { cpu, type Session } from "./session.ts";
 
 export const ALONE = ", each in a folder of its own";
@@ -24,7 +33,9 @@ export async function sessions(server: Server, { count, rounds, rest }: Plan): P
   reset(server.data);
   const alone = server.elsewhere ? await startAlone(server, count) : {};
   const began = performance.now();
-  const all = Array.from({ length: count }, (_, n) => server.open(`crowd-${String(n).padStart(3, "0")}`));
+  const all = Array.from({ length: count }, (_, n) =>
+    server.open(`crowd-${String(n).padStart(3, "0")}`),
+  );
   try {
     await Promise.all(all.map((session) => session.initialize()));
     const answered = performance.now() - began;
@@ -47,7 +58,10 @@ export async function sessions(server: Server, { count, rounds, rest }: Plan): P
       ...(await broadcasts(all, rounds)),
       ...(server.label === "t9-ipc" && count <= 50 && (await ordered(all))),
       ...(server.label === "t9-ipc" && {
-        "messages written without the lock": all.reduce((sum, { unlocked }) => sum + unlocked.inbox, 0),
+        "messages written without the lock": all.reduce(
+          (sum, { unlocked }) => sum + unlocked.inbox,
+          0,
+        ),
         "heartbeats put off, the lock was not to be had": all.reduce(
           (sum, { unlocked }) => sum + unlocked.heartbeats,
           0,
@@ -88,7 +102,11 @@ async function untilListed({ data }: Server, all: Session[]): Promise<number> {
 }
 
 /** One message at a time, from the first to the second: how long its sender waits, and what it costs the others. */
-async function single([sender, receiver, ...others]: Session[], count: number, idle: number): Promise<Figures> {
+async function single(
+  [sender, receiver, ...others]: Session[],
+  count: number,
+  idle: number,
+): Promise<Figures> {
   if (!sender || !receiver) throw new Error("needs two sessions");
   for (let n = 0; n < 3; n++) await sender.send(receiver, some(1)[0]);
   await sleep(1000);
@@ -117,11 +135,17 @@ async function burst(all: Session[], rounds: number): Promise<Figures> {
   for (let round = 0; round < rounds; round++) {
     await anyPhase();
     const before = cpu(...all);
-    const sends = all.map((session, n) => ({ session, to: all[(n + 1) % all.length] ?? session, subjects: some(2) }));
+    const sends = all.map((session, n) => ({
+      session,
+      to: all[(n + 1) % all.length] ?? session,
+      subjects: some(2),
+    }));
     const pushed = sends.map(({ to, subjects }) => to.pushed(subjects));
     const began = performance.now();
     const answers = await Promise.all(
-      sends.map(({ session, to, subjects }) => Promise.all(subjects.map((subject) => session.send(to, subject)))),
+      sends.map(({ session, to, subjects }) =>
+        Promise.all(subjects.map((subject) => session.send(to, subject))),
+      ),
     );
     times.push(performance.now() - began);
     const arrived = await Promise.all(pushed);

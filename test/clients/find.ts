@@ -25,18 +25,32 @@ export type Found =
  * The real client: what the variable names, else the program on PATH, else, with `fetch`, the newest from the npm
  * registry in a folder under the system's temporary one, kept for the next run (about 300 MB each).
  */
-export function find(wanted: Wanted, fetch = process.env.npm_lifecycle_event === "test:clients"): Found {
+export function find(
+  wanted: Wanted,
+  fetch = process.env.npm_lifecycle_event === "test:clients",
+): Found {
   const { program, variable, package: name, places = [] } = wanted;
-  const works = (path: string | undefined): path is string => path !== undefined && answers(path, wanted);
+  const works = (path: string | undefined): path is string =>
+    path !== undefined && answers(path, wanted);
   const asked = process.env[variable];
-  if (asked) return works(asked) ? { program: asked } : { reason: `${variable} is not ${wanted.says}: ${asked}` };
+  if (asked)
+    return works(asked)
+      ? { program: asked }
+      : { reason: `${variable} is not ${wanted.says}: ${asked}` };
   const folder = join(tmpdir(), `t9-ipc-${basename(name)}-${userInfo().username}`);
-  if (existsSync(folder) && statSync(folder).uid !== userInfo().uid) return { reason: `${folder} is not ours` };
+  if (existsSync(folder) && statSync(folder).uid !== userInfo().uid)
+    return { reason: `${folder} is not ours` };
   const modules = join(folder, "node_modules");
-  const kept = [join(modules, ".bin", program), ...places.map((place) => join(modules, dirname(name), place))];
+  const kept = [
+    join(modules, ".bin", program),
+    ...places.map((place) => join(modules, dirname(name), place)),
+  ];
   const found = [onPath(program), ...kept].find(works);
   if (found) return { program: found };
-  if (!fetch) return { reason: `no ${program}: set ${variable}, put it on PATH, or run \`npm run test:clients\`` };
+  if (!fetch)
+    return {
+      reason: `no ${program}: set ${variable}, put it on PATH, or run \`npm run test:clients\``,
+    };
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const args = ["install", "--prefix", folder, "--no-audit", "--no-fund", `${name}@latest`];
@@ -50,8 +64,14 @@ export function find(wanted: Wanted, fetch = process.env.npm_lifecycle_event ===
 
 function answers(path: string, { says }: Wanted): boolean {
   try {
-    const env = { PATH: dirname(process.execPath), HOME: tmpdir(), CODEX_HOME: join(tmpdir(), "none") };
-    return execFileSync(path, ["--version"], { encoding: "utf8", stdio: "pipe", env }).includes(says);
+    const env = {
+      PATH: dirname(process.execPath),
+      HOME: tmpdir(),
+      CODEX_HOME: join(tmpdir(), "none"),
+    };
+    return execFileSync(path, ["--version"], { encoding: "utf8", stdio: "pipe", env }).includes(
+      says,
+    );
   } catch {
     return false;
   }
@@ -72,4 +92,5 @@ function isProgram(path: string): boolean {
 }
 
 /** Why an interactive session cannot be had here, or false: node:test's `skip`. */
-export const noTerminal: string | false = !onPath("tmux") && "no tmux on PATH to run an interactive session in";
+export const noTerminal: string | false =
+  !onPath("tmux") && "no tmux on PATH to run an interactive session in";

@@ -38,13 +38,19 @@ test("help lists every command, and each command's help is its own", async (t) =
   assert.match(helps[COMMANDS.indexOf("send")]?.stdout ?? "", /BODY - is read from standard input/);
 });
 
-test("started by hand on a terminal it says what it is, and ends", { skip: !hasScript() && "no script(1)" }, (t) => {
+test("started by hand on a terminal it says what it is, and ends", {
+  skip: !hasScript() && "no script(1)",
+}, (t) => {
   const dir = tempDir(t);
-  const { stdout, status } = spawnSync("script", ["-qec", `'${process.execPath}' '${SERVER}'`, "/dev/null"], {
-    encoding: "utf8",
-    env: { PATH: process.env.PATH, HOME: homeOf(dir), IPC_DIR: dir },
-    timeout: 15_000,
-  });
+  const { stdout, status } = spawnSync(
+    "script",
+    ["-qec", `'${process.execPath}' '${SERVER}'`, "/dev/null"],
+    {
+      encoding: "utf8",
+      env: { PATH: process.env.PATH, HOME: homeOf(dir), IPC_DIR: dir },
+      timeout: 15_000,
+    },
+  );
   assert.equal(status, 0);
   assert.match(stdout, /It is an MCP server, which Claude Code starts\. To register it: /);
   assert.match(stdout, /^ {2}doctor /m);
@@ -63,7 +69,10 @@ test("wrong usage ends with 2, a line on stderr that says what was meant, and no
     [["who", "me"], /usage: t9-ipc who/],
     [["send", "beta"], /usage: t9-ipc send NAME SUBJECT \[BODY\]/],
     [["send", "beta", "two", "words", "more"], /put a text in quotes/],
-    [["send", "beta", "s", "--priority", "urgent"], /--priority is one of low, normal, high, critical/],
+    [
+      ["send", "beta", "s", "--priority", "urgent"],
+      /--priority is one of low, normal, high, critical/,
+    ],
     [["broadcast"], /usage: t9-ipc broadcast SUBJECT/],
     [["unread", "--all"], /--all/],
     [["unread", "--json=yes"], /--json/],
@@ -88,7 +97,10 @@ test("who says what the tool says, as JSON everything it knows", async (t) => {
   const dir = tempDir(t);
   assert.equal((await run(dir, ["who"])).stdout, "Nobody is online.\n");
   assert.equal((await run(dir, ["who", "--json"])).stdout, "[]\n");
-  const [alpha] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+  const [alpha] = await Promise.all([
+    startSession("alpha", { dir }),
+    startSession("beta", { dir }),
+  ]);
   await alpha.call("set_name", { name: "alpha", working_on: "the parser" });
   const { stdout, code } = await run(dir, ["who"]);
   assert.equal(code, 0);
@@ -104,12 +116,16 @@ test("who says what the tool says, as JSON everything it knows", async (t) => {
 test("a message from the command line reaches a session, which answers to the sender's name", async (t) => {
   const dir = tempDir(t);
   const beta = await startSession("beta", { dir });
-  const me = (await run(dir, ["send", "beta", "build failed", "see the log", "--priority", "high"])).stdout;
+  const me = (await run(dir, ["send", "beta", "build failed", "see the log", "--priority", "high"]))
+    .stdout;
   assert.match(me, /^Stored as .+\. beta is online, .+ Not read yet\.\n$/);
   const push = await beta.waitForPush();
   assert.equal(push.content, "see the log");
   assert.equal(push.meta.priority, "high");
-  assert.ok(userInfo().username.length < 3 || push.meta.from === userInfo().username, push.meta.from);
+  assert.ok(
+    userInfo().username.length < 3 || push.meta.from === userInfo().username,
+    push.meta.from,
+  );
 
   const answer = await beta.call("send", { to: push.meta.from, subject: "thanks", body: "on it" });
   assert.match(answer.text, /^Stored as/, "its name is known");
@@ -144,7 +160,8 @@ test("a broadcast reaches everybody, and says whom", async (t) => {
   const dir = tempDir(t);
   const sessions = await Promise.all(["alpha", "beta"].map((name) => startSession(name, { dir })));
   const { stdout } = await run(dir, ["broadcast", "lunch", "at noon"]);
-  for (const name of ["alpha", "beta"]) assert.match(stdout, new RegExp(`Online to get it: .*${name} \\(`));
+  for (const name of ["alpha", "beta"])
+    assert.match(stdout, new RegExp(`Online to get it: .*${name} \\(`));
   for (const session of sessions) assert.equal((await session.waitForPush()).content, "at noon");
 });
 
@@ -152,7 +169,10 @@ test("what the tools refuse is refused with the same words and exit code 1, and 
   const dir = tempDir(t);
   const long = await run(dir, ["send", "beta", "s", "-"], { input: "x".repeat(10_241) });
   assert.equal(long.code, 1);
-  assert.match(long.stderr, /^t9-ipc: Not sent: the body has 10241 characters, the limit is 10240\. .+\n$/);
+  assert.match(
+    long.stderr,
+    /^t9-ipc: Not sent: the body has 10241 characters, the limit is 10240\. .+\n$/,
+  );
   const beta = await startSession("beta", { dir });
   const other = await beta.call("send", { to: "gamma", subject: "s", body: "x".repeat(10_241) });
   assert.equal(long.stderr, `t9-ipc: ${other.text}\n`);
@@ -171,7 +191,8 @@ test("with a name, unread only looks; as JSON it has header and body", async (t)
   const dir = tempDir(t);
   const beta = await startSession("beta", { dir });
   await run(dir, ["send", "beta", "one", "first\nbody"]);
-  for (let i = 0; i < 2; i++) assert.match((await run(dir, ["unread", "beta"])).stdout, /^1 unread message for beta/);
+  for (let i = 0; i < 2; i++)
+    assert.match((await run(dir, ["unread", "beta"])).stdout, /^1 unread message for beta/);
   const [message] = JSON.parse((await run(dir, ["unread", "beta", "--json"])).stdout);
   assert.equal(message.subject, "one");
   assert.equal(message.body, "first\nbody");
@@ -197,14 +218,23 @@ test("the server needs and loads no code of the command line", async (t) => {
   const dir = tempDir(t);
   const copy = join(dir, "..", "dist");
   cpSync(dirname(SERVER), copy, { recursive: true });
-  const ofCommands = readdirSync(copy).filter((file) => /^(cli|setup|doctor|demo|history)-/.test(file));
+  const ofCommands = readdirSync(copy).filter((file) =>
+    /^(cli|setup|doctor|demo|history)-/.test(file),
+  );
   assert.ok(ofCommands.length >= 5, `found only ${ofCommands}`);
   const ofEditor = readdirSync(copy).filter((file) => {
-    return file.endsWith(".js") && readFileSync(join(copy, file), "utf8").includes("isArrayInsertion");
+    return (
+      file.endsWith(".js") && readFileSync(join(copy, file), "utf8").includes("isArrayInsertion")
+    );
   });
   assert.ok(ofEditor.length > 0, "the editor of JSON files is bundled");
   for (const file of new Set([...ofCommands, ...ofEditor])) rmSync(join(copy, file));
-  const session = await startSession("alpha", { dir, command: [process.execPath, join(copy, "server.js")] });
+  const session = await startSession("alpha", {
+    dir,
+    command: [process.execPath, join(copy, "server.js")],
+  });
   assert.match((await session.call("who")).text, /you are alone/);
-  assert.throws(() => execFileSync(process.execPath, [join(copy, "server.js"), "who"], { stdio: "pipe" }));
+  assert.throws(() =>
+    execFileSync(process.execPath, [join(copy, "server.js"), "who"], { stdio: "pipe" }),
+  );
 });

@@ -83,7 +83,10 @@ args = ["t9-ipc"]
   const { setup, config } = scene(t, before);
   await setup();
   const now = config();
-  assert.ok(now.includes(`  args = [${JSON.stringify(SERVER)}]\nenv_vars = ["MINE","CODEX_HOME"`), now);
+  assert.ok(
+    now.includes(`  args = [${JSON.stringify(SERVER)}]\nenv_vars = ["MINE","CODEX_HOME"`),
+    now,
+  );
   assert.doesNotMatch(now, /npx/);
   const tail = before.slice(before.indexOf("startup_timeout_sec"));
   assert.ok(now.endsWith(tail), now);

@@ -9,12 +9,15 @@ test("demo shows each step with its time and the message's file, and leaves noth
   const dir = tempDir(t);
   const temporary = join(dir, "..", "tmp");
   mkdirSync(temporary);
-  const { code, stdout, stderr } = await run(dir, ["demo"], { env: { TMPDIR: temporary, TEMP: temporary } });
+  const { code, stdout, stderr } = await run(dir, ["demo"], {
+    env: { TMPDIR: temporary, TEMP: temporary },
+  });
   assert.equal(code, 0, stderr);
   const steps = [...stdout.matchAll(/^ *([\d.]+) ms {2}(.+)$/gm)];
   assert.equal(steps.length, 5, stdout);
   assert.match(steps[3]?.[2] ?? "", /channel notification is there/);
-  const [, path = ""] = /^The message is a file, (\S+\/inbox\/\S+-api-web-schema_moved\.md):$/m.exec(stdout) ?? [];
+  const [, path = ""] =
+    /^The message is a file, (\S+\/inbox\/\S+-api-web-schema_moved\.md):$/m.exec(stdout) ?? [];
   assert.ok(path.startsWith(temporary), stdout);
   assert.match(stdout, /^---\nfrom: api\nto: web\n.+\n---\n\nusers\.id is a uuid now.+\n$/ms);
   assert.ok(!existsSync(dir), "the real folder is left alone");

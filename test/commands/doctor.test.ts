@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { chmodSync, chownSync, cpSync, mkdirSync, renameSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  mkdirSync,
+  renameSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { permission, SERVER_RULE } from "../../src/commands/permissions.ts";
@@ -57,7 +66,10 @@ async function examine(dir: string, around: Around = {}) {
 
 /** What doctor, and setup, find of the rule for our tools, asked here in this process. */
 function mayUseTools(dir: string, project = homeOf(dir)): boolean {
-  const config = readConfig({ IPC_DIR: dir, CLAUDE_CONFIG_DIR: join(homeOf(dir), ".claude") }, project);
+  const config = readConfig(
+    { IPC_DIR: dir, CLAUDE_CONFIG_DIR: join(homeOf(dir), ".claude") },
+    project,
+  );
   return permission(SERVER_RULE, config)[1] === "";
 }
 
@@ -71,7 +83,9 @@ test("where all is well every line is ok, and the exit code is 0", async (t) => 
   const { code, stdout } = await run(dir, ["doctor"]);
   assert.equal(code, 0, stdout);
   // What this machine has left, and whether it has an optional dependency, is not ours to say.
-  const lines = stdout.split("\n").filter((line) => line && !/inotify|MB free|better-sqlite3|→/.test(line));
+  const lines = stdout
+    .split("\n")
+    .filter((line) => line && !/inotify|MB free|better-sqlite3|→/.test(line));
   for (const line of lines) assert.match(line, /^ok {7}/);
   for (const what of [
     /Node \d+/,
@@ -84,7 +98,10 @@ test("where all is well every line is ok, and the exit code is 0", async (t) => 
     /MB free/,
     /0 messages in the inbox/,
   ]) {
-    assert.ok(typeof what === "string" ? stdout.includes(what) : what.test(stdout), `${what} in ${stdout}`);
+    assert.ok(
+      typeof what === "string" ? stdout.includes(what) : what.test(stdout),
+      `${what} in ${stdout}`,
+    );
   }
 });
 
@@ -96,7 +113,8 @@ test("whether Claude may use the tools is told for the entry and for the plugin,
   const none = await examine(dir);
   assert.equal(none.find(/tools of mcp__t9-ipc without asking: no rule allows it/), "warning");
   const { remedy = "" } = none.wrong.find(({ what }) => what.includes("tools of")) ?? {};
-  const [, path = "", words = ""] = /^run setup --allow, or add to (.+?): (.+)$/.exec(remedy) ?? assert.fail(remedy);
+  const [, path = "", words = ""] =
+    /^run setup --allow, or add to (.+?): (.+)$/.exec(remedy) ?? assert.fail(remedy);
 
   // The remedy, word for word.
   assert.equal(writeSettings(homeOf(dir), JSON.parse(words)), path);
@@ -104,7 +122,10 @@ test("whether Claude may use the tools is told for the entry and for the plugin,
 
   const local = writeSettings(project, { permissions: { ask: ["mcp__*"] } }, "settings.local.json");
   const asked = await examine(dir, { cwd: project });
-  assert.equal(asked.find(/tools of mcp__t9-ipc without asking: "mcp__\*" under "ask" in /), "warning");
+  assert.equal(
+    asked.find(/tools of mcp__t9-ipc without asking: "mcp__\*" under "ask" in /),
+    "warning",
+  );
   assert.ok(
     asked.wrong.some(({ problem }) => problem?.includes(local)),
     "the project's file is named",
@@ -114,7 +135,10 @@ test("whether Claude may use the tools is told for the entry and for the plugin,
   // The plugin's tools have names of their own.
   writeSettings(homeOf(dir), { ...JSON.parse(words), enabledPlugins: { "t9-ipc@t9-ipc": true } });
   const both = await examine(dir);
-  assert.equal(both.find(/tools of mcp__plugin_t9-ipc_t9-ipc without asking: no rule allows it/), "warning");
+  assert.equal(
+    both.find(/tools of mcp__plugin_t9-ipc_t9-ipc without asking: no rule allows it/),
+    "warning",
+  );
   assert.equal(both.wrong.filter(({ what }) => what.includes("tools of")).length, 1);
   assert.match(
     both.wrong.find(({ what }) => what.includes("plugin"))?.remedy ?? "",
@@ -164,7 +188,11 @@ test("what keeps Claude Code from starting the server is found, with its remedy"
     projects: {
       "/one": { mcpServers: { "t9-ipc": { command: "node", args: [gone] } } },
       "/two": { mcpServers: { "t9-ipc": { ...ENTRY, env: { IPC_DIR: "/elsewhere" } } } },
-      "/three": { mcpServers: { "t9-ipc": { command: "node", args: [process.argv[1]?.replace(/\.ts$/, ".js")] } } },
+      "/three": {
+        mcpServers: {
+          "t9-ipc": { command: "node", args: [process.argv[1]?.replace(/\.ts$/, ".js")] },
+        },
+      },
       "/four": {},
     },
   });
@@ -173,7 +201,10 @@ test("what keeps Claude Code from starting the server is found, with its remedy"
   assert.equal(find(/server\.py: the path must be absolute/), "broken");
   assert.equal(find(/server\.py: Claude Code ignores "cwd"$/), "warning");
   assert.equal(find(/gone\/server\.js \(in \/one\): there is no such file/), "broken");
-  assert.match(wrong.find(({ what }) => what.includes("/one"))?.remedy ?? "", /claude mcp remove --scope local t9-ipc/);
+  assert.match(
+    wrong.find(({ what }) => what.includes("/one"))?.remedy ?? "",
+    /claude mcp remove --scope local t9-ipc/,
+  );
   assert.equal(find(/\(in \/two\): its mail is in \/elsewhere/), "warning");
   assert.equal(find(/Claude Code 2\.1\.79: older than 2\.1\.80, no channels/), "warning");
   assert.equal(find(/Claude Code starts it: ✘ Failed to connect/), "broken");
@@ -201,7 +232,10 @@ test("what is wrong with the folder and the mail in it is found", async (t) => {
   assert.equal(find(/inbox\/link\.md: it is a symbolic link/), "warning");
   assert.equal(find(/others can write to/), "warning");
   assert.equal(find(/inbox\.lock: its holder was killed/), "warning");
-  assert.equal(find(/alpha: mail reaches it: on its next tool call: an idle session is not woken/), "warning");
+  assert.equal(
+    find(/alpha: mail reaches it: on its next tool call: an idle session is not woken/),
+    "warning",
+  );
   assert.ok(
     all.some(({ state, what }) => state === "ok" && what === "1 messages in the inbox"),
     JSON.stringify(all),

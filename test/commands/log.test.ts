@@ -10,7 +10,13 @@ import { localTime, mail, stamp, writeMail } from "../support/mail.ts";
 import { startSession, startSessions, type TestSession } from "../support/session.ts";
 
 /** A message, so many days old, in the inbox or the archive; returns its file. */
-function put(dir: string, days: number, fields: Record<string, string>, body = "text", folder = "inbox"): string {
+function put(
+  dir: string,
+  days: number,
+  fields: Record<string, string>,
+  body = "text",
+  folder = "inbox",
+): string {
   const { from = "alpha", to = "beta", subject = "x" } = fields;
   const file = `${stamp(days)}-0a1b2c3d-${from}-${to}-${subject.replace(/\W/g, "_")}.md`;
   const text = mail({ from, to, subject, created: localTime(days), ...fields }, body);
@@ -31,7 +37,8 @@ function history(dir: string): void {
 }
 
 /** The subjects in what was printed, in its order. */
-const subjects = (text: string): string[] => [...text.matchAll(/→ \S+: (.*)$/gm)].map(([, subject = ""]) => subject);
+const subjects = (text: string): string[] =>
+  [...text.matchAll(/→ \S+: (.*)$/gm)].map(([, subject = ""]) => subject);
 
 async function log(dir: string, ...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await run(dir, ["log", ...args]);
@@ -39,7 +46,12 @@ async function log(dir: string, ...args: string[]): Promise<string> {
   return stdout;
 }
 
-const reply = async (session: TestSession, to: string, subject: string, reply_to?: string): Promise<string> => {
+const reply = async (
+  session: TestSession,
+  to: string,
+  subject: string,
+  reply_to?: string,
+): Promise<string> => {
   const { text, isError } = await session.call("send", {
     to,
     subject,
@@ -55,7 +67,13 @@ describe("log", { concurrency: true }, () => {
     const dir = tempDir(t);
     history(dir);
     const text = await log(dir);
-    assert.deepEqual(subjects(text), ["long ago", "last week", "yesterday", "this morning", "just now"]);
+    assert.deepEqual(subjects(text), [
+      "long ago",
+      "last week",
+      "yesterday",
+      "this morning",
+      "just now",
+    ]);
     assert.match(text, /^gamma → beta: last week\n.*\nabout the parser\n/m);
     assert.match(text, /^alpha → EVERYBODY: just now$/m);
   });
@@ -73,7 +91,11 @@ describe("log", { concurrency: true }, () => {
   test("--since takes what is no older", async (t) => {
     const dir = tempDir(t);
     history(dir);
-    assert.deepEqual(subjects(await log(dir, "--since", "2d")), ["yesterday", "this morning", "just now"]);
+    assert.deepEqual(subjects(await log(dir, "--since", "2d")), [
+      "yesterday",
+      "this morning",
+      "just now",
+    ]);
     assert.deepEqual(subjects(await log(dir, "--since", "1h")), ["just now"]);
     for (const since of ["2 days", "x", "-1d"])
       assert.equal((await run(dir, ["log", `--since=${since}`])).code, 2, since);
@@ -86,7 +108,9 @@ describe("log", { concurrency: true }, () => {
     assert.deepEqual(subjects(await log(dir, "schema")), ["this morning"]);
     assert.deepEqual(subjects(await log(dir, "YESTER")), ["yesterday"]);
     assert.deepEqual(subjects(await log(dir, ".*")), [], "it is a text and no pattern");
-    assert.deepEqual(subjects(await log(dir, "about the", "--with", "delta", "--since", "1d")), ["this morning"]);
+    assert.deepEqual(subjects(await log(dir, "about the", "--with", "delta", "--since", "1d")), [
+      "this morning",
+    ]);
   });
 
   test("--json prints a value with header and body of each", async (t) => {
@@ -121,23 +145,33 @@ describe("log", { concurrency: true }, () => {
       new Set(["which port?", "8080", "thanks, and the host?", "something else"]),
     );
     const indents = new Map(
-      [...text.matchAll(/^( *)\S.*→ \S+: (.*)$/gm)].map(([, indent = "", subject = ""]) => [subject, indent.length]),
+      [...text.matchAll(/^( *)\S.*→ \S+: (.*)$/gm)].map(([, indent = "", subject = ""]) => [
+        subject,
+        indent.length,
+      ]),
     );
     assert.equal(indents.get("which port?"), 0);
     assert.equal(indents.get("something else"), 0);
     const [first = 0, second = 0] = [indents.get("8080"), indents.get("thanks, and the host?")];
     assert.ok(first > 0 && second > first, text);
     const order = subjects(text);
-    const [question, answer, thanks] = ["which port?", "8080", "thanks, and the host?"].map((each) =>
-      order.indexOf(each),
+    const [question, answer, thanks] = ["which port?", "8080", "thanks, and the host?"].map(
+      (each) => order.indexOf(each),
     );
-    assert.deepEqual([answer, thanks], [(question ?? 0) + 1, (question ?? 0) + 2], "not right under it");
+    assert.deepEqual(
+      [answer, thanks],
+      [(question ?? 0) + 1, (question ?? 0) + 2],
+      "not right under it",
+    );
     assert.match(text, /^ +body of 8080$/m);
   });
 
   test("replies that answer each other, or what is not there, are printed once each", async (t) => {
     const dir = tempDir(t);
-    const [one, two] = [1, 2].map((n) => `${stamp(0, n)}-0a1b2c3d-alpha-beta-x.md`) as [string, string];
+    const [one, two] = [1, 2].map((n) => `${stamp(0, n)}-0a1b2c3d-alpha-beta-x.md`) as [
+      string,
+      string,
+    ];
     writeMail(dir, one, mail({ from: "alpha", to: "beta", subject: "one", reply_to: two }));
     writeMail(dir, two, mail({ from: "beta", to: "alpha", subject: "two", reply_to: one }));
     writeMail(
@@ -148,7 +182,12 @@ describe("log", { concurrency: true }, () => {
     writeMail(
       dir,
       `${stamp(0, 4)}-0a1b2c3d-alpha-beta-x.md`,
-      mail({ from: "alpha", to: "beta", subject: "four", reply_to: `${stamp(0, 4)}-0a1b2c3d-alpha-beta-x.md` }),
+      mail({
+        from: "alpha",
+        to: "beta",
+        subject: "four",
+        reply_to: `${stamp(0, 4)}-0a1b2c3d-alpha-beta-x.md`,
+      }),
     );
     assert.deepEqual(subjects(await log(dir)).sort(), ["four", "one", "three", "two"]);
   });

@@ -1,9 +1,22 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { allowTools, disallowTools, readSettings, SERVER_RULE } from "../../src/commands/permissions.ts";
+import {
+  allowTools,
+  disallowTools,
+  readSettings,
+  SERVER_RULE,
+} from "../../src/commands/permissions.ts";
 import { readConfig } from "../../src/config.ts";
 import { run } from "../support/command.ts";
 import { binOf, homeOf, tempDir } from "../support/folder.ts";
@@ -42,7 +55,9 @@ const inProcess =
     const print = (what: unknown) => said.push(what);
     const config = configOf(dir);
     readSettings(config);
-    await (option === "--allow" ? allowTools(SERVER_RULE, true, config, print) : disallowTools(config, print));
+    await (option === "--allow"
+      ? allowTools(SERVER_RULE, true, config, print)
+      : disallowTools(config, print));
     return said.join("\n");
   };
 
@@ -51,7 +66,8 @@ const configOf = (dir: string) =>
 
 const FILES: Record<string, string> = {
   "rules, two spaces": `${JSON.stringify({ model: "opus", permissions: { allow: ["Bash(ls:*)"], deny: [] }, z: null }, null, 2)}\n`,
-  "tabs, permissions without allow": '{\n\t"permissions": {\n\t\t"deny": ["Read(./.env)",\n"WebFetch"]\n\t}\n}',
+  "tabs, permissions without allow":
+    '{\n\t"permissions": {\n\t\t"deny": ["Read(./.env)",\n"WebFetch"]\n\t}\n}',
   "no permissions, CRLF": '{\r\n    "model": "opus",\r\n    "env": {}\r\n}\r\n',
   "one line": '{"model":"opus","permissions":{"allow":["WebFetch"]}}\n',
   "odd spacing": '{ "a" : 1\n,  "permissions" : { "allow" : [ "X" , "Y" ] } , "b":2 }',
@@ -67,24 +83,42 @@ function firstDifference(one: string, other: string): number {
 }
 
 for (const [name, before] of Object.entries(FILES)) {
-  test(`settings keep every other byte, and return with --undo: ${name}`, (t) => changeAndUndo(t, before, inProcess));
+  test(`settings keep every other byte, and return with --undo: ${name}`, (t) =>
+    changeAndUndo(t, before, inProcess));
 }
 
 test("settings keep every other byte, and return with --undo: by the command itself", async (t) => {
   await changeAndUndo(t, FILES["no permissions, CRLF"] ?? "", byCommand);
 });
 
-async function changeAndUndo(t: TestContext, before: string, how: (dir: string) => Setup): Promise<void> {
+async function changeAndUndo(
+  t: TestContext,
+  before: string,
+  how: (dir: string) => Setup,
+): Promise<void> {
   const { dir, folder, path, read, json } = home(t, before);
   const setup = how(dir);
   const said = await setup("--allow");
-  assert.match(said, new RegExp(`Claude may use the tools of ${RULE} without asking: .+ in ${path}$`, "m"));
+  assert.match(
+    said,
+    new RegExp(`Claude may use the tools of ${RULE} without asking: .+ in ${path}$`, "m"),
+  );
   const after = read();
   // What was there is there, in one or two pieces; the rule stands at its end or between them.
-  assert.ok(after.endsWith(before.slice(firstDifference(before, after))), JSON.stringify([before, after]));
-  assert.equal(/[^\r]\n/.test(after), /[^\r]\n/.test(before) || !before.includes("\n"), "its own line ends");
+  assert.ok(
+    after.endsWith(before.slice(firstDifference(before, after))),
+    JSON.stringify([before, after]),
+  );
+  assert.equal(
+    /[^\r]\n/.test(after),
+    /[^\r]\n/.test(before) || !before.includes("\n"),
+    "its own line ends",
+  );
   const { permissions, ...rest } = JSON.parse(before || "{}");
-  assert.deepEqual(json(), { ...rest, permissions: { ...permissions, allow: [...(permissions?.allow ?? []), RULE] } });
+  assert.deepEqual(json(), {
+    ...rest,
+    permissions: { ...permissions, allow: [...(permissions?.allow ?? []), RULE] },
+  });
   assert.equal(readFileSync(`${path}.t9-ipc-backup`, "utf8"), before);
 
   await setup("--allow");
@@ -106,7 +140,11 @@ async function changeAndUndo(t: TestContext, before: string, how: (dir: string) 
   await setup("--undo");
   const [first = "", last = ""] = changed.split(/"allow"\s*:\s*\[[^\]]*\]/);
   assert.ok(read().startsWith(first) && read().endsWith(last), read());
-  assert.deepEqual(json(), { mine: [0], ...rest, permissions: { ...permissions, allow: permissions?.allow ?? [] } });
+  assert.deepEqual(json(), {
+    mine: [0],
+    ...rest,
+    permissions: { ...permissions, allow: permissions?.allow ?? [] },
+  });
 }
 
 test("where there were no settings, they hold our rule and nothing else, and --undo removes them", async (t) => {
@@ -123,7 +161,10 @@ test("what the user has added to the list stays", async (t) => {
   const { dir, path, json } = home(t, '{ "model": "opus" }');
   await inProcess(dir)("--allow");
   const { permissions } = json();
-  writeFileSync(path, JSON.stringify({ model: "haiku", permissions: { allow: [...permissions.allow, "WebFetch"] } }));
+  writeFileSync(
+    path,
+    JSON.stringify({ model: "haiku", permissions: { allow: [...permissions.allow, "WebFetch"] } }),
+  );
   await inProcess(dir)("--undo");
   assert.deepEqual(json(), { model: "haiku", permissions: { allow: ["WebFetch"] } });
 
@@ -166,7 +207,10 @@ test("settings that are no JSON object are left alone, and so is everything else
     }
     assert.equal(read(), text);
     assert.deepEqual(readdirSync(folder), ["settings.json"]);
-    assert.ok(!existsSync(join(homeOf(dir), ".claude.json")), "the server is not registered either");
+    assert.ok(
+      !existsSync(join(homeOf(dir), ".claude.json")),
+      "the server is not registered either",
+    );
   }
 });
 
@@ -192,7 +236,10 @@ test("a link to somebody's dotfiles stays a link; one that leads nowhere is left
 test("CLAUDE_CONFIG_DIR is where the settings are then", async (t) => {
   const { dir, folder } = home(t);
   const elsewhere = join(dir, "..", "config");
-  assert.equal((await run(dir, ["setup", "--allow"], { env: { CLAUDE_CONFIG_DIR: elsewhere } })).code, 0);
+  assert.equal(
+    (await run(dir, ["setup", "--allow"], { env: { CLAUDE_CONFIG_DIR: elsewhere } })).code,
+    0,
+  );
   assert.deepEqual(JSON.parse(readFileSync(join(elsewhere, "settings.json"), "utf8")), ONLY_OURS);
   assert.deepEqual(readdirSync(folder), []);
 });
@@ -201,7 +248,8 @@ test("without a terminal and without --allow nothing is allowed, and what to add
   const { dir, folder, path } = home(t);
   const { code, stdout } = await run(dir, ["setup"], { input: "y\n" });
   assert.equal(code, 0);
-  const [, words = ""] = new RegExp(`run setup --allow, or add to ${path}: (.+)$`, "m").exec(stdout) ?? [];
+  const [, words = ""] =
+    new RegExp(`run setup --allow, or add to ${path}: (.+)$`, "m").exec(stdout) ?? [];
   assert.deepEqual(JSON.parse(words), ONLY_OURS);
   assert.deepEqual(readdirSync(folder), []);
 });
@@ -212,7 +260,10 @@ test("what the user forbids, or wants to be asked about, is not written over", a
       const text = JSON.stringify({ permissions: { [list]: [rule] } });
       const { dir, path, read } = home(t, text);
       const said = await inProcess(dir)("--allow");
-      assert.ok(said.includes(`"${rule}" under "${list}" in ${path} wins over what is allowed`), said);
+      assert.ok(
+        said.includes(`"${rule}" under "${list}" in ${path} wins over what is allowed`),
+        said,
+      );
       assert.equal(read(), text);
     }
   }
@@ -240,7 +291,10 @@ test("a file that another program holds is not changed without its lock", async 
     mkdirSync(`${path}.lock`); // fresh, as if taken just now
     const { code, stderr } = await run(dir, args);
     assert.equal(code, 1);
-    assert.match(stderr, new RegExp(`^t9-ipc: ${path} was not changed: another program holds ${path}\\.lock\\.`));
+    assert.match(
+      stderr,
+      new RegExp(`^t9-ipc: ${path} was not changed: another program holds ${path}\\.lock\\.`),
+    );
     assert.equal(readFileSync(path, "utf8"), "{}");
   }
 });

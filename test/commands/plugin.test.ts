@@ -13,8 +13,15 @@ test("setup --plugin needs claude, and says what claude says against it", async 
   const dir = tempDir(t);
   const none = await run(dir, ["setup", "--plugin", "--allow"]);
   assert.equal(none.code, 1);
-  assert.match(none.stderr, new RegExp(`claude plugin marketplace add ${ROOT}: claude is not on PATH`));
-  putProgram(dir, "claude", `console.error("no, by policy: " + process.argv.slice(2).join(" ")); process.exit(1)`);
+  assert.match(
+    none.stderr,
+    new RegExp(`claude plugin marketplace add ${ROOT}: claude is not on PATH`),
+  );
+  putProgram(
+    dir,
+    "claude",
+    `console.error("no, by policy: " + process.argv.slice(2).join(" ")); process.exit(1)`,
+  );
   const refused = await run(dir, ["setup", "--plugin", "--allow"]);
   assert.equal(refused.code, 1);
   assert.match(refused.stderr, new RegExp(`no, by policy: plugin marketplace add ${ROOT}`));
@@ -31,5 +38,8 @@ test("the rule for the entry that the user wrote himself stays when that for the
   writeFileSync(path, readFileSync(path, "utf8").replace("{", '{"cleanupPeriodDays":30,'));
   assert.match(readFileSync(path, "utf8"), new RegExp(RULE));
   assert.equal((await run(dir, ["setup", "--undo"])).code, 0);
-  assert.equal(readFileSync(path, "utf8"), '{"cleanupPeriodDays":30,"permissions":{"allow":["mcp__t9-ipc"]}}');
+  assert.equal(
+    readFileSync(path, "utf8"),
+    '{"cleanupPeriodDays":30,"permissions":{"allow":["mcp__t9-ipc"]}}',
+  );
 });

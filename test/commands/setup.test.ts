@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { restore, setValue, withValue } from "../../src/commands/json-file.ts";
@@ -75,7 +83,10 @@ function checkRest(path: string, before: string): void {
   const after = JSON.parse(text);
   assert.deepEqual(after.mcpServers["t9-ipc"], ENTRY);
   delete after.mcpServers["t9-ipc"];
-  assert.deepEqual({ ...after, mcpServers: undefined }, { ...JSON.parse(before), mcpServers: undefined });
+  assert.deepEqual(
+    { ...after, mcpServers: undefined },
+    { ...JSON.parse(before), mcpServers: undefined },
+  );
   for (const line of before.split("\n").filter((each) => /"(a|z|c)"/.test(each))) {
     assert.ok(text.includes(line.replace(/,$/, "")), line);
   }
@@ -84,15 +95,30 @@ function checkRest(path: string, before: string): void {
 }
 
 test("an earlier entry is replaced, keeps its environment, and returns with --undo, whatever else changed", async (t) => {
-  const python = { command: "python3", args: ["mcp/server.py"], cwd: "/src/t9-ipc", env: { IPC_TG_CHAT: "7" } };
-  const { dir, path, read } = home(t, JSON.stringify({ mcpServers: { "t9-ipc": python, other: {} } }, null, 2));
+  const python = {
+    command: "python3",
+    args: ["mcp/server.py"],
+    cwd: "/src/t9-ipc",
+    env: { IPC_TG_CHAT: "7" },
+  };
+  const { dir, path, read } = home(
+    t,
+    JSON.stringify({ mcpServers: { "t9-ipc": python, other: {} } }, null, 2),
+  );
   assert.equal((await run(dir, ["setup"])).code, 0);
   const after = JSON.parse(read());
   assert.deepEqual(after.mcpServers, { "t9-ipc": { ...ENTRY, env: python.env }, other: {} });
   writeFileSync(path, JSON.stringify({ ...after, numStartups: 4 }, null, 2));
   assert.equal((await run(dir, ["setup", "--undo"])).code, 0);
-  assert.deepEqual(JSON.parse(read()), { mcpServers: { "t9-ipc": python, other: {} }, numStartups: 4 });
-  assert.match((await run(dir, ["setup", "--undo"])).stdout, /nothing was changed/, "that one is not ours to take");
+  assert.deepEqual(JSON.parse(read()), {
+    mcpServers: { "t9-ipc": python, other: {} },
+    numStartups: 4,
+  });
+  assert.match(
+    (await run(dir, ["setup", "--undo"])).stdout,
+    /nothing was changed/,
+    "that one is not ours to take",
+  );
 });
 
 test("a file that is not JSON is not touched, with or without claude", async (t) => {
@@ -101,7 +127,10 @@ test("a file that is not JSON is not touched, with or without claude", async (t)
   for (const args of [["setup"], ["setup", "--undo"]]) {
     const { code, stderr } = await run(dir, args);
     assert.equal(code, 1);
-    assert.match(stderr, /\.claude\.json is not valid JSON \(.+\)\. Nothing was changed: mend it first\./);
+    assert.match(
+      stderr,
+      /\.claude\.json is not valid JSON \(.+\)\. Nothing was changed: mend it first\./,
+    );
   }
   assert.equal(read(), '{ "a": 1, ');
   assert.deepEqual(readdirSync(homeOf(dir)), [".claude.json"]);
@@ -124,7 +153,11 @@ test("a link stays a link, and CLAUDE_CONFIG_DIR is where the file is then", asy
 
 test("where claude is, it is asked; what it refuses is told, and nothing else is tried", async (t) => {
   const { dir, path } = home(t);
-  putProgram(dir, "claude", `console.error("no, by policy: " + process.argv.slice(2).join(" ")); process.exit(1)`);
+  putProgram(
+    dir,
+    "claude",
+    `console.error("no, by policy: " + process.argv.slice(2).join(" ")); process.exit(1)`,
+  );
   const { code, stderr } = await run(dir, ["setup"]);
   assert.equal(code, 1);
   assert.match(stderr, new RegExp(`no, by policy: mcp add --scope user t9-ipc -- node ${SERVER}`));

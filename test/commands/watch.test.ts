@@ -14,8 +14,13 @@ async function watching(dir: string, ...args: string[]) {
   const watch = start(dir, ["watch", "--since", "1h", ...args]);
   const text = (): string => watch.stdout;
   const sign = `${stamp(0, 0)}-00000000-sign-sign-sign.md`;
-  writeMail(dir, sign, mail({ from: "sign", to: "sign", type: "ipc", subject: "sign", created: "now" }));
-  if (args.length === 0 || args[0] === "--json") await waitFor(() => text().includes("sign"), "the watch to stand");
+  writeMail(
+    dir,
+    sign,
+    mail({ from: "sign", to: "sign", type: "ipc", subject: "sign", created: "now" }),
+  );
+  if (args.length === 0 || args[0] === "--json")
+    await waitFor(() => text().includes("sign"), "the watch to stand");
   return { text };
 }
 
@@ -23,7 +28,12 @@ test("watch shows mail as it comes, a block a message, broadcasts and urgent one
   const dir = tempDir(t);
   const { text } = await watching(dir);
   const alpha = await startSession("alpha", { dir });
-  await alpha.call("send", { to: "later", subject: "one", body: "first\nbody", allow_unknown: true });
+  await alpha.call("send", {
+    to: "later",
+    subject: "one",
+    body: "first\nbody",
+    allow_unknown: true,
+  });
   await alpha.call("broadcast", { subject: "two", priority: "critical", type: "escalation" });
   await waitFor(() => text().includes("two"), text);
   const blocks =
@@ -38,13 +48,18 @@ test("watch takes only what its filters let through", async (t) => {
   const to = await watching(dir, "--to", "beta");
   const all = await watching(dir, "--to", "all");
   const put = (index: number, from: string, to: string) =>
-    writeMail(dir, `${stamp(0, index)}-0a1b2c3d-x-x-x.md`, mail({ from, to, subject: `${from}-${to}` }));
+    writeMail(
+      dir,
+      `${stamp(0, index)}-0a1b2c3d-x-x-x.md`,
+      mail({ from, to, subject: `${from}-${to}` }),
+    );
   put(1, "alpha", "beta");
   put(2, "alpha", "gamma");
   put(3, "gamma", "beta");
   put(4, "gamma", "broadcast");
   put(5, "alpha", "all");
-  const subjects = (text: string): string[] => [...text.matchAll(/^\S+ → \S+: (\S+)$/gm)].map(([, each = ""]) => each);
+  const subjects = (text: string): string[] =>
+    [...text.matchAll(/^\S+ → \S+: (\S+)$/gm)].map(([, each = ""]) => each);
   const expected: [typeof from, string[]][] = [
     [from, ["alpha-beta", "alpha-gamma", "alpha-all"]],
     [to, ["alpha-beta", "gamma-beta"]],
@@ -59,11 +74,15 @@ test("watch takes only what its filters let through", async (t) => {
 test("--since shows what came before, from the archive too, in the order of sending", async (t) => {
   const dir = tempDir(t);
   const at = (days: number, name: string) =>
-    [`${stamp(days)}-0a1b2c3d-x-x-${name}.md`, mail({ from: "xxx", to: "all", subject: name })] as const;
+    [
+      `${stamp(days)}-0a1b2c3d-x-x-${name}.md`,
+      mail({ from: "xxx", to: "all", subject: name }),
+    ] as const;
   writeMail(dir, ...at(0.02, "recent"));
   writeMail(dir, ...at(3, "old"));
   mkdirSync(join(dir, "archive"));
-  for (const [file, text] of [at(1.5, "archived"), at(9, "older")]) writeFileSync(join(dir, "archive", file), text);
+  for (const [file, text] of [at(1.5, "archived"), at(9, "older")])
+    writeFileSync(join(dir, "archive", file), text);
   const watch = start(dir, ["watch", "--since", "2d", "--json"]);
   const text = (): string => watch.stdout;
   await waitFor(() => text().includes("recent"), text);

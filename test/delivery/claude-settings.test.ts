@@ -2,7 +2,11 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { crossSessionInbound, settingsLayers, toolsAllowed } from "../../src/delivery/claude-settings.ts";
+import {
+  crossSessionInbound,
+  settingsLayers,
+  toolsAllowed,
+} from "../../src/delivery/claude-settings.ts";
 import { homeOf, tempDir } from "../support/folder.ts";
 
 /** Strongest first. The administrator's folder is a temporary one here: the real one is the whole machine's. */
@@ -25,7 +29,9 @@ function layersOf(t: TestContext, files: Files) {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, typeof content === "string" ? content : JSON.stringify(content));
   }
-  const [claudeDir, project, managed] = ["home/.claude", "project", "managed"].map((name) => join(root, name));
+  const [claudeDir, project, managed] = ["home/.claude", "project", "managed"].map((name) =>
+    join(root, name),
+  );
   return settingsLayers(claudeDir ?? "", project ?? "", managed ?? "").map((layer) => ({
     ...layer,
     path: layer.path.slice(root.length + 1),
@@ -82,20 +88,36 @@ test("which rule decides about the tools: deny, then ask, then allow, in every f
     [{ project: allow(SERVER) }, `allow ${SERVER} project`],
     [{ user: allow(`${SERVER}__*`) }, `allow ${SERVER}__* user`],
     [{ user: allow(`${SERVER}__t9_ipc_*`) }, `allow ${SERVER}__t9_ipc_* user`],
-    [{ user: allow(...TOOLS.map((tool) => `${SERVER}__${tool}`)) }, `allow ${SERVER}__t9_ipc_send user`],
+    [
+      { user: allow(...TOOLS.map((tool) => `${SERVER}__${tool}`)) },
+      `allow ${SERVER}__t9_ipc_send user`,
+    ],
     [{ user: allow(`${SERVER}__t9_ipc_send`) }, undefined],
     [{ user: allow("mcp__*", "*", "Bash", `${SERVER}-other`, `${SERVER}(*)`, 7, null) }, undefined],
     [{ user: allow("mcp__*", SERVER) }, `allow ${SERVER} user`],
     [{ user: allow(SERVER), project: deny("mcp__*") }, "deny mcp__* project"],
-    [{ user: allow(SERVER), project: ask(`${SERVER}__t9_ipc_unread`) }, `ask ${SERVER}__t9_ipc_unread project`],
+    [
+      { user: allow(SERVER), project: ask(`${SERVER}__t9_ipc_unread`) },
+      `ask ${SERVER}__t9_ipc_unread project`,
+    ],
     [{ user: deny(SERVER), local: allow(SERVER) }, `deny ${SERVER} user`],
     [{ user: deny("*"), local: ask(SERVER) }, "deny * user"],
-    [{ user: allow(SERVER), local: deny("mcp__github", "mcp__t9-ipc-other__*", "Bash") }, `allow ${SERVER} user`],
+    [
+      { user: allow(SERVER), local: deny("mcp__github", "mcp__t9-ipc-other__*", "Bash") },
+      `allow ${SERVER} user`,
+    ],
     [{ user: allow(SERVER), managed: { allowManagedPermissionRulesOnly: true } }, undefined],
     [{ user: { allowManagedPermissionRulesOnly: true, ...allow(SERVER) } }, `allow ${SERVER} user`],
-    [{ late: { allowManagedPermissionRulesOnly: true }, managed: allow(SERVER) }, `allow ${SERVER} managed`],
     [
-      { user: { permissions: "all" }, project: { permissions: { allow: SERVER } }, local: { permissions: null } },
+      { late: { allowManagedPermissionRulesOnly: true }, managed: allow(SERVER) },
+      `allow ${SERVER} managed`,
+    ],
+    [
+      {
+        user: { permissions: "all" },
+        project: { permissions: { allow: SERVER } },
+        local: { permissions: null },
+      },
       `allow ${SERVER} project`,
     ],
   ];

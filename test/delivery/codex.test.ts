@@ -59,7 +59,9 @@ test("`codex exec` is never queued for", (t) => {
 
 test("a failure is told in Codex's words, and the next call allows another try", async (t) => {
   const { queue, put } = scene(t);
-  put(`console.error("WARNING: something else\\nError: no rollout found\\n\\nUsage: ..."); process.exit(1)`);
+  put(
+    `console.error("WARNING: something else\\nError: no rollout found\\n\\nUsage: ..."); process.exit(1)`,
+  );
   queue.called("t9_ipc_who", call());
   await assert.rejects(queue.wake(POINTER), { message: "Error: no rollout found" });
   assert.equal(queue.problem(), "codex queue failed");
@@ -81,12 +83,31 @@ test("a program that is gone is a failure like any other", async (t) => {
 });
 
 test("what Codex says with a call is read, and what it leaves out is not missed", () => {
-  const turn = { turn_trigger: "exec", turn_started_at_unix_ms: 1795500400914, thread_source: "user" };
-  const meta = { threadId: THREAD, sessionId: "parent", progressToken: 1, "x-codex-turn-metadata": turn };
-  assert.deepEqual(codexCall(meta), { thread: THREAD, session: "parent", isExec: true, turnBegan: 1795500400914 });
+  const turn = {
+    turn_trigger: "exec",
+    turn_started_at_unix_ms: 1795500400914,
+    thread_source: "user",
+  };
+  const meta = {
+    threadId: THREAD,
+    sessionId: "parent",
+    progressToken: 1,
+    "x-codex-turn-metadata": turn,
+  };
+  assert.deepEqual(codexCall(meta), {
+    thread: THREAD,
+    session: "parent",
+    isExec: true,
+    turnBegan: 1795500400914,
+  });
   for (const odd of [undefined, null, 1, "text", []]) {
     const sparse = { threadId: THREAD, "x-codex-turn-metadata": odd };
-    assert.deepEqual(codexCall(sparse), { thread: THREAD, session: THREAD, isExec: false, turnBegan: undefined });
+    assert.deepEqual(codexCall(sparse), {
+      thread: THREAD,
+      session: THREAD,
+      isExec: false,
+      turnBegan: undefined,
+    });
   }
   assert.equal(codexCall({ progressToken: 1 }), undefined, "another client");
   assert.equal(codexCall(undefined), undefined);

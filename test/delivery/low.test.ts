@@ -7,14 +7,27 @@ import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { run } from "../support/command.ts";
 import { homeOf, tempDir } from "../support/folder.ts";
-import { filesIn, heartbeats, mail, readByLine, readMail, stamp, writeMail } from "../support/mail.ts";
+import {
+  filesIn,
+  heartbeats,
+  mail,
+  readByLine,
+  readMail,
+  stamp,
+  writeMail,
+} from "../support/mail.ts";
 import { Process, SERVE } from "../support/process.ts";
 import { startSession, startSessions, type TestSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
 /** Sends news that nobody waits for. */
 async function sendLow(from: TestSession, to: string, subject: string): Promise<string> {
-  const { text, isError } = await from.call("send", { to, subject, priority: "low", allow_unknown: true });
+  const { text, isError } = await from.call("send", {
+    to,
+    subject,
+    priority: "low",
+    allow_unknown: true,
+  });
   assert.equal(isError, false, text);
   return text;
 }
@@ -28,7 +41,10 @@ describe("priority low", { concurrency: true }, () => {
     assert.equal(readByLine(readMail(dir, filesIn(dir)[0] ?? "")).fields.priority, "low");
     const all = await alpha.call("broadcast", { subject: "news for all", priority: "low" });
     assert.match(all.text, /^Stored as .*\blow\b/s);
-    assert.doesNotMatch((await alpha.call("send", { to: "beta", subject: "urgent" })).text, /\blow\b/);
+    assert.doesNotMatch(
+      (await alpha.call("send", { to: "beta", subject: "urgent" })).text,
+      /\blow\b/,
+    );
   });
 
   test("is never pushed, and told on the next tool result, once", async (t) => {
@@ -65,7 +81,11 @@ describe("priority low", { concurrency: true }, () => {
     const dir = tempDir(t);
     const beta = await startSession("beta", { dir });
     const file = `${stamp(0, 1)}-0a1b2c3d-hand-beta-x.md`;
-    writeMail(dir, file, mail({ from: "hand", to: "beta", subject: "by hand", priority: "low" }, "x"));
+    writeMail(
+      dir,
+      file,
+      mail({ from: "hand", to: "beta", subject: "by hand", priority: "low" }, "x"),
+    );
     await beta.waitForPushes(0);
     assert.match((await beta.call("unread")).text, /subject: by hand/);
   });
@@ -79,7 +99,9 @@ describe("priority low", { concurrency: true }, () => {
     assert.match((await beta.call("who")).text, /1 .*message.*“news”/);
   });
 
-  test("is not pointed to on the session's inbox socket", { skip: process.platform === "win32" }, async (t) => {
+  test("is not pointed to on the session's inbox socket", {
+    skip: process.platform === "win32",
+  }, async (t) => {
     const dir = tempDir(t);
     const path = join(dirname(dir), "socket");
     let posted = "";
@@ -129,10 +151,16 @@ describe("priority low", { concurrency: true }, () => {
     const { tools } = await alpha.client.listTools();
     for (const name of ["t9_ipc_broadcast", "t9_ipc_send"]) {
       const tool = tools.find((each) => each.name === name);
-      const { priority } = (tool?.inputSchema.properties ?? {}) as Record<string, { enum?: string[] }>;
+      const { priority } = (tool?.inputSchema.properties ?? {}) as Record<
+        string,
+        { enum?: string[] }
+      >;
       assert.ok(priority?.enum?.includes("low"), `${name}: ${priority?.enum}`);
     }
-    assert.match(tools.find(({ name }) => name === "t9_ipc_broadcast")?.description ?? "", /\blow\b/);
+    assert.match(
+      tools.find(({ name }) => name === "t9_ipc_broadcast")?.description ?? "",
+      /\blow\b/,
+    );
   });
 
   test("can be given on the command line", async (t) => {

@@ -9,8 +9,10 @@ import { Process, SERVER } from "../support/process.ts";
 import { startSession, type TestSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
-const subjects = (session: TestSession): (string | undefined)[] => session.pushes.map(({ meta }) => meta.subject);
-const filenames = (session: TestSession): (string | undefined)[] => session.pushes.map(({ meta }) => meta.filename);
+const subjects = (session: TestSession): (string | undefined)[] =>
+  session.pushes.map(({ meta }) => meta.subject);
+const filenames = (session: TestSession): (string | undefined)[] =>
+  session.pushes.map(({ meta }) => meta.filename);
 
 test("a message sent right after the handshake is pushed at once, not at the next look at the folder", async (t) => {
   const dir = tempDir(t);
@@ -34,7 +36,11 @@ test("the first message in a fresh folder is pushed at once", async (t) => {
     const beta = await startSession("beta", { dir });
     await waitFor(() => existsSync(join(dir, "inbox")), "the inbox");
     const written = performance.now();
-    writeMail(dir, `${stamp()}-0a1b2c3d-hand-beta-x.md`, mail({ from: "hand", to: "beta" }, "hello"));
+    writeMail(
+      dir,
+      `${stamp()}-0a1b2c3d-hand-beta-x.md`,
+      mail({ from: "hand", to: "beta" }, "hello"),
+    );
     waits.push((await beta.waitForPush()).at - written);
   }
   assert.ok(Math.min(...waits) < 1000, `took ${waits} ms`);
@@ -50,7 +56,8 @@ test("what was sent while a session was away is pushed when it is back, oldest f
   await alpha.call("send", { to: "beta", subject: "pushed, not read" });
   await beta.waitForPush(({ meta }) => meta.subject === "pushed, not read");
   await beta.close();
-  for (const subject of ["one", "two", "three"]) await alpha.call("send", { to: "beta", subject, priority: "high" });
+  for (const subject of ["one", "two", "three"])
+    await alpha.call("send", { to: "beta", subject, priority: "high" });
   await alpha.call("broadcast", { subject: "to all" });
   const again = await startSession("beta", { dir });
   await again.waitForPushes(5);
@@ -72,7 +79,12 @@ test("a session that never called a tool gets the broadcasts it missed while it 
 const STAMPED = /^\d{8}T\d{12}-[0-9a-f]{8}-/;
 const head = "from: hand\nto: beta\n";
 const HAND_WRITTEN: [string, string | Buffer, Record<string, string>, string][] = [
-  ["only from and to", `---\n${head}---\nhello`, { type: "ipc", priority: "normal", subject: "" }, "hello"],
+  [
+    "only from and to",
+    `---\n${head}---\nhello`,
+    { type: "ipc", priority: "normal", subject: "" },
+    "hello",
+  ],
   ["an empty line before and after the body", `---\n${head}---\n\nhello\n`, {}, "hello"],
   [
     "lines that end in CR LF",
@@ -80,13 +92,43 @@ const HAND_WRITTEN: [string, string | Buffer, Record<string, string>, string][] 
     { subject: "dos" },
     "one\r\ntwo",
   ],
-  ["a byte-order mark", Buffer.from(`\ufeff---\n${head}subject: bom\n---\n\nhello\n`), { subject: "bom" }, "hello"],
-  ["a header that says it is YAML", `---yaml\n${head}subject: y\n---\n\nhello\n`, { subject: "y" }, "hello"],
-  ["quoted values", `---\nfrom: 'hand'\nto: "beta"\nsubject: 'it''s'\n---\n\nhello\n`, { subject: "it's" }, "hello"],
-  ["keys nobody knows", `---\n${head}mood: good\nsubject: s\ntags: [a, b]\n---\n\nhello\n`, { subject: "s" }, "hello"],
+  [
+    "a byte-order mark",
+    Buffer.from(`\ufeff---\n${head}subject: bom\n---\n\nhello\n`),
+    { subject: "bom" },
+    "hello",
+  ],
+  [
+    "a header that says it is YAML",
+    `---yaml\n${head}subject: y\n---\n\nhello\n`,
+    { subject: "y" },
+    "hello",
+  ],
+  [
+    "quoted values",
+    `---\nfrom: 'hand'\nto: "beta"\nsubject: 'it''s'\n---\n\nhello\n`,
+    { subject: "it's" },
+    "hello",
+  ],
+  [
+    "keys nobody knows",
+    `---\n${head}mood: good\nsubject: s\ntags: [a, b]\n---\n\nhello\n`,
+    { subject: "s" },
+    "hello",
+  ],
   ["no body at all", `---\n${head}subject: only this\n---`, { subject: "only this" }, "only this"],
-  ["to: all", "---\nfrom: hand\nto: all\n---\n\nhello\n", { to: "all", type: "broadcast" }, "hello"],
-  ["to: broadcast", "---\nfrom: hand\nto: broadcast\n---\n\nhello\n", { type: "broadcast" }, "hello"],
+  [
+    "to: all",
+    "---\nfrom: hand\nto: all\n---\n\nhello\n",
+    { to: "all", type: "broadcast" },
+    "hello",
+  ],
+  [
+    "to: broadcast",
+    "---\nfrom: hand\nto: broadcast\n---\n\nhello\n",
+    { type: "broadcast" },
+    "hello",
+  ],
   [
     "a sender of digits",
     "---\nfrom: 20261122_3655_8201\nto: beta\n---\n\nhello\n",
@@ -123,14 +165,20 @@ const SUBJECTS = [
   ..."a: b;#1 is done;[wip] parser;{a: 1};@api: look;- dash;* star;&ref;!bang;% percent;| pipe;? which;: colon".split(
     ";",
   ),
-  ...", comma;ends with:;it's 'so';1.0;007;1e3;0x1F;1_000;12:30:45;2026-11-22;2026-11-22 10:00:00;.inf".split(";"),
+  ...", comma;ends with:;it's 'so';1.0;007;1e3;0x1F;1_000;12:30:45;2026-11-22;2026-11-22 10:00:00;.inf".split(
+    ";",
+  ),
   ..."true;no;null;~;a # b;\\n;— dash;한국어: 제목;=;<<;---;...".split(";"),
 ];
 test("a subject stays the text that was written, whatever YAML would make of it", async (t) => {
   const dir = tempDir(t);
   const beta = await startSession("beta", { dir });
   for (const [index, subject] of SUBJECTS.entries()) {
-    writeMail(dir, `${stamp(0, index)}-0a1b2c3d-hand-beta-x.md`, mail({ from: "hand", to: "beta", subject }, "body"));
+    writeMail(
+      dir,
+      `${stamp(0, index)}-0a1b2c3d-hand-beta-x.md`,
+      mail({ from: "hand", to: "beta", subject }, "body"),
+    );
   }
   await beta.waitForPushes(SUBJECTS.length);
   assert.deepEqual(
@@ -152,7 +200,8 @@ test("what the shell writes with echo, cp and mv is delivered once each", async 
   const outside = join(dir, "../draft.md");
   writeFileSync(outside, mail({ from: "hand", to: "beta", subject: "draft" }, "a draft"));
   mkdirSync(join(dir, "inbox"), { recursive: true });
-  const shell = (command: string) => execFileSync("sh", ["-c", command], { cwd: join(dir, "inbox") });
+  const shell = (command: string) =>
+    execFileSync("sh", ["-c", command], { cwd: join(dir, "inbox") });
   shell(`echo "---\nfrom: hand\nto: beta\n---\nby echo" > echo.md`);
   shell("cp ../../draft.md copied.md");
   shell("cp ../../draft.md .hidden && mv .hidden renamed.md");
@@ -171,7 +220,8 @@ test("a file still being written is delivered once, when its header is whole", a
   const dir = tempDir(t);
   const beta = await startSession("beta", { dir });
   mkdirSync(join(dir, "inbox"), { recursive: true });
-  const script = "echo ---; sleep 0.1; echo from: hand; sleep 0.1; echo to: beta; sleep 0.1; echo ---; echo text";
+  const script =
+    "echo ---; sleep 0.1; echo from: hand; sleep 0.1; echo to: beta; sleep 0.1; echo ---; echo text";
   new Process(["sh", "-c", `(${script}) > slow.md`], { cwd: join(dir, "inbox") });
   assert.equal((await beta.waitForPushes(1))[0]?.content, "text");
   assert.equal(beta.stderr(), "");
@@ -180,7 +230,8 @@ test("a file still being written is delivered once, when its header is whole", a
 test("a hand-written file that was read stays read after a restart; written anew it is a new message", async (t) => {
   const dir = tempDir(t);
   const beta = await startSession("beta", { dir });
-  const note = (body: string) => writeMail(dir, "note.md", mail({ from: "hand", to: "beta" }, body));
+  const note = (body: string) =>
+    writeMail(dir, "note.md", mail({ from: "hand", to: "beta" }, body));
   note("first");
   await beta.waitForPush(({ content }) => content === "first");
   assert.match((await beta.call("unread")).text, /first/);
@@ -217,7 +268,8 @@ test("temporaries, editors' leavings and files that are no mail are left where t
     ["this"],
   );
   assert.equal(beta.stderr().match(/broken\.md/g)?.length, 1);
-  for (const file of [...leavings, "broken.md"]) assert.ok(existsSync(join(dir, "inbox", file)), file);
+  for (const file of [...leavings, "broken.md"])
+    assert.ok(existsSync(join(dir, "inbox", file)), file);
 });
 
 test("eight processes sending at once lose nothing, and all see one order: that of the names", async (t) => {
@@ -295,16 +347,23 @@ test("two terminals with one conversation are two sessions", async (t) => {
 
 test("the data folder deleted under running servers: they find each other and talk again", async (t) => {
   const dir = tempDir(t);
-  const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+  const [alpha, beta] = await Promise.all([
+    startSession("alpha", { dir }),
+    startSession("beta", { dir }),
+  ]);
   await alpha.call("send", { to: "beta", subject: "before" });
   await beta.waitForPush();
   for (const round of [1, 2]) {
     await waitFor(() => remove(dir), "the end of the folder, which the servers go on writing to");
-    await waitFor(() => Object.keys(heartbeats(dir)).sort().join() === "alpha,beta", "both entries");
+    await waitFor(
+      () => Object.keys(heartbeats(dir)).sort().join() === "alpha,beta",
+      "both entries",
+    );
     assert.match((await alpha.call("who")).text, /beta/);
     const ask = alpha.call("send", { to: "beta", subject: `question ${round}` });
     const tell = beta.call("send", { to: "alpha", subject: `news ${round}` });
-    for (const { text, isError } of await Promise.all([ask, tell])) assert.equal(isError, false, text);
+    for (const { text, isError } of await Promise.all([ask, tell]))
+      assert.equal(isError, false, text);
     await beta.waitForPush(({ meta }) => meta.subject === `question ${round}`);
     await alpha.waitForPush(({ meta }) => meta.subject === `news ${round}`);
     assert.match((await beta.call("unread")).text, new RegExp(`question ${round}`));
@@ -322,11 +381,18 @@ function remove(dir: string): boolean {
 
 test("messages put back into the inbox are mail again", async (t) => {
   const dir = tempDir(t);
-  const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+  const [alpha, beta] = await Promise.all([
+    startSession("alpha", { dir }),
+    startSession("beta", { dir }),
+  ]);
   await alpha.call("send", { to: "beta", subject: "before" });
   await beta.waitForPush();
   renameSync(join(dir, "inbox"), join(dir, "aside"));
-  await waitFor(async () => (await beta.call("unread")).text.startsWith("No unread"), "an empty inbox");
-  for (const file of filesIn(dir, "aside")) copyFileSync(join(dir, "aside", file), join(dir, "inbox", file));
+  await waitFor(
+    async () => (await beta.call("unread")).text.startsWith("No unread"),
+    "an empty inbox",
+  );
+  for (const file of filesIn(dir, "aside"))
+    copyFileSync(join(dir, "aside", file), join(dir, "inbox", file));
   assert.match((await beta.call("unread")).text, /before/);
 });

@@ -26,12 +26,19 @@ const ok = answer(200, { ok: true, result: { message_id: 1 } });
 const cut: Answer = (_response, request) => request.socket.destroy();
 
 /** A server on loopback that answers as told, one request after the other, then with ok; what it was sent. */
-async function botApi(t: TestContext, ...answers: Answer[]): Promise<{ api: string; calls: Call[] }> {
+async function botApi(
+  t: TestContext,
+  ...answers: Answer[]
+): Promise<{ api: string; calls: Call[] }> {
   const calls: Call[] = [];
   const server = createServer(async (request, response) => {
     let text = "";
     for await (const chunk of request) text += chunk;
-    calls.push({ url: `${request.method} ${request.url}`, body: JSON.parse(text), at: performance.now() });
+    calls.push({
+      url: `${request.method} ${request.url}`,
+      body: JSON.parse(text),
+      at: performance.now(),
+    });
     (answers.shift() ?? ok)(response, request);
   });
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
@@ -127,12 +134,17 @@ for (const [name, status, description] of [
     const push = await failure(alpha);
     const [, file = "-"] = /Stored as (\S+\.md)/.exec(text) ?? [];
     assert.ok(
-      push.content.startsWith(`${file} is stored in the inbox, but was not forwarded: Telegram answered ${status}`),
+      push.content.startsWith(
+        `${file} is stored in the inbox, but was not forwarded: Telegram answered ${status}`,
+      ),
       push.content,
     );
     assert.equal(push.meta.to, "alpha");
     assert.match((await alpha.call("unread")).text, /subject: escalation did not reach Telegram\n/);
-    assert.match(alpha.stderr(), new RegExp(`escalation ${file} did not reach Telegram: Telegram answered ${status}`));
+    assert.match(
+      alpha.stderr(),
+      new RegExp(`escalation ${file} did not reach Telegram: Telegram answered ${status}`),
+    );
     assert.equal(calls.length, 1);
     assert.ok(![push.content, alpha.stderr(), text].join().includes("top-secret"));
   });
@@ -146,7 +158,8 @@ test("a long text comes in parts of at most 4,096, cut at line ends, whole toget
   await escalate(alpha, "long", body);
   const whole = `[ESCALATION] long\nfrom alpha\n\n${body}`;
   // The second part was asked for twice.
-  const parts = () => calls.map((call) => call.body.text).filter((text, i, all) => text !== all[i - 1]);
+  const parts = () =>
+    calls.map((call) => call.body.text).filter((text, i, all) => text !== all[i - 1]);
   await waitFor(
     () => parts().join("").length >= whole.length - 3,
     () => `${parts().map((part) => part.length)}`,
@@ -161,5 +174,8 @@ test("a long text comes in parts of at most 4,096, cut at line ends, whole toget
 
 test("without Telegram an escalation says that it is not forwarded, and how to set that up", async (t) => {
   const alpha = await startSession("alpha", { dir: tempDir(t) });
-  assert.match((await escalate(alpha, "nobody")).text, /Not forwarded.+IPC_TG_TOKEN and IPC_TG_CHAT/);
+  assert.match(
+    (await escalate(alpha, "nobody")).text,
+    /Not forwarded.+IPC_TG_TOKEN and IPC_TG_CHAT/,
+  );
 });

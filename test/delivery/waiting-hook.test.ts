@@ -34,7 +34,9 @@ interface Around {
 function startHook(dir: string, { prefix = [], env = {}, event = "Stop" }: Around = {}): Process {
   const own = { HOME: homeOf(dir), IPC_DIR: dir, ...SESSION, ...env };
   const hook = new Process([...prefix, ...SERVE, "wait"], { cwd: homeOf(dir), env: own });
-  hook.child.stdin.end(JSON.stringify({ session_id: CLAUDE_CODE_SESSION_ID, hook_event_name: event }));
+  hook.child.stdin.end(
+    JSON.stringify({ session_id: CLAUDE_CODE_SESSION_ID, hook_event_name: event }),
+  );
   return hook;
 }
 
@@ -50,7 +52,9 @@ async function waiting(dir: string, around: Around = {}): Promise<Process> {
   return hook;
 }
 
-const noMounts = !works("unshare", "-m", "mount", "-t", "tmpfs", "x", "/mnt") && "needs root on Linux, for a mount";
+const noMounts =
+  !works("unshare", "-m", "mount", "-t", "tmpfs", "x", "/mnt") &&
+  "needs root on Linux, for a mount";
 
 describe("the waiting hook", { concurrency: true }, () => {
   test("on a full disk it ends or works, and the next one works when there is room again", {
@@ -74,32 +78,49 @@ describe("the waiting hook", { concurrency: true }, () => {
         }
       }
     }
-    const hooks = [startHook(dir, { prefix: inside }), startHook(dir, { prefix: inside, event: "SessionStart" })];
+    const hooks = [
+      startHook(dir, { prefix: inside }),
+      startHook(dir, { prefix: inside, event: "SessionStart" }),
+    ];
     // It has read heartbeats.json and met the full disk once it says so, or ends; a second is more than it needs.
-    await waitFor(() => hooks.every((hook) => hook.hasEnded || hook.stderr !== ""), "a word or the end", 5000).catch(
-      () => {},
-    );
+    await waitFor(
+      () => hooks.every((hook) => hook.hasEnded || hook.stderr !== ""),
+      "a word or the end",
+      5000,
+    ).catch(() => {});
     unlinkSync(filler);
     const alpha = await startSession("alpha", { dir, command: [...inside, ...SERVE] });
     await alpha.call("send", { to: "beta", subject: "hello" });
-    for (const hook of hooks) await waitFor(() => hook.hasEnded, "its end: it hangs, and wakes nobody", 15_000);
+    for (const hook of hooks)
+      await waitFor(() => hook.hasEnded, "its end: it hangs, and wakes nobody", 15_000);
     const next = startHook(dir, { prefix: inside });
     await alpha.call("send", { to: "beta", subject: "hello again" });
     assert.equal(await next.ended, 2, next.stderr);
     assert.match(next.stderr, /t9-ipc: \d new message/);
   });
 
-  test("where heartbeats.json cannot be written it ends or works", { skip: noPermissions }, async (t) => {
+  test("where heartbeats.json cannot be written it ends or works", {
+    skip: noPermissions,
+  }, async (t) => {
     const dir = tempDir(t);
-    const beta = await startSession("beta", { dir, env: SESSION, command: [...withoutRoot, ...SERVE] });
+    const beta = await startSession("beta", {
+      dir,
+      env: SESSION,
+      command: [...withoutRoot, ...SERVE],
+    });
     await beta.call("who");
     const before = await waiting(dir, { prefix: withoutRoot });
     chmodSync(dir, 0o500);
     try {
       const after = startHook(dir, { prefix: withoutRoot });
       // Nobody can send now, but a file can be put into the inbox.
-      writeMail(dir, `${stamp(0, 1)}-0a1b2c3d-hand-beta-x.md`, mail({ from: "hand", to: "beta", subject: "hello" }));
-      for (const hook of [before, after]) await waitFor(() => hook.hasEnded, "its end: it hangs", 20_000);
+      writeMail(
+        dir,
+        `${stamp(0, 1)}-0a1b2c3d-hand-beta-x.md`,
+        mail({ from: "hand", to: "beta", subject: "hello" }),
+      );
+      for (const hook of [before, after])
+        await waitFor(() => hook.hasEnded, "its end: it hangs", 20_000);
     } finally {
       chmodSync(dir, 0o700);
     }
@@ -124,7 +145,9 @@ describe("the waiting hook", { concurrency: true }, () => {
     assert.match((await alpha.call("who")).text, /^- beta:.*hook/m);
     await dead.kill();
     // The PID of some other living process where the dead hook's was, wherever that was noted.
-    const other = new Process([process.execPath, "-e", "setInterval(() => {}, 1000)"], { cwd: homeOf(dir) });
+    const other = new Process([process.execPath, "-e", "setInterval(() => {}, 1000)"], {
+      cwd: homeOf(dir),
+    });
     const entries = heartbeats(dir);
     const beta = JSON.parse(
       JSON.stringify(entries.beta).replaceAll(new RegExp(`\\b${dead.pid}\\b`, "g"), `${other.pid}`),
@@ -141,22 +164,35 @@ describe("the waiting hook", { concurrency: true }, () => {
 
   test("where its session has an inbox socket it is gone without a look at the inbox", async (t) => {
     const dir = tempDir(t);
-    const socket = { CLAUDE_CODE_MESSAGING_SOCKET: join(dirname(dir), "socket"), CLAUDE_CODE_MESSAGING_TOKEN: "x" };
+    const socket = {
+      CLAUDE_CODE_MESSAGING_SOCKET: join(dirname(dir), "socket"),
+      CLAUDE_CODE_MESSAGING_TOKEN: "x",
+    };
     await startSession("beta", { dir, env: { ...SESSION, ...socket } });
     for (let n = 0; n < 10; n++) {
-      writeMail(dir, `${stamp(0, n)}-0a1b2c3d-hand-beta-x.md`, mail({ from: "hand", to: "beta", subject: `${n}` }));
+      writeMail(
+        dir,
+        `${stamp(0, n)}-0a1b2c3d-hand-beta-x.md`,
+        mail({ from: "hand", to: "beta", subject: `${n}` }),
+      );
     }
     const db = join(dirname(dir), "hook.db");
     const hook = startHook(dir, { env: { ...socket, IPC_DB_PATH: db } });
     assert.equal(await hook.ended, 0);
     assert.equal(hook.stderr, "");
     assert.equal(existsSync(db), false, "it has opened the cache");
-    assert.ok(!new RegExp(`\\b${hook.pid}\\b`).test(JSON.stringify(heartbeats(dir))), "it has entered itself");
+    assert.ok(
+      !new RegExp(`\\b${hook.pid}\\b`).test(JSON.stringify(heartbeats(dir))),
+      "it has entered itself",
+    );
   });
 
   test("the same without loading, or looking at, any mail: it is not needed at all", async (t) => {
     const dir = tempDir(t);
-    const socket = { CLAUDE_CODE_MESSAGING_SOCKET: join(dirname(dir), "socket"), CLAUDE_CODE_MESSAGING_TOKEN: "x" };
+    const socket = {
+      CLAUDE_CODE_MESSAGING_SOCKET: join(dirname(dir), "socket"),
+      CLAUDE_CODE_MESSAGING_TOKEN: "x",
+    };
     await startSession("beta", { dir, env: { ...SESSION, ...socket } });
     // A copy of the program without the code for mail, which is in files of its own.
     const copy = join(dirname(dir), "dist");
@@ -187,7 +223,9 @@ const timeout = (ms: number): Promise<string> =>
   });
 
 describe("a mistyped recipient", () => {
-  test("is refused without a look at the archive, which only grows", { skip: noPermissions }, async (t) => {
+  test("is refused without a look at the archive, which only grows", {
+    skip: noPermissions,
+  }, async (t) => {
     const dir = tempDir(t);
     const alpha = await startSession("alpha", { dir, command: [...withoutRoot, ...SERVE] });
     mkdirSync(join(dir, "archive"), { recursive: true });

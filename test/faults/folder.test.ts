@@ -26,7 +26,9 @@ const RESCAN_MS = 10_000;
 /** Five messages, one after the other, take less than this where each of them made an event, and 10 s where none did. */
 const BY_EVENTS_MS = 6000;
 
-const noMounts = !works("unshare", "-m", "mount", "-t", "tmpfs", "x", "/mnt") && "needs root on Linux, for a mount";
+const noMounts =
+  !works("unshare", "-m", "mount", "-t", "tmpfs", "x", "/mnt") &&
+  "needs root on Linux, for a mount";
 
 let letters = 0;
 
@@ -74,7 +76,11 @@ const waitForWho = (session: TestSession): Promise<{ text: string }> =>
 function listing(dir: string): string[] {
   try {
     const paths = readdirSync(dir, { recursive: true }) as string[];
-    return paths.filter((path) => !/^(heartbeats\.json|cache\.db|\.order|read(\/|$)|\.tmp-)|\.lock$/.test(path)).sort();
+    return paths
+      .filter(
+        (path) => !/^(heartbeats\.json|cache\.db|\.order|read(\/|$)|\.tmp-)|\.lock$/.test(path),
+      )
+      .sort();
   } catch {
     return [];
   }
@@ -113,7 +119,11 @@ describe("the folder", { concurrency: 3 }, () => {
     // Room for a part of a message: none of it may stay.
     const part = readFileSync(filler);
     writeFileSync(filler, part.subarray(0, part.length - 4096));
-    const { isError } = await alpha.call("send", { to: "reader", subject: "a part", body: "x".repeat(10_000) });
+    const { isError } = await alpha.call("send", {
+      to: "reader",
+      subject: "a part",
+      body: "x".repeat(10_000),
+    });
     assert.ok(isError);
     assert.doesNotMatch(listing(seen).join(), /a_part|\.tmp-/);
     fill(filler);
@@ -132,20 +142,33 @@ describe("the folder", { concurrency: 3 }, () => {
   test("the file system turns read-only", { skip: noMounts }, async (t) => {
     const dir = tempDir(t);
     mkdirSync(dir);
-    const mount = ["unshare", "-m", "sh", "-c", `mount --bind "$IPC_DIR" "$IPC_DIR" && exec "$@"`, "sh"];
+    const mount = [
+      "unshare",
+      "-m",
+      "sh",
+      "-c",
+      `mount --bind "$IPC_DIR" "$IPC_DIR" && exec "$@"`,
+      "sh",
+    ];
     const env = { IPC_DB_PATH: join(dirname(dir), "local.db") };
     const alpha = await startSession("alpha", { dir, env, command: [...mount, ...SERVE] });
     await alpha.call("send", { to: "reader", subject: "before", allow_unknown: true });
     // Busy while a file is open for writing.
     const remount = (how: string) =>
-      waitFor(() => works("nsenter", "-t", `${alpha.pid}`, "-m", "mount", "-o", `remount,bind,${how}`, dir), how);
+      waitFor(
+        () =>
+          works("nsenter", "-t", `${alpha.pid}`, "-m", "mount", "-o", `remount,bind,${how}`, dir),
+        how,
+      );
     await remount("ro");
     await refuses(alpha, /EROFS|read-only/);
     await remount("rw");
     await servesAgain(alpha);
   });
 
-  test("no permission: for the inbox to be written, read, or the whole folder", { skip: noPermissions }, async (t) => {
+  test("no permission: for the inbox to be written, read, or the whole folder", {
+    skip: noPermissions,
+  }, async (t) => {
     const dir = tempDir(t);
     const alpha = await startSession("alpha", { dir, command: [...withoutRoot, ...SERVE] });
     await alpha.call("send", { to: "reader", subject: "before", allow_unknown: true });
@@ -159,7 +182,11 @@ describe("the folder", { concurrency: 3 }, () => {
       try {
         if (mode === 0o500 && path === "") {
           // The inbox itself can be written: without its lock, the message still goes out.
-          const { text } = await alpha.call("send", { to: "reader", subject: "unlocked", allow_unknown: true });
+          const { text } = await alpha.call("send", {
+            to: "reader",
+            subject: "unlocked",
+            allow_unknown: true,
+          });
           assert.match(text, /^Stored as/);
         } else await refuses(alpha, /EACCES|permission/);
         if (mode === 0) await admitsItCannotRead(alpha);
@@ -194,14 +221,20 @@ describe("the folder", { concurrency: 3 }, () => {
     ]) {
       mkdirSync(dir, { recursive: true });
       damage();
-      const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+      const [alpha, beta] = await Promise.all([
+        startSession("alpha", { dir }),
+        startSession("beta", { dir }),
+      ]);
       const { text, isError } = await alpha.call("send", { to: "beta", subject: "hello" });
       assert.equal(isError, false, text);
       await beta.waitForPush(({ meta }) => meta.subject === "hello", RESCAN_MS);
       assert.match((await beta.call("unread")).text, /subject: hello/);
       assert.match((await beta.call("unread")).text, /^No unread messages/);
       assert.match(beta.stderr(), /^t9-ipc: .*read/m);
-      await waitFor(() => isRemoved(join(dir, "read")), "the folder to stay empty while a server writes into it");
+      await waitFor(
+        () => isRemoved(join(dir, "read")),
+        "the folder to stay empty while a server writes into it",
+      );
       await servesAgain(beta);
       await Promise.all([alpha.close(), beta.close()]);
       rmSync(dir, { recursive: true });
@@ -215,7 +248,11 @@ describe("the folder", { concurrency: 3 }, () => {
     const moved = join(dirname(dir), "moved");
     const other = join(dirname(dir), "other");
     mkdirSync(other);
-    writeMail(other, `${stamp()}-0000000b-hand-beta-x.md`, mail({ from: "hand", to: "beta", subject: "in another" }));
+    writeMail(
+      other,
+      `${stamp()}-0000000b-hand-beta-x.md`,
+      mail({ from: "hand", to: "beta", subject: "in another" }),
+    );
     renameSync(dir, moved);
     renameSync(other, dir);
     await beta.waitForPush(({ meta }) => meta.subject === "in another", RESCAN_MS);
@@ -223,7 +260,11 @@ describe("the folder", { concurrency: 3 }, () => {
     const took = await receives(beta, 6);
     assert.ok(took < BY_EVENTS_MS, `the new one is not watched: six messages took ${took} ms`);
     await waitFor(() => heartbeats(dir).beta, "the heartbeat in the new folder");
-    writeMail(moved, `${stamp()}-0000000c-hand-beta-x.md`, mail({ from: "hand", to: "beta", subject: "came away" }));
+    writeMail(
+      moved,
+      `${stamp()}-0000000c-hand-beta-x.md`,
+      mail({ from: "hand", to: "beta", subject: "came away" }),
+    );
     await waitFor(() => replace(moved, dir), "the folder to be put back");
     await beta.waitForPush(({ meta }) => meta.subject === "came away", RESCAN_MS);
     await servesAgain(beta);
@@ -262,7 +303,12 @@ function fill(path: string): void {
 function withWatch(code: string): string[] {
   const preload = `import fs from "node:fs"; import { syncBuiltinESMExports } from "node:module"; import { EventEmitter } from "node:events";
     const watch = fs.watch; ${code}; syncBuiltinESMExports();`;
-  return [process.execPath, "--import", `data:text/javascript,${encodeURIComponent(preload)}`, SERVER];
+  return [
+    process.execPath,
+    "--import",
+    `data:text/javascript,${encodeURIComponent(preload)}`,
+    SERVER,
+  ];
 }
 
 /** Messages by hand, one after the other, each of them found; gives how long all took, in ms. */
@@ -281,9 +327,12 @@ async function receives(session: TestSession, count: number): Promise<number> {
 
 describe("watching", { concurrency: true }, () => {
   const limit = ["unshare", "--user", "--map-root-user", "sh", "-c"];
-  const noLimit = !works(...limit, "echo 0 > /proc/sys/user/max_inotify_watches") && "needs a user namespace";
+  const noLimit =
+    !works(...limit, "echo 0 > /proc/sys/user/max_inotify_watches") && "needs a user namespace";
 
-  test("out of inotify watches: said once, and mail is found at the next look", { skip: noLimit }, async (t) => {
+  test("out of inotify watches: said once, and mail is found at the next look", {
+    skip: noLimit,
+  }, async (t) => {
     const dir = tempDir(t);
     const script = `echo 0 > /proc/sys/user/max_inotify_watches; exec "$@"`;
     const beta = await startSession("beta", { dir, command: [...limit, script, "sh", ...SERVE] });
@@ -299,12 +348,16 @@ describe("watching", { concurrency: true }, () => {
     await receives(beta, 3);
     assert.equal(beta.stderr().match(/asked for .*inbox$/gm)?.length, 1, beta.stderr());
     assert.doesNotMatch(beta.stderr(), /asked for \/$/m);
-    assert.match(beta.stderr(), /^t9-ipc: inbox not watched \(EMFILE.*looking every 500 ms instead$/m);
+    assert.match(
+      beta.stderr(),
+      /^t9-ipc: inbox not watched \(EMFILE.*looking every 500 ms instead$/m,
+    );
   });
 
   test("no event ever comes: mail is found at the next look", async (t) => {
     const dir = tempDir(t);
-    const silent = "fs.watch = () => Object.assign(new EventEmitter(), { close() {}, ref() {}, unref() {} })";
+    const silent =
+      "fs.watch = () => Object.assign(new EventEmitter(), { close() {}, ref() {}, unref() {} })";
     const beta = await startSession("beta", { dir, command: withWatch(silent) });
     assert.ok((await receives(beta, 3)) > 1000, "events came: the test is worth nothing");
   });
@@ -315,7 +368,11 @@ describe("watching", { concurrency: true }, () => {
       process.on("SIGUSR2", () => { made.emit("error", Object.assign(new Error("EIO: i/o error, watch"), { code: "EIO" })); made.close(); }); return made; }`;
     const beta = await startSession("beta", { dir, command: withWatch(breaking) });
     await beta.call("who");
-    writeMail(dir, `${stamp()}-0000000e-hand-beta-x.md`, mail({ from: "hand", to: "beta", subject: "n 0" }));
+    writeMail(
+      dir,
+      `${stamp()}-0000000e-hand-beta-x.md`,
+      mail({ from: "hand", to: "beta", subject: "n 0" }),
+    );
     await beta.waitForPush(({ meta }) => meta.subject === "n 0");
     process.kill(beta.pid, "SIGUSR2");
     await waitFor(() => beta.stderr().includes("inbox not watched"), "the line on stderr");
@@ -326,7 +383,11 @@ describe("watching", { concurrency: true }, () => {
   test("IPC_POLL looks every so many ms and watches nothing", async (t) => {
     const dir = tempDir(t);
     const telling = `fs.watch = (...args) => { process.stderr.write("watched\\n"); return watch(...args); }`;
-    const beta = await startSession("beta", { dir, env: { IPC_POLL: "100" }, command: withWatch(telling) });
+    const beta = await startSession("beta", {
+      dir,
+      env: { IPC_POLL: "100" },
+      command: withWatch(telling),
+    });
     const took = await receives(beta, 5);
     assert.ok(took < BY_EVENTS_MS, `five messages took ${took} ms`);
     assert.equal(beta.stderr(), "");

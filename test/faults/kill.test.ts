@@ -40,18 +40,39 @@ const SENDER = `
 
 async function bundleSender(dir: string): Promise<string> {
   const outfile = join(dirname(dir), "sender.mjs");
-  const banner = { js: "import{createRequire as r}from'node:module';const require=r(import.meta.url);" };
+  const banner = {
+    js: "import{createRequire as r}from'node:module';const require=r(import.meta.url);",
+  };
   await build({
-    stdin: { contents: SENDER, resolveDir: resolve(import.meta.dirname, "../../src"), loader: "ts" },
-    ...{ bundle: true, platform: "node", format: "esm", banner, outfile, external: ["better-sqlite3"] },
+    stdin: {
+      contents: SENDER,
+      resolveDir: resolve(import.meta.dirname, "../../src"),
+      loader: "ts",
+    },
+    ...{
+      bundle: true,
+      platform: "node",
+      format: "esm",
+      banner,
+      outfile,
+      external: ["better-sqlite3"],
+    },
   });
   return outfile;
 }
 
 /** Runs a sender and kills it once it has acknowledged `acks` messages; gives the numbers it acknowledged. */
-async function killSender(script: string, dir: string, first: number, acks: number): Promise<number[]> {
+async function killSender(
+  script: string,
+  dir: string,
+  first: number,
+  acks: number,
+): Promise<number[]> {
   const env = { HOME: dirname(dir), IPC_DIR: dir };
-  const sender = new Process([process.execPath, script, String(first)], { cwd: dirname(script), env });
+  const sender = new Process([process.execPath, script, String(first)], {
+    cwd: dirname(script),
+    env,
+  });
   sender.child.stdout.on("data", () => {
     if (sender.stdout.split("\n").length > acks) sender.child.kill("SIGKILL");
   });
@@ -64,8 +85,16 @@ function checkFolder(dir: string, acknowledged: number[]): void {
   const stored = filesIn(dir).map((file) => {
     const text = readMail(dir, file);
     const { fields, body } = readByLine(text);
-    assert.equal(fields.subject, /-(n\d+)\.md$/.exec(file)?.[1], `torn: ${file}: ${JSON.stringify(text.slice(0, 80))}`);
-    assert.equal(body, `${fields.subject} `.repeat(8000 / ((fields.subject?.length ?? 0) + 1)), `torn: ${file}`);
+    assert.equal(
+      fields.subject,
+      /-(n\d+)\.md$/.exec(file)?.[1],
+      `torn: ${file}: ${JSON.stringify(text.slice(0, 80))}`,
+    );
+    assert.equal(
+      body,
+      `${fields.subject} `.repeat(8000 / ((fields.subject?.length ?? 0) + 1)),
+      `torn: ${file}`,
+    );
     return Number(fields.subject?.slice(1));
   });
   const missing = acknowledged.filter((n) => !stored.includes(n));
@@ -80,7 +109,8 @@ function checkFolder(dir: string, acknowledged: number[]): void {
     others.filter((file) => !file.startsWith(".tmp-")),
     [],
   );
-  if (existsSync(join(dir, "heartbeats.json"))) JSON.parse(readFileSync(join(dir, "heartbeats.json"), "utf8"));
+  if (existsSync(join(dir, "heartbeats.json")))
+    JSON.parse(readFileSync(join(dir, "heartbeats.json"), "utf8"));
 }
 
 describe("kill -9", { concurrency: true }, () => {
@@ -100,7 +130,8 @@ describe("kill -9", { concurrency: true }, () => {
     const dir = tempDir(t);
     const script = await bundleSender(dir);
     const acknowledged: number[] = [];
-    for (let kill = 0; kill < 4; kill++) acknowledged.push(...(await killSender(script, dir, kill * 1000, 7 + kill)));
+    for (let kill = 0; kill < 4; kill++)
+      acknowledged.push(...(await killSender(script, dir, kill * 1000, 7 + kill)));
     checkFolder(dir, acknowledged);
   });
 
@@ -118,15 +149,19 @@ describe("kill -9", { concurrency: true }, () => {
           body: "x",
           allow_unknown: true,
         });
-        if (stored.push(/Stored as (.+?\.md)/.exec(text)?.[1] ?? text) === 1 + number * 3) void session.kill();
+        if (stored.push(/Stored as (.+?\.md)/.exec(text)?.[1] ?? text) === 1 + number * 3)
+          void session.kill();
       });
       await Promise.allSettled(sends);
       await session.ended;
-      for (const file of stored) assert.match(readMail(own, file), /^---\nfrom: sender\n.*\n---\n\nx\n$/s);
-      for (const file of filesIn(own)) assert.match(readMail(own, file), /^---\nfrom: sender\n.*\n---\n\nx\n$/s);
+      for (const file of stored)
+        assert.match(readMail(own, file), /^---\nfrom: sender\n.*\n---\n\nx\n$/s);
+      for (const file of filesIn(own))
+        assert.match(readMail(own, file), /^---\nfrom: sender\n.*\n---\n\nx\n$/s);
       assert.deepEqual(Object.keys(heartbeats(own)), ["sender"]);
     };
-    for (let number = 0; number < 12; number += 3) await Promise.all([0, 1, 2].map((each) => round(number + each)));
+    for (let number = 0; number < 12; number += 3)
+      await Promise.all([0, 1, 2].map((each) => round(number + each)));
   });
 });
 
@@ -163,11 +198,15 @@ function leaveLocks(dir: string, ms: number): void {
 }
 
 /** Stops (SIGSTOP) the session at a moment when it holds the inbox lock, in the middle of a burst. */
-async function stopWithLock(session: TestSession): Promise<Promise<{ text: string; isError: boolean }>[]> {
+async function stopWithLock(
+  session: TestSession,
+): Promise<Promise<{ text: string; isError: boolean }>[]> {
   const sends: Promise<{ text: string; isError: boolean }>[] = [];
   for (let n = 0; ; n++) {
     sends.push(session.call("send", { to: "reader", subject: `burst ${n}`, allow_unknown: true }));
-    await waitFor(() => existsSync(join(session.dir, "inbox.lock")), "the lock", 50).catch(() => {});
+    await waitFor(() => existsSync(join(session.dir, "inbox.lock")), "the lock", 50).catch(
+      () => {},
+    );
     process.kill(session.pid, "SIGSTOP");
     await waitFor(() => / T /.test(readFileSync(`/proc/${session.pid}/stat`, "utf8")), "the stop");
     if (existsSync(join(session.dir, "inbox.lock"))) return sends;
@@ -204,7 +243,10 @@ describe("locks", { concurrency: true }, () => {
       ]);
       assert.ok(since() - free < ANSWER_MS, "the handshake waits");
       await callEveryTool(session, mark);
-      await waitFor(() => Object.values(heartbeats(dir)).some(({ pid }) => pid === session.pid), "the heartbeat");
+      await waitFor(
+        () => Object.values(heartbeats(dir)).some(({ pid }) => pid === session.pid),
+        "the heartbeat",
+      );
     });
   }
 
@@ -213,20 +255,29 @@ describe("locks", { concurrency: true }, () => {
     leaveLocks(dir, 0);
     const holder = setInterval(() => leaveLocks(dir, 0), 500);
     t.after(() => clearInterval(holder));
-    const [session, leaving] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+    const [session, leaving] = await Promise.all([
+      startSession("alpha", { dir }),
+      startSession("beta", { dir }),
+    ]);
     await callEveryTool(session, "held");
     const took = await leaving.close();
     assert.ok(took < LEAVE_MS, `leaving took ${took} ms`);
     clearInterval(holder);
     for (const lock of LOCKS) rmdirSync(join(dir, lock));
-    await waitFor(() => Object.values(heartbeats(dir)).some(({ pid }) => pid === session.pid), "the heartbeat");
+    await waitFor(
+      () => Object.values(heartbeats(dir)).some(({ pid }) => pid === session.pid),
+      "the heartbeat",
+    );
   });
 
   test("a holder stopped amid its burst: others go on; it lost its lock, goes on and loses nothing", {
     skip: noProc,
   }, async (t) => {
     const dir = tempDir(t);
-    const [holder, other] = await Promise.all([startSession("holder", { dir }), startSession("other", { dir })]);
+    const [holder, other] = await Promise.all([
+      startSession("holder", { dir }),
+      startSession("other", { dir }),
+    ]);
     const sends = await stopWithLock(holder);
     await callEveryTool(other, "stopped");
     // Stale meanwhile: the next sender takes the lock over, and the holder wakes up without it.

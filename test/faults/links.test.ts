@@ -25,11 +25,17 @@ const CLAUDE_CODE_SESSION_ID = "4a6f2c1e-0000-4000-8000-000000000001";
 /** Sessions, a hook and a person at the command line do all that writes into the data folder. */
 async function useIt(dir: string): Promise<void> {
   const env = { CLAUDE_CODE_SESSION_ID };
-  const [alpha, beta] = [await startSession("alpha", { dir }), await startSession("beta", { dir, env })];
+  const [alpha, beta] = [
+    await startSession("alpha", { dir }),
+    await startSession("beta", { dir, env }),
+  ];
   await beta.call("set_name", { name: "gamma", working_on: "links" });
   await talk(dir, alpha, beta);
   await waitFor(() => heartbeats(dir).gamma, "the entry");
-  const hook = new Process([...SERVE, "wait"], { cwd: homeOf(dir), env: { HOME: homeOf(dir), IPC_DIR: dir, ...env } });
+  const hook = new Process([...SERVE, "wait"], {
+    cwd: homeOf(dir),
+    env: { HOME: homeOf(dir), IPC_DIR: dir, ...env },
+  });
   hook.child.stdin.end("{}");
   await alpha.call("send", { to: "gamma", subject: "wake up" });
   assert.equal(await hook.ended, 2, hook.stderr);
@@ -62,7 +68,10 @@ async function filesOf(dir: string): Promise<string[]> {
   ]);
   mkdirSync(dir);
   const look = setInterval(() => {
-    for (const { name } of readdirSync(dir, { withFileTypes: true }).filter((each) => each.isFile())) seen.add(name);
+    for (const { name } of readdirSync(dir, { withFileTypes: true }).filter((each) =>
+      each.isFile(),
+    ))
+      seen.add(name);
   }, 1);
   await useIt(dir);
   clearInterval(look);
@@ -75,7 +84,12 @@ const contents = (folder: string): unknown[] =>
     .sort()
     .map((path) => {
       const stats = lstatSync(join(folder, path));
-      return [path, stats.mode, stats.mtimeMs, stats.isFile() ? readFileSync(join(folder, path), "utf8") : ""];
+      return [
+        path,
+        stats.mode,
+        stats.mtimeMs,
+        stats.isFile() ? readFileSync(join(folder, path), "utf8") : "",
+      ];
     });
 
 const TARGETS: [string, (path: string) => void][] = [
@@ -118,11 +132,15 @@ describe("symbolic links in the data folder", {
     for (const [what, target] of TARGETS) {
       await t.test(what, async (t) => {
         const dir = tempDir(t);
-        const outside = link(dir, ["heartbeats.json.lock", "inbox.lock", "read/beta.lock"], (path) => {
-          target(path);
-          const longAgo = new Date(Date.now() - 3600_000); // so old that a lock would be taken over
-          if (existsSync(path)) utimesSync(path, longAgo, longAgo);
-        });
+        const outside = link(
+          dir,
+          ["heartbeats.json.lock", "inbox.lock", "read/beta.lock"],
+          (path) => {
+            target(path);
+            const longAgo = new Date(Date.now() - 3600_000); // so old that a lock would be taken over
+            if (existsSync(path)) utimesSync(path, longAgo, longAgo);
+          },
+        );
         const before = contents(outside);
         const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
         await talk(dir, alpha, beta);

@@ -24,8 +24,12 @@ describe("unread", { concurrency: true, skip: noPermissions }, () => {
       const folder = join(dir, path);
       await waitFor(() => statSync(join(dir, "inbox"), { throwIfNoEntry: false }), "the inbox");
       // A listing is known to be whole only where the folder has been left alone for some time before it.
-      await waitFor(() => Date.now() - statSync(join(dir, "inbox")).mtimeMs > 1000, "a second of quiet");
-      for (let n = 0; n < 2; n++) assert.match((await alpha.call("unread")).text, /^No unread messages/);
+      await waitFor(
+        () => Date.now() - statSync(join(dir, "inbox")).mtimeMs > 1000,
+        "a second of quiet",
+      );
+      for (let n = 0; n < 2; n++)
+        assert.match((await alpha.call("unread")).text, /^No unread messages/);
       chmodSync(folder, mode);
       try {
         for (let n = 0; n < 3; n++) {
@@ -36,7 +40,8 @@ describe("unread", { concurrency: true, skip: noPermissions }, () => {
       } finally {
         chmodSync(folder, 0o700);
       }
-      const answers = async () => (await alpha.call("unread")).text.startsWith("No unread messages");
+      const answers = async () =>
+        (await alpha.call("unread")).text.startsWith("No unread messages");
       await waitFor(answers, "an answer when the permissions are back");
     });
   }
@@ -49,7 +54,11 @@ describe("unread", { concurrency: true, skip: noPermissions }, () => {
     test(`does not say "none" of mail in an inbox where ${what}, and returns it when that is over`, async (t) => {
       const dir = tempDir(t);
       const alpha = await startSession("alpha", { dir, command });
-      writeMail(dir, `${stamp(0, 1)}-0a1b2c3d-hand-alpha-x.md`, mail({ from: "hand", to: "alpha", subject: "waits" }));
+      writeMail(
+        dir,
+        `${stamp(0, 1)}-0a1b2c3d-hand-alpha-x.md`,
+        mail({ from: "hand", to: "alpha", subject: "waits" }),
+      );
       await alpha.waitForPush();
       chmodSync(join(dir, "inbox"), mode);
       try {

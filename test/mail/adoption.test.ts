@@ -35,7 +35,11 @@ describe("a note by hand", { concurrency: true }, () => {
     const dir = tempDir(t);
     const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
     await alpha.call("send", { to: "beta", subject: "before" });
-    writeMail(dir, "my note, 결제.md", mail({ from: "hand", to: "beta", subject: "by hand" }, "text"));
+    writeMail(
+      dir,
+      "my note, 결제.md",
+      mail({ from: "hand", to: "beta", subject: "by hand" }, "text"),
+    );
     await beta.waitForPush(({ meta }) => meta.subject === "by hand");
     await alpha.call("send", { to: "beta", subject: "after" });
     await beta.waitForPushes(3);
@@ -60,7 +64,10 @@ describe("a note by hand", { concurrency: true }, () => {
     for (const body of ["first", "second"]) {
       writeMail(dir, "note.md", mail({ from: "hand", to: "beta" }, body));
       await beta.waitForPush(({ content }) => content === body);
-      assert.match((await beta.call("unread")).text, new RegExp(`^1 unread message:.*${body}`, "s"));
+      assert.match(
+        (await beta.call("unread")).text,
+        new RegExp(`^1 unread message:.*${body}`, "s"),
+      );
     }
     await beta.close();
     const again = await startSession("beta", { dir });
@@ -80,7 +87,8 @@ describe("a note by hand", { concurrency: true }, () => {
     const dir = tempDir(t);
     const names = Array.from({ length: 8 }, (_, n) => `session-${n}`);
     const sessions = await Promise.all(names.map((name) => startSession(name, { dir })));
-    for (let n = 0; n < 5; n++) writeMail(dir, `note ${n}.md`, mail({ from: "hand", to: "all", subject: `${n}` }));
+    for (let n = 0; n < 5; n++)
+      writeMail(dir, `note ${n}.md`, mail({ from: "hand", to: "all", subject: `${n}` }));
     for (const session of sessions) await session.waitForPushes(5);
     assert.equal(filesIn(dir).length, 5);
     for (const file of filesIn(dir)) assert.match(file, STAMPED);
@@ -91,7 +99,10 @@ describe("a note by hand", { concurrency: true }, () => {
     const beta = await startSession("beta", { dir });
     writeMail(dir, "list.md", "- milk\n");
     writeMail(dir, "draft.md", "to be written\n");
-    await waitFor(() => /draft\.md/.test(beta.stderr()) && /list\.md/.test(beta.stderr()), "a line about each");
+    await waitFor(
+      () => /draft\.md/.test(beta.stderr()) && /list\.md/.test(beta.stderr()),
+      "a line about each",
+    );
     assert.deepEqual(filesIn(dir), ["draft.md", "list.md"]);
     writeMail(dir, "draft.md", mail({ from: "hand", to: "beta" }, "written"));
     assert.equal((await beta.waitForPush()).content, "written");
@@ -113,8 +124,16 @@ test("a message under a name like ours, which tells nobody known as its recipien
   const dir = tempDir(t);
   const [, beta] = await startSessions(["alpha", "beta"], { dir });
   const named = (to: string): string => `${stamp(0, 1)}-0a1b2c3d-hand-${to}-x.md`;
-  writeMail(dir, named("alpha"), mail({ from: "hand", to: "beta", subject: "alpha's by its name" }, "body"));
-  writeMail(dir, named("nobody"), mail({ from: "hand", to: "beta", subject: "nobody's by its name" }, "body"));
+  writeMail(
+    dir,
+    named("alpha"),
+    mail({ from: "hand", to: "beta", subject: "alpha's by its name" }, "body"),
+  );
+  writeMail(
+    dir,
+    named("nobody"),
+    mail({ from: "hand", to: "beta", subject: "nobody's by its name" }, "body"),
+  );
   await beta.waitForPush(({ meta }) => meta.subject === "nobody's by its name");
   await beta.waitForPushes(1);
 });
@@ -134,7 +153,11 @@ describe("a message whose file was", { concurrency: true }, () => {
       writeFileSync(join(dir, "inbox", file), text);
       for (const session of ["running", "started anew"]) {
         assert.match((await beta.call("unread")).text, /^No unread messages/, session);
-        assert.match((await beta.call("set_name", { name: "beta" })).text, /No unread messages are waiting/, session);
+        assert.match(
+          (await beta.call("set_name", { name: "beta" })).text,
+          /No unread messages are waiting/,
+          session,
+        );
         assert.doesNotMatch((await beta.call("who")).text, /new message/, session);
         await beta.close();
         beta = await startSession("beta", { dir, env: { IPC_PUSH: "none" } });

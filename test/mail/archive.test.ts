@@ -1,5 +1,12 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { readConfig } from "../../src/config.ts";
@@ -24,12 +31,20 @@ async function sweepNow(dir: string, times = 1): Promise<string[]> {
 /** Marks reach the disk just after the answer. */
 async function marked(dir: string, name: string, file: string): Promise<void> {
   const path = join(dir, "read", name);
-  await waitFor(() => existsSync(path) && readFileSync(path, "utf8").includes(file), `the mark of ${file}`);
+  await waitFor(
+    () => existsSync(path) && readFileSync(path, "utf8").includes(file),
+    `the mark of ${file}`,
+  );
 }
 
 let sequence = 0;
 /** A message as it was stored so many days ago. */
-function put(dir: string, days: number, fields: Record<string, string> = {}, body = "text"): string {
+function put(
+  dir: string,
+  days: number,
+  fields: Record<string, string> = {},
+  body = "text",
+): string {
   const { from = "alpha", to = "beta" } = fields;
   const file = `${stamp(days, ++sequence)}-0a1b2c3d-${from.slice(0, 16)}-${to.slice(0, 16)}-x.md`;
   writeMail(dir, file, mail({ from, to, subject: `${days} days old`, ...fields }, body));
@@ -39,7 +54,10 @@ function put(dir: string, days: number, fields: Record<string, string> = {}, bod
 /** The marks of a name that has been here for `days`, as its server has left them. */
 function putName(dir: string, name: string, days: number, files: readonly string[] = []): void {
   mkdirSync(join(dir, "read"), { recursive: true });
-  writeFileSync(join(dir, "read", name), [`# since ${stamp(days)}`, ...files].map((line) => `${line}\n`).join(""));
+  writeFileSync(
+    join(dir, "read", name),
+    [`# since ${stamp(days)}`, ...files].map((line) => `${line}\n`).join(""),
+  );
 }
 
 test("direct mail waits 30 days for its addressee, then it moves to the archive as it is", async (t) => {
@@ -54,7 +72,11 @@ test("direct mail waits 30 days for its addressee, then it moves to the archive 
   const beta = await startSession("beta", { dir });
   assert.match((await beta.call("unread")).text, /^1 unread message:.*subject: 29\.9 days old/s);
   const again = await beta.call("unread", { file: old });
-  assert.match(again.text, /^From the archive:.*subject: 30\.1 days old/s, "what was moved can still be read");
+  assert.match(
+    again.text,
+    /^From the archive:.*subject: 30\.1 days old/s,
+    "what was moved can still be read",
+  );
 });
 
 test("mail to all waits seven days, whoever has not read it", async (t) => {
@@ -126,7 +148,10 @@ test("who has been here is known for 30 days without any mail; who only wrote, w
   put(dir, 31, { from: "old-hand" });
   putName(dir, "away", 20);
   const beta = await startSession("beta", { dir });
-  assert.equal((await beta.call("send", { to: "old-hand", subject: "still there?" })).isError, false);
+  assert.equal(
+    (await beta.call("send", { to: "old-hand", subject: "still there?" })).isError,
+    false,
+  );
   await sweepNow(dir);
   assert.equal((await beta.call("send", { to: "away", subject: "back?" })).isError, false);
   assert.deepEqual(filesIn(dir, "archive").length, 1);
@@ -141,7 +166,11 @@ test("several servers sweeping at one moment move each message once and say noth
   assert.deepEqual(await sweepNow(dir, 3), []);
   assert.deepEqual(filesIn(dir), []);
   assert.deepEqual(filesIn(dir, "archive"), files);
-  assert.match(readFileSync(join(dir, "read/beta"), "utf8"), /^# since \S+\n$/, "marks of what is gone");
+  assert.match(
+    readFileSync(join(dir, "read/beta"), "utf8"),
+    /^# since \S+\n$/,
+    "marks of what is gone",
+  );
 });
 
 test("the servers of a folder share one sweep an hour", async (t) => {
@@ -164,10 +193,17 @@ test("temporaries of killed writers go after an hour; one that is being written 
   mkdirSync(join(dir, "inbox"));
   const then = Date.now() / 1000 - 3700;
   for (const folder of ["", "inbox", "read"].map((name) => join(dir, name))) {
-    for (const name of [".tmp-1-00000000", ".tmp-2-00000000"]) writeFileSync(join(folder, name), "torn");
+    for (const name of [".tmp-1-00000000", ".tmp-2-00000000"])
+      writeFileSync(join(folder, name), "torn");
     utimesSync(join(folder, ".tmp-1-00000000"), then, then);
   }
   await sweepNow(dir);
-  const left = (readdirSync(dir, { recursive: true }) as string[]).filter((path) => path.includes(".tmp-"));
-  assert.deepEqual(left.sort(), [".tmp-2-00000000", "inbox/.tmp-2-00000000", "read/.tmp-2-00000000"]);
+  const left = (readdirSync(dir, { recursive: true }) as string[]).filter((path) =>
+    path.includes(".tmp-"),
+  );
+  assert.deepEqual(left.sort(), [
+    ".tmp-2-00000000",
+    "inbox/.tmp-2-00000000",
+    "read/.tmp-2-00000000",
+  ]);
 });

@@ -49,7 +49,11 @@ describe("between two sessions", { concurrency: true }, () => {
     const then = new Date(Date.now() - 11 * 60_000 - new Date().getTimezoneOffset() * 60_000);
     const at = then.toISOString().replace(/[-:.Z]/g, "");
     for (let n = 100; n < 140; n++) {
-      writeMail(dir, `${at}${n}-0a1b2c3d-alpha-beta-x.md`, mail({ from: "alpha", to: "beta", subject: `${n}` }));
+      writeMail(
+        dir,
+        `${at}${n}-0a1b2c3d-alpha-beta-x.md`,
+        mail({ from: "alpha", to: "beta", subject: `${n}` }),
+      );
     }
     const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
     assert.doesNotMatch(await send(alpha, "beta", "hello"), BRAKE);

@@ -47,7 +47,8 @@ describe("the cache", { concurrency: 3 }, () => {
     const db = openDatabase(path);
     for (const table of tablesOf(db)) {
       const columns = db.pragma(`table_info("${table}")`) as { name: string; pk: number }[];
-      for (const { name, pk } of columns) if (!pk) db.exec(`UPDATE "${table}" SET "${name}" = NULL`);
+      for (const { name, pk } of columns)
+        if (!pk) db.exec(`UPDATE "${table}" SET "${name}" = NULL`);
     }
     db.close();
   }
@@ -60,10 +61,13 @@ describe("the cache", { concurrency: 3 }, () => {
 
   for (const [what, damage, said, drop = []] of faults) {
     const skip = noSqlite || (what === "read-only" && noPermissions);
-    test(`${what}: unread is right, ${said ? "one line on stderr, " : ""}and mail goes on`, { skip }, async (t) => {
+    test(`${what}: unread is right, ${said ? "one line on stderr, " : ""}and mail goes on`, {
+      skip,
+    }, async (t) => {
       const dir = tempDir(t);
       const alpha = await startSession("alpha", { dir });
-      for (const subject of ["one", "two"]) await alpha.call("send", { to: "beta", subject, allow_unknown: true });
+      for (const subject of ["one", "two"])
+        await alpha.call("send", { to: "beta", subject, allow_unknown: true });
       await alpha.call("unread"); // it has looked at the folder, and with that made the cache
       await alpha.close();
       damage(join(dir, "cache.db"), t);
@@ -72,16 +76,31 @@ describe("the cache", { concurrency: 3 }, () => {
   }
 
   /** Mail is pushed and read as ever, new mail as well, and one line on stderr speaks of the cache. */
-  async function readsWithoutCache(dir: string, command: readonly string[], said = true): Promise<void> {
+  async function readsWithoutCache(
+    dir: string,
+    command: readonly string[],
+    said = true,
+  ): Promise<void> {
     const beta = await startSession("beta", { dir, command });
-    assert.match((await beta.call("unread")).text, /^2 unread messages:.*subject: one.*subject: two/s);
+    assert.match(
+      (await beta.call("unread")).text,
+      /^2 unread messages:.*subject: one.*subject: two/s,
+    );
     await beta.call("send", { to: "alpha", subject: "an answer" });
-    writeMail(dir, `${stamp()}-0000000d-alpha-beta-x.md`, mail({ from: "alpha", to: "beta", subject: "three" }));
+    writeMail(
+      dir,
+      `${stamp()}-0000000d-alpha-beta-x.md`,
+      mail({ from: "alpha", to: "beta", subject: "three" }),
+    );
     await beta.waitForPush(({ meta }) => meta.subject === "three");
     assert.match((await beta.call("unread")).text, /^1 unread message:.*subject: three/s);
     if (said) await waitFor(() => /^t9-ipc: cache /m.test(beta.stderr()), "the line on stderr");
     await beta.close();
-    assert.match(beta.stderr(), said ? /^t9-ipc: cache .*\n$/ : /^(t9-ipc: cache .*\n)?$/, "one line");
+    assert.match(
+      beta.stderr(),
+      said ? /^t9-ipc: cache .*\n$/ : /^(t9-ipc: cache .*\n)?$/,
+      "one line",
+    );
   }
 
   for (const [what, source] of [
@@ -111,9 +130,14 @@ describe("the cache", { concurrency: 3 }, () => {
     });
   }
 
-  test("locked in the middle by another program: tools answer at once, mail goes on", { skip: noSqlite }, async (t) => {
+  test("locked in the middle by another program: tools answer at once, mail goes on", {
+    skip: noSqlite,
+  }, async (t) => {
     const dir = tempDir(t);
-    const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+    const [alpha, beta] = await Promise.all([
+      startSession("alpha", { dir }),
+      startSession("beta", { dir }),
+    ]);
     await alpha.call("send", { to: "beta", subject: "before" });
     await beta.waitForPush();
     const db = openDatabase(join(dir, "cache.db"));

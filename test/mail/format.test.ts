@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Draft, fileName, formatMessage, PRIORITIES, parseMessage } from "../../src/mail/message.ts";
+import {
+  type Draft,
+  fileName,
+  formatMessage,
+  PRIORITIES,
+  parseMessage,
+} from "../../src/mail/message.ts";
 import type { Name } from "../../src/sessions/names.ts";
 import type { Stamp } from "../../src/stamp.ts";
 import { tempDir } from "../support/folder.ts";
@@ -23,24 +29,39 @@ const draft = (subject: string, body = ""): Draft => ({
   priority: "normal",
   body,
 });
-const written = (subject: string, body?: string): string => formatMessage(draft(subject, body), CREATED);
+const written = (subject: string, body?: string): string =>
+  formatMessage(draft(subject, body), CREATED);
 const read = (text: string, file = FILE) => parseMessage(file, text, 0);
 
 /** Any text a tool call can hold: no NUL, no half characters. */
 const storable = (text: string): string => text.replaceAll("\0", "0").toWellFormed();
-const text = (options: { minLength?: number } = {}) => fc.string({ unit: "binary", ...options }).map(storable);
+const text = (options: { minLength?: number } = {}) =>
+  fc.string({ unit: "binary", ...options }).map(storable);
 /** Text that looks like YAML, headers or quotes more often than chance would have it. */
 const pieces =
   "- |: |#| #|[|]|{|}|&|*|!|%|@|`|'|\"|,|?|---|...|~|null|true|no|1|0x|.5|e3|2026-11-22|12:30|\\|\\n|=|<<|가|é|🎉| |\t|\r|\n|\u0085|\u2028|\ufeff|from: x|to: y|!!js/function|\n---\n";
 /** Everything that one reader or another takes for a space or for the end of a line. */
 const spaces = " \t\n\r\v\f\u0085\u00a0\u1680\u2000\u200b\u2028\u2029\u202f\u205f\u3000\ufeff";
 const tricky = fc
-  .array(fc.oneof(fc.constantFrom(...pieces.split("|"), "|"), fc.constantFrom(...spaces), text()), { maxLength: 6 })
+  .array(fc.oneof(fc.constantFrom(...pieces.split("|"), "|"), fc.constantFrom(...spaces), text()), {
+    maxLength: 6,
+  })
   .map((each) => storable(each.join("")));
 const anything = fc.oneof(tricky, text({ minLength: 1 }), fc.string({ minLength: 1 }));
 const names = fc.oneof(
   fc.stringMatching(/^[\p{L}\p{N}_-]{3,64}$/u).map((each) => each.normalize("NFC")),
-  fc.constantFrom("null", "true", "0123", "1e3", "2026-11-22", "0x1f", "___", "---", "constructor", "__proto__"),
+  fc.constantFrom(
+    "null",
+    "true",
+    "0123",
+    "1e3",
+    "2026-11-22",
+    "0x1f",
+    "___",
+    "---",
+    "constructor",
+    "__proto__",
+  ),
   fc.constantFrom("20261122_3655_8201", "session_beta"),
 );
 
@@ -54,7 +75,15 @@ test("what we write we read back as it was: names, subject and body to the lette
       fc.constantFrom(...PRIORITIES),
       fc.constantFrom("", FILE),
       (from, to, subject, body, priority, reply_to) => {
-        const message = { from: named(from), to: named(to), type: "ipc" as const, subject, priority, body, reply_to };
+        const message = {
+          from: named(from),
+          to: named(to),
+          type: "ipc" as const,
+          subject,
+          priority,
+          body,
+          reply_to,
+        };
         const { header, body: again } = read(formatMessage(message, CREATED));
         const { body: _, ...expected } = { ...message, file: FILE, created: CREATED };
         assert.deepEqual(header, expected);
@@ -74,11 +103,21 @@ test("a reader that takes the header line by line finds the same in it, a quoted
         .split("\n");
       assert.equal(lines.length, 11, "six header lines, no more");
       const { fields, body } = readByLine(lines.join("\n"));
-      assert.deepEqual(Object.keys(fields), ["from", "to", "type", "subject", "priority", "created"]);
+      assert.deepEqual(Object.keys(fields), [
+        "from",
+        "to",
+        "type",
+        "subject",
+        "priority",
+        "created",
+      ]);
       assert.equal(fields.from, "20261122_3655_8201");
       assert.equal(fields.to, "session_beta");
       assert.equal(fields.created, CREATED);
-      assert.ok(fields.subject === subject || JSON.parse(fields.subject ?? "") === subject, fields.subject);
+      assert.ok(
+        fields.subject === subject || JSON.parse(fields.subject ?? "") === subject,
+        fields.subject,
+      );
       assert.equal(body, "body");
     }),
     { numRuns: 2000 },
@@ -86,7 +125,14 @@ test("a reader that takes the header line by line finds the same in it, a quoted
 });
 
 test("a subject is quoted only where YAML would misread it", () => {
-  for (const subject of ["status update", "done, 3 of 4 (75%)", "진행 상황", "v1.2.3", "a-b_c", "it's"]) {
+  for (const subject of [
+    "status update",
+    "done, 3 of 4 (75%)",
+    "진행 상황",
+    "v1.2.3",
+    "a-b_c",
+    "it's",
+  ]) {
     assert.ok(written(subject).includes(`\nsubject: ${subject}\n`), subject);
   }
   for (const subject of [
@@ -118,7 +164,9 @@ test("any one-line subject a person writes without quotes is read as it stands",
     .filter((each) => !/^(".*"|'.*')$/s.test(each));
   fc.assert(
     fc.property(subjects, (subject) => {
-      const { header } = read(`---\nfrom: a: b\nto: 007\nsubject: ${subject}\ncreated: 2026-04-06\n---\nx`);
+      const { header } = read(
+        `---\nfrom: a: b\nto: 007\nsubject: ${subject}\ncreated: 2026-04-06\n---\nx`,
+      );
       assert.equal(header.subject, subject);
       assert.deepEqual([header.from, header.to, header.created], ["a: b", "007", "2026-04-06"]);
     }),
@@ -172,8 +220,16 @@ test("of any text, and of messages with anything put in or taken out, the reader
       try {
         const { header, body } = read(input, file);
         const { from, to, ...rest } = header;
-        for (const value of [from, to, ...Object.values(rest), body]) assert.equal(typeof value, "string");
-        assert.deepEqual(Object.keys(rest), ["file", "type", "subject", "priority", "created", "reply_to"]);
+        for (const value of [from, to, ...Object.values(rest), body])
+          assert.equal(typeof value, "string");
+        assert.deepEqual(Object.keys(rest), [
+          "file",
+          "type",
+          "subject",
+          "priority",
+          "created",
+          "reply_to",
+        ]);
         assert.ok(from && to);
       } catch (error) {
         assert.ok(error instanceof Error && error.name === "Error", (error as Error).stack);
@@ -228,7 +284,13 @@ test("times are local: in the name, and in the header", async (t) => {
   const after = seoul();
   const [file = ""] = filesIn(dir);
   const name = file.slice(0, 18);
-  assert.ok(name >= before.replace(/[-:.Z]/g, "").slice(0, 18) && name <= after.replace(/[-:.Z]/g, ""), name);
+  assert.ok(
+    name >= before.replace(/[-:.Z]/g, "").slice(0, 18) && name <= after.replace(/[-:.Z]/g, ""),
+    name,
+  );
   const { created = "" } = readByLine(readMail(dir, file)).fields;
-  assert.ok(created >= before.slice(0, 19).replace("T", " ") && created <= after.replace("T", " "), created);
+  assert.ok(
+    created >= before.slice(0, 19).replace("T", " ") && created <= after.replace("T", " "),
+    created,
+  );
 });

@@ -1,7 +1,16 @@
 // What a folder and a server hold after weeks: what is in the inbox, and no more.
 
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,7 +18,15 @@ import { readConfig } from "../../src/config.ts";
 import { ReadMarks } from "../../src/mail/read-marks.ts";
 import type { Name } from "../../src/sessions/names.ts";
 import { tempDir } from "../support/folder.ts";
-import { filesIn, heartbeats, localTime, mail, stamp, writeMail, writeMany } from "../support/mail.ts";
+import {
+  filesIn,
+  heartbeats,
+  localTime,
+  mail,
+  stamp,
+  writeMail,
+  writeMany,
+} from "../support/mail.ts";
 import { SERVER } from "../support/process.ts";
 import { startSession, type TestSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
@@ -19,7 +36,8 @@ const BEFORE_SWEEP_MS = 13_000;
 const SWEPT_MS = 60_000;
 
 let sequence = 0;
-const nameOf = (days: number, to: string): string => `${stamp(days, ++sequence)}-0a1b2c3d-hand-${to.slice(0, 16)}-x.md`;
+const nameOf = (days: number, to: string): string =>
+  `${stamp(days, ++sequence)}-0a1b2c3d-hand-${to.slice(0, 16)}-x.md`;
 
 function put(dir: string, days: number, fields: Record<string, string> = {}): string {
   const { to = "beta" } = fields;
@@ -41,7 +59,8 @@ const marksOf = (dir: string, name: string): string[] =>
   readFileSync(join(dir, "read", name), "utf8")
     .split("\n")
     .slice(0, -1);
-const names = (dir: string): string[] => readdirSync(join(dir, "read")).filter((name) => !name.startsWith("."));
+const names = (dir: string): string[] =>
+  readdirSync(join(dir, "read")).filter((name) => !name.startsWith("."));
 
 /** The server with code of ours in its process. */
 const withCode = (code: string): string[] => [
@@ -56,18 +75,26 @@ describe("after a sweep", { concurrency: true }, () => {
     for (let n = 0; n < 20; n++) put(dir, 8, { to: "all" }); // broadcasts that the archive takes
     const waits = put(dir, 2, { to: "waited-for" });
     const since = `# since ${stamp(60)}`;
-    const gone = Array.from({ length: 50 }, (_, n) => stamp(50, n).concat("-0a1b2c3d-hand-beta-gone.md"));
+    const gone = Array.from({ length: 50 }, (_, n) =>
+      stamp(50, n).concat("-0a1b2c3d-hand-beta-gone.md"),
+    );
     putMarks(dir, "beta", 1, [since, ...gone, done, recent]);
     for (let n = 0; n < 100; n++) putMarks(dir, `gone-${n}`, 50, [since, ...gone]);
     putMarks(dir, "waited-for", 50, [since, ...gone]);
     putMarks(dir, "away", 3, [since]);
     const alpha = await startSession("alpha", { dir });
     const isSwept = () => names(dir).sort().join() === "alpha,away,beta,waited-for";
-    await waitFor(isSwept, () => `the names that are gone to go: ${names(dir).length} left`, SWEPT_MS);
-    const isShort = () => marksOf(dir, "beta").every((line) => line.startsWith("#") || line === recent);
+    await waitFor(
+      isSwept,
+      () => `the names that are gone to go: ${names(dir).length} left`,
+      SWEPT_MS,
+    );
+    const isShort = () =>
+      marksOf(dir, "beta").every((line) => line.startsWith("#") || line === recent);
     await waitFor(
       isShort,
-      () => `the marks of what is gone to go: ${marksOf(dir, "beta")}; ${filesIn(dir)}; ${alpha.stderr()}`,
+      () =>
+        `the marks of what is gone to go: ${marksOf(dir, "beta")}; ${filesIn(dir)}; ${alpha.stderr()}`,
       SWEPT_MS,
     );
     assert.ok(marksOf(dir, "beta").includes(recent), "a mark of what is in the inbox was lost");
@@ -83,7 +110,9 @@ describe("after a sweep", { concurrency: true }, () => {
   test("nothing is marked that was not, nor forgotten that was, by a session that reads meanwhile", async (t) => {
     const dir = tempDir(t);
     // So many that to look for them takes the sweep longer than the pause between two messages.
-    const gone = Array.from({ length: 5000 }, (_, n) => stamp(50, n).concat("-0a1b2c3d-hand-beta-gone.md"));
+    const gone = Array.from({ length: 5000 }, (_, n) =>
+      stamp(50, n).concat("-0a1b2c3d-hand-beta-gone.md"),
+    );
     putMarks(dir, "beta", 1, [`# since ${stamp(60)}`, ...gone]);
     const start = performance.now();
     await startSession("alpha", { dir });
@@ -101,14 +130,21 @@ describe("after a sweep", { concurrency: true }, () => {
     await beta.call("unread");
     await beta.close();
     const again = await startSession("beta", { dir });
-    assert.match((await again.call("unread")).text, /^No unread messages/, `${read.length} were read`);
+    assert.match(
+      (await again.call("unread")).text,
+      /^No unread messages/,
+      `${read.length} were read`,
+    );
   });
 });
 
 test("to drop marks keeps those that another process has added since", async (t) => {
   const dir = tempDir(t);
   const config = readConfig({ IPC_DIR: dir }, dir);
-  const [ours, theirs] = [new ReadMarks(config, "beta" as Name), new ReadMarks(config, "beta" as Name)];
+  const [ours, theirs] = [
+    new ReadMarks(config, "beta" as Name),
+    new ReadMarks(config, "beta" as Name),
+  ];
   theirs.mark(["added.md", "gone.md"]);
   await theirs.save();
   await ours.drop(new Set(["gone.md"]));
@@ -118,7 +154,9 @@ test("to drop marks keeps those that another process has added since", async (t)
 describe("a sweep of 2,000 names and 10,000 messages", () => {
   test("lets other work through: no stretch of it is longer than a few ms of the processor", async (t) => {
     const dir = tempDir(t);
-    const inInbox = Array.from({ length: 10_000 }, (_, n) => nameOf(1 + n / 10_000, n % 2 ? "all" : "beta"));
+    const inInbox = Array.from({ length: 10_000 }, (_, n) =>
+      nameOf(1 + n / 10_000, n % 2 ? "all" : "beta"),
+    );
     for (const to of ["all", "beta"]) {
       const files = inInbox.filter((file) => file.includes(`-${to}-`));
       writeMany(dir, files, mail({ from: "hand", to, subject: "x" }));
@@ -202,10 +240,18 @@ describe("the memory of a server", { concurrency: true }, () => {
     const dir = tempDir(t);
     const snapshot = join(dirname(dir), "snapshot");
     const beta = await startSession("beta", { dir, command: withSnapshot(snapshot) });
-    const held = (strings: string[]): number => strings.filter((text) => /^foreign-\d+$/.test(text)).length;
+    const held = (strings: string[]): number =>
+      strings.filter((text) => /^foreign-\d+$/.test(text)).length;
     const foreign = (n: number) => [
       `foreign-${n}`,
-      { timestamp: localTime(), status: "active", pid: 1, working_on: "", host: "elsewhere", beat: Date.now() },
+      {
+        timestamp: localTime(),
+        status: "active",
+        pid: 1,
+        working_on: "",
+        host: "elsewhere",
+        beat: Date.now(),
+      },
     ];
     const own = await waitFor(() => heartbeats(dir).beta, "the entry");
     const write = (others: object): void =>

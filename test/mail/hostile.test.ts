@@ -40,10 +40,14 @@ const NO_MESSAGES: Record<string, (path: string, t: TestContext) => unknown> = {
     writeFileSync(path, mail(GOOD));
     truncateSync(path, 100 * MB);
   },
-  "long-lines.md": (path) => writeFileSync(path, `---\nfrom: hand\nto: beta\nsubject: ${"x".repeat(900_000)}\n---\n`),
-  "million-lines.md": (path) => writeFileSync(path, `---\nfrom: hand\nto: beta\n${"k: v\n".repeat(1_000_000)}---\n`),
-  "many-lines.md": (path) => writeFileSync(path, `---\nfrom: hand\nto: beta\n${"k: v\n".repeat(200_000)}---\n`),
-  "no-utf8.md": (path) => writeFileSync(path, Buffer.concat([Buffer.from(mail(GOOD)), Buffer.from([0xff, 0xfe])])),
+  "long-lines.md": (path) =>
+    writeFileSync(path, `---\nfrom: hand\nto: beta\nsubject: ${"x".repeat(900_000)}\n---\n`),
+  "million-lines.md": (path) =>
+    writeFileSync(path, `---\nfrom: hand\nto: beta\n${"k: v\n".repeat(1_000_000)}---\n`),
+  "many-lines.md": (path) =>
+    writeFileSync(path, `---\nfrom: hand\nto: beta\n${"k: v\n".repeat(200_000)}---\n`),
+  "no-utf8.md": (path) =>
+    writeFileSync(path, Buffer.concat([Buffer.from(mail(GOOD)), Buffer.from([0xff, 0xfe])])),
   "utf16.md": (path) => writeFileSync(path, Buffer.from(`\ufeff${mail(GOOD)}`, "utf16le")),
   "nul.md": (path) => writeFileSync(path, mail(GOOD, "a\0b")),
   "no-header.md": (path) => writeFileSync(path, "from: hand\nto: beta\n"),
@@ -87,7 +91,10 @@ function code(open: string, path: string): string {
 
 /** Expands to 10^9 items in a reader that follows YAML's aliases. */
 function bomb(): string {
-  const lines = Array.from({ length: 9 }, (_, n) => `k${n + 1}: &k${n + 1} [${`*k${n}, `.repeat(9)}*k${n}]`);
+  const lines = Array.from(
+    { length: 9 },
+    (_, n) => `k${n + 1}: &k${n + 1} [${`*k${n}, `.repeat(9)}*k${n}]`,
+  );
   return `---\nto: beta\nk0: &k0 x\n${lines.join("\n")}\n---\n\nbody\n`;
 }
 
@@ -98,7 +105,9 @@ describe("the inbox", { concurrency: true }, () => {
     await beta.call("who");
     const inbox = join(dir, "inbox");
     const before = memory(beta.pid);
-    const files = Object.keys(NO_MESSAGES).filter((file) => NO_MESSAGES[file]?.(join(inbox, file), t) !== false);
+    const files = Object.keys(NO_MESSAGES).filter(
+      (file) => NO_MESSAGES[file]?.(join(inbox, file), t) !== false,
+    );
     const written = performance.now();
     writeMail(dir, `${stamp()}-0000000a-hand-beta-x.md`, mail({ ...GOOD, subject: "after them" }));
     const push = await beta.waitForPush();
@@ -116,7 +125,10 @@ describe("the inbox", { concurrency: true }, () => {
     // A second look says nothing new.
     writeMail(dir, `${stamp()}-0000000b-hand-beta-x.md`, mail({ ...GOOD, subject: "and again" }));
     await beta.waitForPush(({ meta }) => meta.subject === "and again");
-    assert.match((await beta.call("unread")).text, /^2 unread messages:.*subject: after them.*subject: and again/s);
+    assert.match(
+      (await beta.call("unread")).text,
+      /^2 unread messages:.*subject: after them.*subject: and again/s,
+    );
     for (const file of files) assert.equal(lines(file).length, 1, `${lines(file)}`);
     await beta.waitForPushes(2);
     assert.deepEqual(
@@ -147,9 +159,17 @@ describe("the inbox", { concurrency: true }, () => {
     const dir = tempDir(t);
     const beta = await startSession("beta", { dir });
     const subjects =
-      "&anchor¦*alias¦!!js/function function(){}¦!!binary aGk=¦[a, *b]¦{a: 1}¦<<: *x¦| block¦0x1f¦null".split("¦");
+      "&anchor¦*alias¦!!js/function function(){}¦!!binary aGk=¦[a, *b]¦{a: 1}¦<<: *x¦| block¦0x1f¦null".split(
+        "¦",
+      );
     for (const [n, subject] of subjects.entries()) {
-      const keys = { __proto__x: "1", constructor: "x", toString: "y", "<<": "*x", hasOwnProperty: "z" };
+      const keys = {
+        __proto__x: "1",
+        constructor: "x",
+        toString: "y",
+        "<<": "*x",
+        hasOwnProperty: "z",
+      };
       writeMail(
         dir,
         `${stamp(0, n)}-0000000${n.toString(16)}-hand-beta-x.md`,
@@ -161,7 +181,10 @@ describe("the inbox", { concurrency: true }, () => {
       beta.pushes.map(({ meta }) => meta.subject),
       subjects.map((subject) => subject.replace("<", "'").replace("<", "'")),
     );
-    assert.match((await beta.call("unread")).text, new RegExp(`^${subjects.length} unread messages`));
+    assert.match(
+      (await beta.call("unread")).text,
+      new RegExp(`^${subjects.length} unread messages`),
+    );
     assert.equal(beta.stderr(), "");
   });
 
@@ -169,9 +192,14 @@ describe("the inbox", { concurrency: true }, () => {
     const dir = tempDir(t);
     // The files' times are ahead of our clock: by a part of a millisecond always, by more on a network folder.
     const clock = "data:text/javascript,const now = Date.now; Date.now = () => now() - 200";
-    const beta = await startSession("beta", { dir, command: [process.execPath, "--import", clock, SERVER] });
+    const beta = await startSession("beta", {
+      dir,
+      command: [process.execPath, "--import", clock, SERVER],
+    });
     await beta.call("who");
-    const texts = Array.from({ length: 20 }, (_, n) => mail({ ...GOOD, subject: `half ${n}` }, "body"));
+    const texts = Array.from({ length: 20 }, (_, n) =>
+      mail({ ...GOOD, subject: `half ${n}` }, "body"),
+    );
     const firstHalf = (n: number, text: string) => text.slice(0, n * 2);
     for (const [n, text] of texts.entries()) writeMail(dir, `half-${n}.md`, firstHalf(n, text));
     await beta.call("unread"); // looks at all of them
@@ -219,7 +247,8 @@ describe("the inbox", { concurrency: true }, () => {
     );
     assert.equal(given.length, names.length, "each has a name of its own now");
     await beta.close();
-    for (const line of beta.stderr().split("\n").slice(0, -1)) assert.match(line, /^t9-ipc: [\P{Cc}]*$/u);
+    for (const line of beta.stderr().split("\n").slice(0, -1))
+      assert.match(line, /^t9-ipc: [\P{Cc}]*$/u);
     // After a restart nothing is told again, and what came meanwhile is not taken for read.
     writeMail(dir, victim, mail({ ...GOOD, subject: "the victim" }));
     const again = await startSession("beta", { dir });

@@ -10,7 +10,8 @@ import { filesIn } from "../support/mail.ts";
 import { startSession } from "../support/session.ts";
 
 const env = { IPC_SESSION_ID: "person" };
-const lines = (dir: string): string[] => readFileSync(join(dir, "read/person"), "utf8").split("\n").slice(0, -1);
+const lines = (dir: string): string[] =>
+  readFileSync(join(dir, "read/person"), "utf8").split("\n").slice(0, -1);
 
 test("the command line's sends leave no empty line, and no line each", async (t) => {
   const dir = tempDir(t);
@@ -20,8 +21,12 @@ test("the command line's sends leave no empty line, and no line each", async (t)
     assert.equal(code, 0, stderr);
   }
   assert.equal(filesIn(dir).length, 3);
-  for (const line of lines(dir)) assert.match(line, /^# since \d{8}T\d{12}$|\.md$/, JSON.stringify(lines(dir)));
-  assert.ok(lines(dir).filter((line) => line.startsWith("# since")).length <= 1, lines(dir).join("\n"));
+  for (const line of lines(dir))
+    assert.match(line, /^# since \d{8}T\d{12}$|\.md$/, JSON.stringify(lines(dir)));
+  assert.ok(
+    lines(dir).filter((line) => line.startsWith("# since")).length <= 1,
+    lines(dir).join("\n"),
+  );
 });
 
 test("an empty line of an older version is taken for none, and the person's mail to all is still found", async (t) => {
@@ -43,5 +48,8 @@ test("a person who has written is somebody to answer", async (t) => {
   const answer = await alpha.call("send", { to: "person", subject: "answer" });
   assert.equal(answer.isError, false, answer.text);
   await alpha.call("broadcast", { subject: "to all, later" });
-  assert.match((await run(dir, ["unread"], { env })).stdout, /subject: answer.*subject: to all, later/s);
+  assert.match(
+    (await run(dir, ["unread"], { env })).stdout,
+    /subject: answer.*subject: to all, later/s,
+  );
 });

@@ -6,13 +6,31 @@ import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { tempDir } from "../support/folder.ts";
-import { filesIn, mail, readByLine, readMail, stamp, writeMail, writeMany } from "../support/mail.ts";
+import {
+  filesIn,
+  mail,
+  readByLine,
+  readMail,
+  stamp,
+  writeMail,
+  writeMany,
+} from "../support/mail.ts";
 import { RawServer } from "../support/rpc.ts";
 import { startSession, startSessions, type TestSession } from "../support/session.ts";
 
 /** Sends a message and returns the name of its file. */
-async function send(session: TestSession, to: string, subject: string, more: object = {}): Promise<string> {
-  const { text, isError } = await session.call("send", { to, subject, allow_unknown: true, ...more });
+async function send(
+  session: TestSession,
+  to: string,
+  subject: string,
+  more: object = {},
+): Promise<string> {
+  const { text, isError } = await session.call("send", {
+    to,
+    subject,
+    allow_unknown: true,
+    ...more,
+  });
   assert.equal(isError, false, text);
   return /Stored as (\S+\.md)/.exec(text)?.[1] ?? assert.fail(text);
 }
@@ -42,7 +60,10 @@ describe("reply_to", { concurrency: true }, () => {
     const push = await alpha.waitForPush();
     assert.equal(push.meta.reply_to, asked);
     const { text } = await alpha.call("unread");
-    const shown = new RegExp(`^reply_to: ${asked} \\("which port\\?", sent by you \\d\\d:\\d\\d\\)$`, "m");
+    const shown = new RegExp(
+      `^reply_to: ${asked} \\("which port\\?", sent by you \\d\\d:\\d\\d\\)$`,
+      "m",
+    );
     assert.match(text, shown);
   });
 
@@ -70,7 +91,10 @@ describe("reply_to", { concurrency: true }, () => {
     assert.ok(await send(beta, "alpha", "read before", { reply_to: asked }));
     archive(dir, asked);
     const again = await send(beta, "alpha", "from the archive", { reply_to: asked });
-    assert.equal((await alpha.waitForPush(({ meta }) => meta.filename === again)).meta.reply_to, asked);
+    assert.equal(
+      (await alpha.waitForPush(({ meta }) => meta.filename === again)).meta.reply_to,
+      asked,
+    );
     assert.match(
       (await alpha.call("unread")).text,
       new RegExp(`^reply_to: ${asked} \\("which port\\?", sent by you`, "m"),
@@ -87,7 +111,10 @@ describe("reply_to", { concurrency: true }, () => {
     await beta.call("set_name", { name: "gamma" });
     assert.ok(await send(beta, "alpha", "as gamma", { reply_to: asked }));
     await alpha.call("set_name", { name: "delta" });
-    assert.match((await alpha.call("unread")).text, /^reply_to: .* \("which port\?", sent by you /m);
+    assert.match(
+      (await alpha.call("unread")).text,
+      /^reply_to: .* \("which port\?", sent by you /m,
+    );
   });
 
   test("is refused, with words, for anything the sender could not know, and nothing is stored", async (t) => {
@@ -158,13 +185,22 @@ describe("t9_ipc_unread with file", { concurrency: true }, () => {
   test("returns a message that was read again, whole, from the inbox and from the archive", async (t) => {
     const dir = tempDir(t);
     const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
-    const file = await send(alpha, "beta", "the plan", { body: "first line\n\nlast line", priority: "high" });
+    const file = await send(alpha, "beta", "the plan", {
+      body: "first line\n\nlast line",
+      priority: "high",
+    });
     const first = (await beta.call("unread")).text;
     for (const where of ["inbox", "archive"]) {
       if (where === "archive") archive(dir, file);
       const { text, isError } = await beta.call("unread", { file });
       assert.equal(isError, false, text);
-      for (const line of ["from: alpha", "to: beta", "subject: the plan", "priority: high", `file: ${file}`]) {
+      for (const line of [
+        "from: alpha",
+        "to: beta",
+        "subject: the plan",
+        "priority: high",
+        `file: ${file}`,
+      ]) {
         assert.ok(text.includes(`${line}\n`), `${line}, from ${where}: ${text}`);
       }
       assert.ok(text.includes("\n\nfirst line\n\nlast line\n"), text);
@@ -231,7 +267,10 @@ describe("t9_ipc_unread with file", { concurrency: true }, () => {
 
   test("cancelled, marks nothing", async (t) => {
     const dir = tempDir(t);
-    const others = Array.from({ length: 4000 }, (_, n) => `${stamp(0, n)}-0a1b2c3d-hand-other-x.md`);
+    const others = Array.from(
+      { length: 4000 },
+      (_, n) => `${stamp(0, n)}-0a1b2c3d-hand-other-x.md`,
+    );
     writeMany(dir, others, mail({ from: "hand", to: "other", subject: "x" }));
     const file = `${stamp(0, 999_999)}-0a1b2c3d-hand-alpha-x.md`;
     writeMail(dir, file, mail({ from: "hand", to: "alpha", subject: "kept" }));
@@ -258,7 +297,10 @@ test("the instructions tell of reply_to and of where the folder is, in less than
   const text = alpha.client.getInstructions() ?? "";
   assert.match(text, /reply_to/);
   assert.ok(text.includes(dir), text);
-  assert.ok(Buffer.byteLength(text) - Buffer.byteLength(dir) < 2048 - 60, `${Buffer.byteLength(text)} bytes`);
+  assert.ok(
+    Buffer.byteLength(text) - Buffer.byteLength(dir) < 2048 - 60,
+    `${Buffer.byteLength(text)} bytes`,
+  );
   const { tools } = await alpha.client.listTools();
   assert.equal(tools.length, 5);
 });

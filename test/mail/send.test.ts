@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { tempDir } from "../support/folder.ts";
-import { filesIn, localTime, mail, readByLine, readMail, stamp, writeMail } from "../support/mail.ts";
+import {
+  filesIn,
+  localTime,
+  mail,
+  readByLine,
+  readMail,
+  stamp,
+  writeMail,
+} from "../support/mail.ts";
 import { startSession, startSessions } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -37,7 +45,10 @@ test("a message to one session reaches that one, with its header, and nobody els
 
 test("the file is a header of six lines and the body as it was written", async (t) => {
   const dir = tempDir(t);
-  const [alpha] = await Promise.all([startSession("alpha", { dir }), startSession("20261122_3655_8201", { dir })]);
+  const [alpha] = await Promise.all([
+    startSession("alpha", { dir }),
+    startSession("20261122_3655_8201", { dir }),
+  ]);
   const body = "\n  first\n\n---\nfrom: nobody\n---\n\ttab 한국어 🎉\n\n";
   await alpha.call("send", { to: "20261122_3655_8201", subject: "진행 상황", body });
   const [file = ""] = filesIn(dir);
@@ -52,7 +63,10 @@ test("the file is a header of six lines and the body as it was written", async (
 
 test("a message without a body is pushed as its subject", async (t) => {
   const dir = tempDir(t);
-  const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+  const [alpha, beta] = await Promise.all([
+    startSession("alpha", { dir }),
+    startSession("beta", { dir }),
+  ]);
   await alpha.call("send", { to: "beta", subject: "tests are green" });
   assert.equal((await beta.waitForPush()).content, "tests are green");
 });
@@ -92,7 +106,10 @@ test("a broadcast with nobody else online is stored, and says that nobody is the
 
 test("mail for a session that went offline is accepted, and the answer says it waits", async (t) => {
   const dir = tempDir(t);
-  const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+  const [alpha, beta] = await Promise.all([
+    startSession("alpha", { dir }),
+    startSession("beta", { dir }),
+  ]);
   await beta.close();
   const { text, isError } = await alpha.call("send", { to: "beta", subject: "for later" });
   assert.equal(isError, false, text);
@@ -124,7 +141,11 @@ test("a name nobody has used is refused with the nearest names and who is online
     assert.match(refused.text, /allow_unknown/);
   }
   assert.deepEqual(filesIn(dir), []);
-  const stored = await alpha.call("send", { to: "api-test", subject: "hello", allow_unknown: true });
+  const stored = await alpha.call("send", {
+    to: "api-test",
+    subject: "hello",
+    allow_unknown: true,
+  });
   assert.equal(stored.isError, false, stored.text);
   assert.match(stored.text, /waits/);
   const later = await startSession("api-test", { dir });
@@ -133,7 +154,10 @@ test("a name nobody has used is refused with the nearest names and who is online
 
 test("the same message again within a minute is refused, naming the file already sent", async (t) => {
   const dir = tempDir(t);
-  const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+  const [alpha, beta] = await Promise.all([
+    startSession("alpha", { dir }),
+    startSession("beta", { dir }),
+  ]);
   const thanks = { to: "beta", subject: "thanks", body: "thank you" };
   assert.equal((await alpha.call("send", thanks)).isError, false);
   const [file = ""] = filesIn(dir);
@@ -150,7 +174,11 @@ test("the same message again within a minute is refused, naming the file already
   ]) {
     assert.equal((await alpha.call("send", other)).isError, false);
   }
-  assert.equal((await beta.call("send", { ...thanks, to: "alpha" })).isError, false, "another sender's");
+  assert.equal(
+    (await beta.call("send", { ...thanks, to: "alpha" })).isError,
+    false,
+    "another sender's",
+  );
   await beta.waitForPushes(4);
   assert.equal(filesIn(dir).length, 5);
 });
@@ -168,8 +196,14 @@ test("of two equal messages sent at one time, one is stored", async (t) => {
 test("a name written in another form of Unicode is the same name", async (t) => {
   const dir = tempDir(t);
   const name = "결제-서버";
-  const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession(name, { dir })]);
-  const { text, isError } = await alpha.call("send", { to: name.normalize("NFD"), subject: "안녕" });
+  const [alpha, beta] = await Promise.all([
+    startSession("alpha", { dir }),
+    startSession(name, { dir }),
+  ]);
+  const { text, isError } = await alpha.call("send", {
+    to: name.normalize("NFD"),
+    subject: "안녕",
+  });
   assert.equal(isError, false, text);
   await beta.waitForPush();
   assert.match((await alpha.call("unread", { session_id: name.normalize("NFD") })).text, /안녕/);
@@ -179,7 +213,10 @@ test("a message is placed after the newest in the folder, even one from a clock 
   const dir = tempDir(t);
   const ahead = `${stamp(-1 / 24)}-0a1b2c3d-gamma-beta-ahead.md`;
   writeMail(dir, ahead, mail({ from: "gamma", to: "beta", subject: "ahead" }));
-  const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+  const [alpha, beta] = await Promise.all([
+    startSession("alpha", { dir }),
+    startSession("beta", { dir }),
+  ]);
   await beta.waitForPush();
   await alpha.call("send", { to: "beta", subject: "after" });
   assert.deepEqual(

@@ -24,8 +24,14 @@ function rows(path: string): string {
   if (noSqlite || !existsSync(path)) return "";
   const db = openDatabase(path, { readonly: true });
   try {
-    const tables = db.prepare("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").pluck().all();
-    const all = tables.map((table) => [table, db.prepare(`SELECT * FROM "${table}" ORDER BY 1`).all()]);
+    const tables = db
+      .prepare("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+      .pluck()
+      .all();
+    const all = tables.map((table) => [
+      table,
+      db.prepare(`SELECT * FROM "${table}" ORDER BY 1`).all(),
+    ]);
     return JSON.stringify(all);
   } finally {
     db.close();
@@ -42,7 +48,10 @@ describe("the data folder", { concurrency: 4 }, () => {
     const dir = tempDir(t);
     const db = join(dir, "cache.db");
     const fresh = join(dir, "../fresh.db");
-    const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+    const [alpha, beta] = await Promise.all([
+      startSession("alpha", { dir }),
+      startSession("beta", { dir }),
+    ]);
     for (const subject of ODD) {
       await alpha.call("send", { to: "beta", subject });
       writeMail(
@@ -53,9 +62,11 @@ describe("the data folder", { concurrency: 4 }, () => {
     }
     await beta.waitForPushes(2 * ODD.length);
     await beta.call("unread");
-    const cached = (path: string) => ODD.every((subject) => rows(path).includes(JSON.stringify(subject)));
+    const cached = (path: string) =>
+      ODD.every((subject) => rows(path).includes(JSON.stringify(subject)));
     await waitFor(() => cached(db), "all messages in the cache");
-    for (const file of readdirSync(dir).filter((each) => each.startsWith("cache.db"))) rmSync(join(dir, file));
+    for (const file of readdirSync(dir).filter((each) => each.startsWith("cache.db")))
+      rmSync(join(dir, file));
     await alpha.call("send", { to: "beta", subject: "after" });
     await alpha.call("who");
     assert.ok(existsSync(db), "alpha has made it anew, and beta has to notice");
@@ -71,7 +82,9 @@ describe("the data folder", { concurrency: 4 }, () => {
     assert.equal(alpha.stderr() + beta.stderr() + gamma.stderr(), "");
   });
 
-  test("a restart without the cache shows the same unread mail as with it", { skip: noSqlite }, async (t) => {
+  test("a restart without the cache shows the same unread mail as with it", {
+    skip: noSqlite,
+  }, async (t) => {
     const dir = tempDir(t);
     const alpha = await startSession("alpha", { dir });
     await (await startSession("beta", { dir })).close();
@@ -95,7 +108,11 @@ describe("the data folder", { concurrency: 4 }, () => {
         .stderr()
         .split("\n")
         .filter((line) => line.includes("cache"));
-      assert.equal(said.length, cache === "kept" || cache === "deleted" ? 0 : 1, `${cache}: ${looker.stderr()}`);
+      assert.equal(
+        said.length,
+        cache === "kept" || cache === "deleted" ? 0 : 1,
+        `${cache}: ${looker.stderr()}`,
+      );
       await looker.close();
     }
     assert.match(answers[0] ?? "", /8 unread/);
@@ -110,7 +127,10 @@ describe("the data folder", { concurrency: 4 }, () => {
     await (await startSession("beta", { dir })).close();
     await alpha.call("send", { to: "beta", subject: "one" });
     await alpha.call("send", { to: "beta", subject: "two" });
-    await waitFor(() => rows(join(dir, "cache.db")).includes('"two"'), "both messages in the cache");
+    await waitFor(
+      () => rows(join(dir, "cache.db")).includes('"two"'),
+      "both messages in the cache",
+    );
     await alpha.close();
     rmSync(join(dir, "inbox", filesIn(dir)[0] ?? ""));
     const beta = await startSession("beta", { dir });
@@ -119,16 +139,26 @@ describe("the data folder", { concurrency: 4 }, () => {
     assert.match(text, /subject: two/);
   });
 
-  test("folders are 0700 and files 0600, whatever the umask", { skip: process.platform === "win32" }, async (t) => {
+  test("folders are 0700 and files 0600, whatever the umask", {
+    skip: process.platform === "win32",
+  }, async (t) => {
     const dir = tempDir(t);
     const command = ["sh", "-c", `umask 0; exec "$0" "$1"`, process.execPath, SERVER];
-    const [alpha, beta] = await Promise.all(["alpha", "beta"].map((name) => startSession(name, { dir, command })));
+    const [alpha, beta] = await Promise.all(
+      ["alpha", "beta"].map((name) => startSession(name, { dir, command })),
+    );
     await alpha?.call("send", { to: "beta", subject: "hello" });
     await beta?.waitForPush();
     await beta?.call("unread");
-    if (!noSqlite) await waitFor(() => rows(join(dir, "cache.db")).includes("hello"), "the message in the cache");
+    if (!noSqlite)
+      await waitFor(
+        () => rows(join(dir, "cache.db")).includes("hello"),
+        "the message in the cache",
+      );
     await waitFor(
-      () => existsSync(join(dir, "read/beta")) && readFileSync(join(dir, "read/beta"), "utf8").includes("hello"),
+      () =>
+        existsSync(join(dir, "read/beta")) &&
+        readFileSync(join(dir, "read/beta"), "utf8").includes("hello"),
       "the mark",
     );
     const modes = () =>
@@ -145,18 +175,28 @@ describe("the data folder", { concurrency: 4 }, () => {
 
   test("no temporary and no lock is left when all have gone", async (t) => {
     const dir = tempDir(t);
-    const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
-    await Promise.all(Array.from({ length: 10 }, (_, n) => alpha.call("send", { to: "beta", subject: `${n}` })));
+    const [alpha, beta] = await Promise.all([
+      startSession("alpha", { dir }),
+      startSession("beta", { dir }),
+    ]);
+    await Promise.all(
+      Array.from({ length: 10 }, (_, n) => alpha.call("send", { to: "beta", subject: `${n}` })),
+    );
     await beta.call("unread");
     await Promise.all([alpha.close(), beta.close()]);
-    const left = (readdirSync(dir, { recursive: true }) as string[]).filter((path) => /\.tmp|\.lock/.test(path));
+    const left = (readdirSync(dir, { recursive: true }) as string[]).filter((path) =>
+      /\.tmp|\.lock/.test(path),
+    );
     assert.deepEqual(left, []);
     assert.deepEqual(JSON.parse(readFileSync(join(dir, "heartbeats.json"), "utf8")), {});
   });
 
   test("what the folder holds is what data/README says, and nothing in it is written twice but the heartbeats", async (t) => {
     const dir = tempDir(t);
-    const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+    const [alpha, beta] = await Promise.all([
+      startSession("alpha", { dir }),
+      startSession("beta", { dir }),
+    ]);
     await alpha.call("send", { to: "beta", subject: "hello", body: "text" });
     await beta.waitForPush();
     const [file = ""] = filesIn(dir);
@@ -165,8 +205,12 @@ describe("the data folder", { concurrency: 4 }, () => {
     await beta.call("set_name", { name: "gamma" });
     await waitFor(() => existsSync(join(dir, "read/gamma")), "the new name's marks");
     const after = statSync(join(dir, "inbox", file));
-    assert.deepEqual([after.ino, after.mtimeMs, after.size], [before.ino, before.mtimeMs, before.size]);
-    const known = /^(inbox|archive|read|heartbeats\.json(\.lock)?|inbox\.lock|cache\.db(-\w+)?|\.[\w-]+)$/;
+    assert.deepEqual(
+      [after.ino, after.mtimeMs, after.size],
+      [before.ino, before.mtimeMs, before.size],
+    );
+    const known =
+      /^(inbox|archive|read|heartbeats\.json(\.lock)?|inbox\.lock|cache\.db(-\w+)?|\.[\w-]+)$/;
     for (const name of readdirSync(dir)) assert.match(name, known);
   });
 
@@ -194,15 +238,23 @@ describe("the data folder", { concurrency: 4 }, () => {
         cwd: join(root, "clone"),
         env: { IPC_DIR: place },
       });
-      assert.deepEqual(Object.keys(heartbeats(join(root, place === "~/mail" ? "home" : "", "mail"))), ["alpha"], place);
+      assert.deepEqual(
+        Object.keys(heartbeats(join(root, place === "~/mail" ? "home" : "", "mail"))),
+        ["alpha"],
+        place,
+      );
       await alpha.close();
     }
   });
 
   test("marks are appended, one file name a line, and a line torn by a kill does not hurt", async (t) => {
     const dir = tempDir(t);
-    const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
-    const marks = () => (existsSync(join(dir, "read/beta")) ? readFileSync(join(dir, "read/beta"), "utf8") : "");
+    const [alpha, beta] = await Promise.all([
+      startSession("alpha", { dir }),
+      startSession("beta", { dir }),
+    ]);
+    const marks = () =>
+      existsSync(join(dir, "read/beta")) ? readFileSync(join(dir, "read/beta"), "utf8") : "";
     await alpha.call("send", { to: "beta", subject: "one" });
     await beta.call("unread");
     const [one = ""] = filesIn(dir);
@@ -211,7 +263,10 @@ describe("the data folder", { concurrency: 4 }, () => {
     await alpha.call("send", { to: "beta", subject: "two" });
     await beta.call("unread");
     const two = filesIn(dir)[1] ?? "";
-    const second = await waitFor(() => marks().includes(`\n${two}\n`) && marks(), "the second mark");
+    const second = await waitFor(
+      () => marks().includes(`\n${two}\n`) && marks(),
+      "the second mark",
+    );
     assert.ok(second.startsWith(first), "append only");
   });
 });

@@ -15,7 +15,10 @@ const ZONES = ["Pacific/Kiritimati", "Europe/Berlin", "UTC", "America/Los_Angele
 const nameOf = (zone: string): string => zone.replace(/.*\//, "").toLowerCase();
 
 /** Sessions in all zones, started in this order. */
-async function everywhere(dir: string, zones: readonly string[]): Promise<Map<string, TestSession>> {
+async function everywhere(
+  dir: string,
+  zones: readonly string[],
+): Promise<Map<string, TestSession>> {
   const sessions = new Map<string, TestSession>();
   for (const TZ of zones) sessions.set(TZ, await startSession(nameOf(TZ), { dir, env: { TZ } }));
   return sessions;
@@ -33,9 +36,15 @@ describe("time zones", { concurrency: true }, () => {
       const sessions = await everywhere(dir, zones);
       // A file has no time zone; the second note comes after a message with a stamp of each zone.
       writeMail(dir, "note.md", mail({ from: "hand", to: "all", subject: "by hand" }, "text"));
-      for (const session of sessions.values()) await session.waitForPush(({ meta }) => meta.subject === "by hand");
-      for (const [zone, session] of sessions) await session.call("broadcast", { subject: `from ${zone}` });
-      writeMail(dir, "note.md", mail({ from: "hand", to: "all", subject: "by hand again" }, "text"));
+      for (const session of sessions.values())
+        await session.waitForPush(({ meta }) => meta.subject === "by hand");
+      for (const [zone, session] of sessions)
+        await session.call("broadcast", { subject: `from ${zone}` });
+      writeMail(
+        dir,
+        "note.md",
+        mail({ from: "hand", to: "all", subject: "by hand again" }, "text"),
+      );
       const expected = ["by hand", ...zones.map((zone) => `from ${zone}`), "by hand again"];
       for (const [zone, session] of sessions) {
         const wanted = expected.filter((subject) => subject !== `from ${zone}`);
@@ -70,7 +79,11 @@ describe("time zones", { concurrency: true }, () => {
       await one.waitForPush(({ meta }) => meta.subject === "by hand, before");
       await one.call("broadcast", { subject: "before" });
       const two = await startSession("late", { dir, env: { TZ: late } });
-      assert.match((await two.call("unread")).text, /^No unread messages/, `${early}, then ${late}`);
+      assert.match(
+        (await two.call("unread")).text,
+        /^No unread messages/,
+        `${early}, then ${late}`,
+      );
       writeMail(dir, "after.md", mail({ from: "hand", to: "all", subject: "by hand, after" }));
       await two.waitForPush(({ meta }) => meta.subject === "by hand, after");
       await one.call("broadcast", { subject: "after" });
@@ -84,7 +97,10 @@ describe("time zones", { concurrency: true }, () => {
     for (const [zone, session] of sessions) {
       await session.call("send", { to: "later", subject: `before, ${zone}`, allow_unknown: true });
     }
-    const watches = ZONES.map((TZ) => ({ TZ, process: start(dir, ["watch", "--since", "10m"], { env: { TZ } }) }));
+    const watches = ZONES.map((TZ) => ({
+      TZ,
+      process: start(dir, ["watch", "--since", "10m"], { env: { TZ } }),
+    }));
     for (const { TZ, process } of watches) {
       await waitFor(
         () => ZONES.every((zone) => process.stdout.includes(`before, ${zone}`)),
@@ -96,10 +112,13 @@ describe("time zones", { concurrency: true }, () => {
     // Until all stand: nothing tells from outside when a watch without --since does.
     await waitFor(
       async () => {
-        await sessions.get("UTC")?.call("send", { to: "later", subject: `sign ${++n}`, allow_unknown: true });
+        await sessions
+          .get("UTC")
+          ?.call("send", { to: "later", subject: `sign ${++n}`, allow_unknown: true });
         return plain.every(({ process }) => process.stdout.includes("sign"));
       },
-      () => `a sign in ${plain.filter(({ process }) => !process.stdout.includes("sign")).map(({ TZ }) => TZ)}`,
+      () =>
+        `a sign in ${plain.filter(({ process }) => !process.stdout.includes("sign")).map(({ TZ }) => TZ)}`,
     );
     for (const [zone, session] of sessions) {
       await session.call("send", { to: "later", subject: `after, ${zone}`, allow_unknown: true });
@@ -110,7 +129,8 @@ describe("time zones", { concurrency: true }, () => {
         () => `${TZ}: ${process.stdout}`,
       );
     }
-    for (const { process } of plain) assert.doesNotMatch(process.stdout, /before, /, "what came before it");
+    for (const { process } of plain)
+      assert.doesNotMatch(process.stdout, /before, /, "what came before it");
   });
 
   test("watch --since leaves out what is older, in every zone", async (t) => {

@@ -9,7 +9,9 @@ import { filesIn } from "../support/mail.ts";
 import { startSession, startSessions } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
-const NO_NAMES = "a/b¦../../x¦..¦.hid¦a\0b¦a\nb¦esc\u001b[1m¦ab¦¦   ¦a b c¦-rf *¦a:b¦a\\b".split("¦");
+const NO_NAMES = "a/b¦../../x¦..¦.hid¦a\0b¦a\nb¦esc\u001b[1m¦ab¦¦   ¦a b c¦-rf *¦a:b¦a\\b".split(
+  "¦",
+);
 NO_NAMES.push(
   "x".repeat(65),
   "n".repeat(300),
@@ -55,7 +57,11 @@ const WRONG: [string, unknown, RegExp][] = [
   ["broadcast", { body: "x" }, /subject: .*string/],
   ["unread", { limit: 3 }, /limit.*It takes: session_id/s],
   ["unread", { session_id: 5 }, /session_id: .*string/],
-  ["unread", { session_id: "web-1", file: "x.md" }, /^t9_ipc_unread: file .+ give one of them\. It takes: /],
+  [
+    "unread",
+    { session_id: "web-1", file: "x.md" },
+    /^t9_ipc_unread: file .+ give one of them\. It takes: /,
+  ],
   ["unread", { session_id: null }, /session_id: .*string/],
   ["set_name", {}, /name.*It takes: name, working_on/s],
   ["set_name", { name: {} }, /name: .*string/],
@@ -111,7 +117,10 @@ describe("tool arguments", { concurrency: true }, () => {
         name: "t9_ipc_send",
         arguments: args as unknown as Record<string, unknown>,
       });
-      const answer = await call.catch((error: Error) => ({ isError: true, content: error.message }));
+      const answer = await call.catch((error: Error) => ({
+        isError: true,
+        content: error.message,
+      }));
       assert.ok(answer.isError, JSON.stringify(answer));
     }
     assert.deepEqual(filesIn(dir), []);
@@ -129,7 +138,10 @@ describe("tool arguments", { concurrency: true }, () => {
       }
     }
     assert.deepEqual(filesIn(alpha.dir), []);
-    const answer = await alpha.call("set_name", { name: "gamma", working_on: "a\n- boss (you): \u001b[31mred" });
+    const answer = await alpha.call("set_name", {
+      name: "gamma",
+      working_on: "a\n- boss (you): \u001b[31mred",
+    });
     assert.equal(answer.isError, false);
     assert.doesNotMatch((await alpha.call("who")).text, /^- boss|\p{Cc}red/mu);
     assert.ok(statSync(alpha.dir).isDirectory());

@@ -47,7 +47,11 @@ test("unread, cancelled while it is at work, leaves its messages unread", async 
   const dir = tempDir(t);
   const server = await cancelledAtWork(dir);
   const text = await unread(server, 3);
-  assert.equal(wasAnswered(server), false, "the cancelled call was answered: this test tests nothing");
+  assert.equal(
+    wasAnswered(server),
+    false,
+    "the cancelled call was answered: this test tests nothing",
+  );
   assert.match(text, /^1 unread message:.*subject: kept/s);
   assert.match(await unread(server, 4), /^No unread messages/);
 });
@@ -55,7 +59,11 @@ test("unread, cancelled while it is at work, leaves its messages unread", async 
 test("unread, cancelled in the same breath, leaves its messages unread", async (t) => {
   const dir = tempDir(t);
   const server = await new RawServer(dir).initialize();
-  writeMail(dir, `${stamp(0, 1)}-0a1b2c3d-hand-alpha-x.md`, mail({ from: "hand", to: "alpha", subject: "kept" }));
+  writeMail(
+    dir,
+    `${stamp(0, 1)}-0a1b2c3d-hand-alpha-x.md`,
+    mail({ from: "hand", to: "alpha", subject: "kept" }),
+  );
   for (const id of [1, 2, 3]) server.write(request(id) + cancel(id));
   await settle(server);
   assert.match(await unread(server, 4), /^1 unread message:.*subject: kept/s);
@@ -66,7 +74,11 @@ test("nothing is marked on the disk either: after a restart the messages are unr
   const first = await cancelledAtWork(dir);
   first.child.stdin.end();
   await first.ended;
-  assert.equal(wasAnswered(first), false, "the cancelled call was answered: this test tests nothing");
+  assert.equal(
+    wasAnswered(first),
+    false,
+    "the cancelled call was answered: this test tests nothing",
+  );
   const again = await new RawServer(dir).initialize();
   assert.match(await unread(again, 1), /^1 unread message:.*subject: kept/s);
 });
@@ -74,7 +86,11 @@ test("nothing is marked on the disk either: after a restart the messages are unr
 test("a cancellation that comes after the answer changes nothing: what was shown is read", async (t) => {
   const dir = tempDir(t);
   const server = await new RawServer(dir).initialize();
-  writeMail(dir, `${stamp(0, 1)}-0a1b2c3d-hand-alpha-x.md`, mail({ from: "hand", to: "alpha", subject: "shown" }));
+  writeMail(
+    dir,
+    `${stamp(0, 1)}-0a1b2c3d-hand-alpha-x.md`,
+    mail({ from: "hand", to: "alpha", subject: "shown" }),
+  );
   assert.match(await unread(server, 1), /subject: shown/);
   server.write(cancel(1));
   assert.match(await unread(server, 2), /^No unread messages/);

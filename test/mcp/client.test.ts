@@ -96,7 +96,8 @@ describe("the client sends what no client should", { concurrency: 2 }, () => {
     server.write(`${[...lines, ...more].join("\n")}\n`);
     server.child.stdin.write(Buffer.from([0xff, 0xfe, 0x80, 0x0a]));
     await serves(server);
-    for (const line of server.stderr.split("\n").slice(0, -1)) assert.match(line, /^t9-ipc: protocol: .{1,220}$/);
+    for (const line of server.stderr.split("\n").slice(0, -1))
+      assert.match(line, /^t9-ipc: protocol: .{1,220}$/);
     server.child.stdin.end();
     await leaves(server);
   });
@@ -111,7 +112,10 @@ describe("the client sends what no client should", { concurrency: 2 }, () => {
     server.write({ id: 77, result: {} });
     server.call(3, "nonsense");
     const { result, error } = await server.answer(3);
-    assert.match(result?.content?.[0]?.text ?? error?.message ?? "", /no tool t9_ipc_nonsense.*t9_ipc_who/);
+    assert.match(
+      result?.content?.[0]?.text ?? error?.message ?? "",
+      /no tool t9_ipc_nonsense.*t9_ipc_who/,
+    );
     await serves(server);
   });
 
@@ -143,7 +147,12 @@ describe("the client sends what no client should", { concurrency: 2 }, () => {
     const server = await start(t);
     server.write(`${"x".repeat(8 << 20)}\n`);
     await serves(server);
-    server.call(1, "send", { to: "beta", subject: "long", body: "x".repeat(8 << 20), allow_unknown: true });
+    server.call(1, "send", {
+      to: "beta",
+      subject: "long",
+      body: "x".repeat(8 << 20),
+      allow_unknown: true,
+    });
     const { result } = await server.answer(1);
     assert.equal(result?.isError, true);
     assert.match(result?.content?.[0]?.text ?? "", /8388608 characters, the limit is 10240/);
@@ -154,7 +163,10 @@ describe("the client sends what no client should", { concurrency: 2 }, () => {
     const server = await start(t);
     server.write(`${"x".repeat(40 << 20)}\n`);
     server.call("after", "who");
-    await waitFor(() => server.hasEnded || server.stdout.includes('"after"'), "an answer or the end");
+    await waitFor(
+      () => server.hasEnded || server.stdout.includes('"after"'),
+      "an answer or the end",
+    );
     if (server.hasEnded) assert.equal(heartbeats(server.dir).alpha, undefined, "a ghost");
   });
 
@@ -168,7 +180,8 @@ describe("the client sends what no client should", { concurrency: 2 }, () => {
     const answered = () => server.stdout.split("\n").length > 1001;
     await waitFor(answered, () => `1,000 answers, of ${server.stdout.split("\n").length}`);
     const answers = new Map(server.lines().map((line) => [line.id, line]));
-    for (let id = 1; id <= 1000; id++) assert.equal(answers.get(id)?.result?.isError ?? false, false, `call ${id}`);
+    for (let id = 1; id <= 1000; id++)
+      assert.equal(answers.get(id)?.result?.isError ?? false, false, `call ${id}`);
     assert.equal(filesIn(server.dir).length, 800);
     await serves(server);
     assert.equal(server.stderr, "");

@@ -15,14 +15,21 @@ test("there are five tools, each with a title, a description, annotations and a 
   for (const tool of tools) {
     assert.ok(tool.title, tool.name);
     assert.ok((tool.description ?? "").length > 40, tool.name);
-    assert.equal(tool.annotations?.readOnlyHint, ["t9_ipc_unread", "t9_ipc_who"].includes(tool.name), tool.name);
+    assert.equal(
+      tool.annotations?.readOnlyHint,
+      ["t9_ipc_unread", "t9_ipc_who"].includes(tool.name),
+      tool.name,
+    );
     assert.equal(tool.annotations?.openWorldHint, false, tool.name);
     assert.equal(tool.inputSchema.additionalProperties, false, tool.name);
     assert.equal(tool.outputSchema, undefined, tool.name);
   }
   const parameters = (name: string) => {
     const { inputSchema } = tools.find((tool) => tool.name === name) ?? {};
-    return { all: Object.keys(inputSchema?.properties ?? {}), required: inputSchema?.required ?? [] };
+    return {
+      all: Object.keys(inputSchema?.properties ?? {}),
+      required: inputSchema?.required ?? [],
+    };
   };
   assert.deepEqual(parameters("t9_ipc_who").all, []);
   for (const name of ["to", "subject", "body", "priority", "reply_to", "type", "allow_unknown"]) {
@@ -34,7 +41,10 @@ test("there are five tools, each with a title, a description, annotations and a 
   }
   assert.deepEqual(parameters("t9_ipc_broadcast").required, ["subject"]);
   assert.deepEqual(parameters("t9_ipc_unread"), { all: ["session_id", "file"], required: [] });
-  assert.deepEqual(parameters("t9_ipc_set_name"), { all: ["name", "working_on"], required: ["name"] });
+  assert.deepEqual(parameters("t9_ipc_set_name"), {
+    all: ["name", "working_on"],
+    required: ["name"],
+  });
 });
 
 test("the tools a woken session needs at once are never left to be searched for; the others can be found", async (t) => {
@@ -77,7 +87,11 @@ test("answers are plain text: Claude Code would show the model structured conten
 const CLIENTS: [string, Record<string, string>, string][] = [
   ["another client", {}, ""],
   ["Claude Code", { CLAUDECODE: "1" }, "mcp__t9-ipc__"],
-  ["a Claude Code plugin", { CLAUDECODE: "1", CLAUDE_PLUGIN_ROOT: "/plugins/t9-ipc" }, "mcp__plugin_t9-ipc_t9-ipc__"],
+  [
+    "a Claude Code plugin",
+    { CLAUDECODE: "1", CLAUDE_PLUGIN_ROOT: "/plugins/t9-ipc" },
+    "mcp__plugin_t9-ipc_t9-ipc__",
+  ],
 ];
 for (const [client, env, prefix] of CLIENTS) {
   test(`in ${client} the instructions name the tools as the model knows them, in under 2 KB`, async (t) => {
@@ -97,9 +111,17 @@ for (const [client, env, prefix] of CLIENTS) {
 test("channels are declared, and notifications have strings only", async (t) => {
   const dir = tempDir(t);
   const alpha = await startSession("alpha", { dir });
-  assert.equal(alpha.client.getServerVersion()?.name, "t9-ipc", "Claude Code makes it the tag's source");
+  assert.equal(
+    alpha.client.getServerVersion()?.name,
+    "t9-ipc",
+    "Claude Code makes it the tag's source",
+  );
   assert.deepEqual(alpha.client.getServerCapabilities()?.experimental?.["claude/channel"], {});
-  writeMail(dir, "note.md", mail({ from: "hand", to: "alpha", subject: "1", priority: "2", created: "3", type: "4" }));
+  writeMail(
+    dir,
+    "note.md",
+    mail({ from: "hand", to: "alpha", subject: "1", priority: "2", created: "3", type: "4" }),
+  );
   const { meta, content } = await alpha.waitForPush();
   assert.equal(content, "1");
   for (const [key, value] of Object.entries(meta)) {

@@ -43,7 +43,10 @@ describe("who", { concurrency: true }, () => {
     const fields = { from: "alpha", to: "beta", subject: "x", created: localTime(minutes) };
     writeMail(dir, `${stamp(minutes)}-0a1b2c3d-alpha-beta-x.md`, mail(fields));
     await alpha.call("send", { to: "beta", subject: "now" });
-    assert.match(lineOf(await who(alpha), "beta"), /2 of your messages unread, the oldest 5 min old/);
+    assert.match(
+      lineOf(await who(alpha), "beta"),
+      /2 of your messages unread, the oldest 5 min old/,
+    );
   });
 
   test("counts what was sent to and by earlier names", async (t) => {
@@ -55,7 +58,10 @@ describe("who", { concurrency: true }, () => {
     await alpha.call("send", { to: "gamma", subject: "to gamma" });
     assert.match(lineOf(await who(alpha), "gamma"), /2 of your messages unread/);
     await beta.call("unread");
-    await waitFor(async () => /has read all you sent/.test(lineOf(await who(alpha), "gamma")), "both to be read");
+    await waitFor(
+      async () => /has read all you sent/.test(lineOf(await who(alpha), "gamma")),
+      "both to be read",
+    );
   });
 
   test("tells after the list which offline names have mail of this session waiting", async (t) => {
@@ -68,14 +74,19 @@ describe("who", { concurrency: true }, () => {
     await alpha.call("send", { to: "gamma", subject: "for later" });
     await beta.call("send", { to: "delta", subject: "not alpha's", allow_unknown: true });
     const lines = (await who(alpha)).split("\n");
-    const last = lines.findLastIndex((line) => line.startsWith("- alpha") || line.startsWith("- beta"));
+    const last = lines.findLastIndex(
+      (line) => line.startsWith("- alpha") || line.startsWith("- beta"),
+    );
     assert.match(lines.slice(last + 1).join("\n"), /\bgamma\b/);
     assert.doesNotMatch(lines.join("\n"), /delta/);
     assert.doesNotMatch(await who(beta), /gamma/);
     const again = await startSession("gamma", { dir });
     assert.match(lineOf(await who(alpha), "gamma"), /1 of your messages unread/);
     await again.call("unread");
-    await waitFor(async () => /has read all you sent/.test(lineOf(await who(alpha), "gamma")), "gamma to have read");
+    await waitFor(
+      async () => /has read all you sent/.test(lineOf(await who(alpha), "gamma")),
+      "gamma to have read",
+    );
     await again.close();
     await waitFor(() => !heartbeats(dir).gamma, "gamma to be gone");
     assert.doesNotMatch(await who(alpha), /gamma/, "nothing waits for it any more");

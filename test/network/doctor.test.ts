@@ -48,7 +48,8 @@ describe("doctor on a laptop", { concurrency: true, skip }, () => {
     const laptop = await Laptop.start(t, box, ["reconnect"]);
     const findings = parse(await laptop.doctor({ IPC_DB_PATH: "" }));
     const problem = (what: RegExp, words: RegExp, remedy: RegExp): void => {
-      const found = findings.find((each) => what.test(each.what)) ?? assert.fail(JSON.stringify(findings));
+      const found =
+        findings.find((each) => what.test(each.what)) ?? assert.fail(JSON.stringify(findings));
       assert.equal(found.state, "warning");
       assert.match(found.problem ?? "", words);
       assert.match(found.remedy ?? "", remedy);
@@ -64,7 +65,8 @@ describe("doctor on a laptop", { concurrency: true, skip }, () => {
     await laptop.run("kill -9 $(pidof sshfs)");
     const findings = parse(await laptop.doctor({ IPC_POLL: "500" }));
     const dead =
-      findings.find(({ problem = "" }) => problem.includes("ENOTCONN")) ?? assert.fail(JSON.stringify(findings));
+      findings.find(({ problem = "" }) => problem.includes("ENOTCONN")) ??
+      assert.fail(JSON.stringify(findings));
     assert.equal(dead.state, "broken");
   });
 });
@@ -76,10 +78,16 @@ test("clocks apart, and a folder that should be a mount and is none", async (t) 
   // Preset: their machines, and what their clocks said at their last beat.
   const entries = heartbeats(dir);
   for (const [name, seconds] of Object.entries({ ahead: 10, behind: -60 })) {
-    entries[name] = { ...entries[name], host: `the-host-of-${name}`, beat: Date.now() + seconds * 1000 } as never;
+    entries[name] = {
+      ...entries[name],
+      host: `the-host-of-${name}`,
+      beat: Date.now() + seconds * 1000,
+    } as never;
   }
   writeFileSync(join(dir, "heartbeats.json"), JSON.stringify(entries));
-  const findings = parse((await run(dir, ["doctor", "--json"], { env: { IPC_POLL: "500" } })).stdout);
+  const findings = parse(
+    (await run(dir, ["doctor", "--json"], { env: { IPC_POLL: "500" } })).stdout,
+  );
   const problems = findings.map(({ what, problem = "" }) => `${what}: ${problem}`).join("\n");
   assert.match(problems, /^ahead: last beat -\d+\.\d s ago: its clock is ahead$/m);
   assert.match(problems, /^behind: last beat 6\d\.\d s ago: its clock is behind, or it is down$/m);
@@ -87,9 +95,14 @@ test("clocks apart, and a folder that should be a mount and is none", async (t) 
 });
 
 test("what `mount` prints on Linux and on macOS", () => {
-  const linux = "proc on /proc type proc (rw)\nold on / type ext3 (rw)\n/dev/vda on / type nfs4 (rw,acdirmax=1)\n";
+  const linux =
+    "proc on /proc type proc (rw)\nold on / type ext3 (rw)\n/dev/vda on / type nfs4 (rw,acdirmax=1)\n";
   assert.deepEqual(fileSystemOf("/", linux), { type: "nfs4", options: "rw,acdirmax=1" });
-  const mac = "/dev/disk3s1s1 on / (apfs, sealed, local, read-only)\ndevfs on /dev (devfs, local, nobrowse)\n";
-  assert.deepEqual(fileSystemOf("/", mac), { type: "apfs", options: "apfs, sealed, local, read-only" });
+  const mac =
+    "/dev/disk3s1s1 on / (apfs, sealed, local, read-only)\ndevfs on /dev (devfs, local, nobrowse)\n";
+  assert.deepEqual(fileSystemOf("/", mac), {
+    type: "apfs",
+    options: "apfs, sealed, local, read-only",
+  });
   assert.deepEqual(fileSystemOf("/", ""), { type: "", options: "" });
 });

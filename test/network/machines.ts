@@ -81,7 +81,8 @@ class Machine {
   /** All its processes end at once, with no time to tidy up. */
   async vanish(): Promise<void> {
     this.#first.kill("SIGKILL");
-    if (this.#first.exitCode === null && this.#first.signalCode === null) await once(this.#first, "exit");
+    if (this.#first.exitCode === null && this.#first.signalCode === null)
+      await once(this.#first, "exit");
   }
 }
 
@@ -124,7 +125,10 @@ export class DevBox {
       UserKnownHostsFile ${root}/laptop/known_hosts`;
     writeFileSync(join(root, "ssh_config"), client);
     // sshd wants a folder of its own in /run.
-    const sshd = await Machine.start(t, `mount -t tmpfs run /run; mkdir /run/sshd; ${listen(root)}`);
+    const sshd = await Machine.start(
+      t,
+      `mount -t tmpfs run /run; mkdir /run/sshd; ${listen(root)}`,
+    );
     const answers = () =>
       new Promise((done) =>
         connect(port, "127.0.0.1")

@@ -24,7 +24,8 @@ interface Fault {
   readonly bare?: true;
 }
 
-const remount = async (laptop: Laptop, options?: readonly string[]): Promise<void> => laptop.mount(options);
+const remount = async (laptop: Laptop, options?: readonly string[]): Promise<void> =>
+  laptop.mount(options);
 
 const FAULTS: readonly Fault[] = [
   {
@@ -84,7 +85,8 @@ describe("a laptop's mount fails under its session", { concurrency: true, skip }
       await refuses(here, reason);
       const { text } = await there.call("send", { to: "on-laptop", subject: "meanwhile" });
       assert.match(text, /^Stored as/);
-      if (bare) assert.deepEqual(readdirSync(laptop.seen, { recursive: true }), [], "written out of sight");
+      if (bare)
+        assert.deepEqual(readdirSync(laptop.seen, { recursive: true }), [], "written out of sight");
       await mends(box, laptop);
       await servesAgain(here, there);
       const told = here.pushes.map(({ meta }) => meta.subject);
@@ -117,7 +119,12 @@ function failing(flag: string, code: string): string[] {
       }
     fs.existsSync = (path) => !failure("access", path) && isThere(path);
     syncBuiltinESMExports();`;
-  return [process.execPath, "--import", `data:text/javascript,${encodeURIComponent(preload)}`, SERVER];
+  return [
+    process.execPath,
+    "--import",
+    `data:text/javascript,${encodeURIComponent(preload)}`,
+    SERVER,
+  ];
 }
 
 describe("a mount fails with", { concurrency: true }, () => {
@@ -126,7 +133,11 @@ describe("a mount fails with", { concurrency: true }, () => {
       const dir = tempDir(t);
       const flag = join(dirname(dir), "fails");
       const there = await startSession("on-box", { dir });
-      const here = await startSession("on-laptop", { dir, env: { IPC_POLL: "500" }, command: failing(flag, code) });
+      const here = await startSession("on-laptop", {
+        dir,
+        env: { IPC_POLL: "500" },
+        command: failing(flag, code),
+      });
       await there.call("send", { to: "on-laptop", subject: "before" });
       await here.waitForPush();
       writeFileSync(flag, "");

@@ -29,7 +29,10 @@ function ask(root: string, script: string): string[] {
     }`;
   const node = [process.execPath, "--import", "tsx", "--input-type=module", "--eval", answers];
   const env = { ...process.env, ROOT: root, SCRIPT: script };
-  const { stdout, stderr, status } = spawnSync("unshare", ["-m", ...node], { encoding: "utf8", env });
+  const { stdout, stderr, status } = spawnSync("unshare", ["-m", ...node], {
+    encoding: "utf8",
+    env,
+  });
   assert.equal(status, 0, stderr);
   return stdout.trim().replaceAll(root, "ROOT").split("\n");
 }
@@ -97,7 +100,12 @@ test("through a link, and where one mount stands on another", { skip }, (t) => {
      umount mnt/inner
      check mnt/inner`,
   );
-  assert.deepEqual(answers, ["mnt", "mnt/inner", "fine", "ENODEV nothing is mounted on ROOT/mnt/inner any more"]);
+  assert.deepEqual(answers, [
+    "mnt",
+    "mnt/inner",
+    "fine",
+    "ENODEV nothing is mounted on ROOT/mnt/inner any more",
+  ]);
 });
 
 test("a folder bound from elsewhere, as into a container", { skip }, (t) => {

@@ -27,7 +27,11 @@ describe("a dev box and a laptop", { concurrency: true, skip }, () => {
       [here, there, "on-box"],
     ] as const) {
       const sent = performance.now();
-      const { text } = await from.call("send", { to: name, subject: `hello ${name}`, body: "안녕" });
+      const { text } = await from.call("send", {
+        to: name,
+        subject: `hello ${name}`,
+        body: "안녕",
+      });
       assert.match(text, new RegExp(`^Stored as .* ${name} is online`));
       const push = await to.waitForPush(({ meta }) => meta.subject === `hello ${name}`);
       const took = Math.round(push.at - sent);
@@ -58,7 +62,9 @@ describe("a dev box and a laptop", { concurrency: true, skip }, () => {
     for (const { text, isError } of await Promise.all(calls)) assert.equal(isError, false, text);
     isSent = true;
     const read = await Promise.all(reading);
-    const inOrder = filesIn(box.dir).map((file) => /subject: (.*)/.exec(readMail(box.dir, file))?.[1]);
+    const inOrder = filesIn(box.dir).map(
+      (file) => /subject: (.*)/.exec(readMail(box.dir, file))?.[1],
+    );
     assert.equal(new Set(inOrder).size, 200);
     for (const subjects of read) assert.deepEqual(subjects, inOrder);
     for (const { pushes } of readers) {
@@ -75,7 +81,8 @@ describe("a dev box and a laptop", { concurrency: true, skip }, () => {
     await here.waitForPush();
     await box.goSilent();
     const silent = sleep(6000);
-    for (let n = 1; n <= 5; n++) await there.call("send", { to: "on-laptop", subject: `in the silence ${n}` });
+    for (let n = 1; n <= 5; n++)
+      await there.call("send", { to: "on-laptop", subject: `in the silence ${n}` });
     const late = here.call("send", { to: "on-box", subject: "from the tunnel" });
     let isAnswered = false;
     void late.then(() => {
@@ -105,7 +112,9 @@ describe("a dev box and a laptop", { concurrency: true, skip }, () => {
     const readers = await Promise.all([box.session("reader-1"), laptop.session("reader-2")]);
     const everybody = [there, here, ...readers];
     const hasCome = (subject: string) =>
-      Promise.all(everybody.map((session) => session.waitForPush(({ meta }) => meta.subject === subject)));
+      Promise.all(
+        everybody.map((session) => session.waitForPush(({ meta }) => meta.subject === subject)),
+      );
     const note = (subject: string) => mail({ from: "me", to: "all", subject }, "in the kitchen");
 
     writeFileSync(join(box.dir, "inbox", "lunch.md"), note("lunch"));
@@ -120,7 +129,9 @@ describe("a dev box and a laptop", { concurrency: true, skip }, () => {
     const expected = ["lunch", "after lunch", "tea", "after tea"];
     for (const reader of readers) assert.deepEqual(await readAll(reader), expected);
     for (const session of everybody) {
-      const told = session.pushes.filter(({ meta }) => meta.from === "me").map(({ meta }) => meta.subject);
+      const told = session.pushes
+        .filter(({ meta }) => meta.from === "me")
+        .map(({ meta }) => meta.subject);
       assert.deepEqual(told, ["lunch", "tea"], "told once each");
     }
     for (const file of filesIn(box.dir)) assert.match(file, /^\d{8}T\d{12}-/, "not adopted");
@@ -134,7 +145,10 @@ describe("a dev box and a laptop", { concurrency: true, skip }, () => {
     for (let n = 1; n <= 5; n++) {
       const working_on = "x".repeat(n * 10);
       await there.call("set_name", { name: "on-box", working_on });
-      assert.match((await here.call("who")).text, new RegExp(`^- on-box: .*working on: ${working_on};`, "m"));
+      assert.match(
+        (await here.call("who")).text,
+        new RegExp(`^- on-box: .*working on: ${working_on};`, "m"),
+      );
     }
     assert.doesNotMatch(readdirSync(box.dir).join(), /\.bad-/);
   });
@@ -181,7 +195,11 @@ describe("a dev box and a laptop", { concurrency: true, skip }, () => {
       entries["on-laptop"] = { ...entry, beat: Date.now() - age };
       writeFileSync(join(box.dir, "heartbeats.json"), JSON.stringify(entries));
       const looker = await startSession(undefined, { dir: box.dir });
-      assert.equal(/^- on-laptop:/m.test((await looker.call("who")).text), isListed, `after ${age} ms`);
+      assert.equal(
+        /^- on-laptop:/m.test((await looker.call("who")).text),
+        isListed,
+        `after ${age} ms`,
+      );
       await looker.close();
     }
   });

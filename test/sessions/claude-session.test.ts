@@ -13,7 +13,9 @@ import { inspect } from "../../src/sessions/process.ts";
 /** What is told, without what is not. */
 function claudeSession(dir: string, pid: number): Partial<claude.ClaudeSession> | undefined {
   const said = claude.claudeSession(dir, pid);
-  return said && Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined));
+  return (
+    said && Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined))
+  );
 }
 
 /** As Claude Code 2.1.330 wrote it, but for the fields of the process, which are this one's. */
@@ -33,7 +35,12 @@ const seen = {
   statusUpdatedAt: 1795500485769,
 };
 
-const told = { id: seen.sessionId, name: "backend work", isIdle: true, since: seen.statusUpdatedAt };
+const told = {
+  id: seen.sessionId,
+  name: "backend work",
+  isIdle: true,
+  since: seen.statusUpdatedAt,
+};
 
 /** Claude Code's folder with this in `sessions/PID.json`, or nothing. */
 function claudeDir(t: TestContext, content?: unknown, pid: number = process.pid): string {
@@ -53,8 +60,12 @@ test("busy is busy, and what waits for the user is neither", (t) => {
   const read = (status: object) => claudeSession(claudeDir(t, { ...seen, ...status }), process.pid);
   assert.equal(read({ status: "busy" })?.isIdle, false);
   const { isIdle: _, ...rest } = told;
-  assert.deepEqual(read({ status: "waiting", waitingFor: "dialog open" }), { ...rest, waitingFor: "dialog open" });
-  for (const status of ["shell", "dreaming", 7, null, undefined]) assert.deepEqual(read({ status }), rest);
+  assert.deepEqual(read({ status: "waiting", waitingFor: "dialog open" }), {
+    ...rest,
+    waitingFor: "dialog open",
+  });
+  for (const status of ["shell", "dreaming", 7, null, undefined])
+    assert.deepEqual(read({ status }), rest);
 });
 
 test("a name that Claude Code made up itself is none", (t) => {
@@ -65,16 +76,42 @@ test("a name that Claude Code made up itself is none", (t) => {
 });
 
 test("fields of another type are left out, the others are told", (t) => {
-  const odd = { ...seen, sessionId: 7, name: ["x"], status: { idle: true }, statusUpdatedAt: "1795500485769" };
+  const odd = {
+    ...seen,
+    sessionId: 7,
+    name: ["x"],
+    status: { idle: true },
+    statusUpdatedAt: "1795500485769",
+  };
   assert.deepEqual(claudeSession(claudeDir(t, odd), process.pid), {});
-  const other = { ...seen, sessionId: "", name: "x".repeat(1001), status: undefined, statusUpdatedAt: -1 };
+  const other = {
+    ...seen,
+    sessionId: "",
+    name: "x".repeat(1001),
+    status: undefined,
+    statusUpdatedAt: -1,
+  };
   assert.deepEqual(claudeSession(claudeDir(t, other), process.pid), {});
 });
 
 test("no folder, no file, no JSON, no object: nothing is told", (t) => {
   assert.equal(claudeSession(join(claudeDir(t), "nowhere"), process.pid), undefined);
-  for (const content of [undefined, "", "{", '{"pid":', "null", "[]", "7", '"x"', " ".repeat(70_000)]) {
-    assert.equal(claudeSession(claudeDir(t, content), process.pid), undefined, JSON.stringify(content));
+  for (const content of [
+    undefined,
+    "",
+    "{",
+    '{"pid":',
+    "null",
+    "[]",
+    "7",
+    '"x"',
+    " ".repeat(70_000),
+  ]) {
+    assert.equal(
+      claudeSession(claudeDir(t, content), process.pid),
+      undefined,
+      JSON.stringify(content),
+    );
   }
 });
 
@@ -91,7 +128,9 @@ test("a file of another process, or of an earlier one with this PID, tells nothi
   assert.deepEqual(claudeSession(same, pid), told);
 });
 
-test("a link or a FIFO in its place is not read, and not waited for", { skip: process.platform === "win32" }, (t) => {
+test("a link or a FIFO in its place is not read, and not waited for", {
+  skip: process.platform === "win32",
+}, (t) => {
   const dir = claudeDir(t, seen, 1);
   symlinkSync(join(dir, "sessions", "1.json"), join(dir, "sessions", `${process.pid}.json`));
   assert.equal(claudeSession(dir, process.pid), undefined);

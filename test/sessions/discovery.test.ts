@@ -16,7 +16,10 @@ function writeHeartbeats(dir: string, entries: Record<string, Entry>): void {
 
 test("two sessions find each other right after the handshake, before either has called a tool", async (t) => {
   const dir = tempDir(t);
-  const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+  const [alpha, beta] = await Promise.all([
+    startSession("alpha", { dir }),
+    startSession("beta", { dir }),
+  ]);
   assert.deepEqual(Object.keys(heartbeats(dir)).sort(), ["alpha", "beta"]);
   const [seenByAlpha, seenByBeta] = await Promise.all([alpha.call("who"), beta.call("who")]);
   assert.match(seenByAlpha.text, /^.*\bbeta\b/m);
@@ -77,8 +80,18 @@ test("a session on another host is online while its last beat is under 90 s old"
   const dir = tempDir(t);
   const alpha = await startSession("alpha", { dir });
   const own = heartbeats(dir).alpha as Entry;
-  const away = (beat: number): Entry => ({ ...own, host: "elsewhere", pid: 1, beat, timestamp: localTime() });
-  writeHeartbeats(dir, { alpha: own, fresh: away(Date.now() - 60_000), silent: away(Date.now() - 100_000) });
+  const away = (beat: number): Entry => ({
+    ...own,
+    host: "elsewhere",
+    pid: 1,
+    beat,
+    timestamp: localTime(),
+  });
+  writeHeartbeats(dir, {
+    alpha: own,
+    fresh: away(Date.now() - 60_000),
+    silent: away(Date.now() - 100_000),
+  });
   const { text } = await alpha.call("who");
   assert.match(text, /fresh/);
   assert.doesNotMatch(text, /silent/);
@@ -122,11 +135,15 @@ test("leaving while calls are under way loses none of what was answered", async 
   const dir = tempDir(t);
   const alpha = await startSession("alpha", { dir });
   const beta = await startSession("beta", { dir });
-  const calls = Array.from({ length: 20 }, (_, i) => beta.call("send", { to: "alpha", subject: `number ${i}` }));
+  const calls = Array.from({ length: 20 }, (_, i) =>
+    beta.call("send", { to: "alpha", subject: `number ${i}` }),
+  );
   const answers = Promise.allSettled(calls);
   await waitFor(() => alpha.pushes.length > 0, "the first message");
   await beta.close();
-  const stored = (await answers).filter((each) => each.status === "fulfilled" && !each.value.isError).length;
+  const stored = (await answers).filter(
+    (each) => each.status === "fulfilled" && !each.value.isError,
+  ).length;
   await waitFor(
     () => alpha.pushes.length >= stored,
     () => `${stored} pushes, have ${alpha.pushes.length}`,

@@ -2,7 +2,15 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
 import { tempDir } from "../support/folder.ts";
@@ -15,14 +23,19 @@ import { waitFor } from "../support/wait.ts";
 const ONE_LOOK_MS = 15_000;
 
 const namespaces = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--uts"];
-const noNamespaces = !works(...namespaces, "true") && "needs root on Linux, for PID namespaces (unshare)";
+const noNamespaces =
+  !works(...namespaces, "true") && "needs root on Linux, for PID namespaces (unshare)";
 
-const write = (dir: string, text: string): void => writeFileSync(join(dir, "heartbeats.json"), text);
+const write = (dir: string, text: string): void =>
+  writeFileSync(join(dir, "heartbeats.json"), text);
 
 describe("heartbeats.json", { concurrency: true }, () => {
   const damages: [string, (dir: string) => void][] = [
     ["empty", (dir) => write(dir, "")],
-    ["truncated", (dir) => write(dir, readFileSync(join(dir, "heartbeats.json"), "utf8").slice(0, 100))],
+    [
+      "truncated",
+      (dir) => write(dir, readFileSync(join(dir, "heartbeats.json"), "utf8").slice(0, 100)),
+    ],
     ["garbage", (dir) => write(dir, "\u0000\ufffd{{{")],
     ["a JSON array", (dir) => write(dir, '["alpha"]')],
     ["null", (dir) => write(dir, "null")],
@@ -34,11 +47,15 @@ describe("heartbeats.json", { concurrency: true }, () => {
   for (const [what, damage] of damages) {
     test(`${what}: kept aside, and every live session is listed again`, async (t) => {
       const dir = tempDir(t);
-      const sessions = await Promise.all(["alpha", "beta"].map((name) => startSession(name, { dir })));
+      const sessions = await Promise.all(
+        ["alpha", "beta"].map((name) => startSession(name, { dir })),
+      );
       damage(dir);
       await waitFor(() => isListed(dir, "alpha", "beta"), "both", ONE_LOOK_MS);
-      for (const session of sessions) assert.match((await session.call("who")).text, /^2 sessions online/);
-      if (what !== "a dangling link") assert.match(readdirSync(dir).join(), /heartbeats\.json\.bad-\d{8}T/);
+      for (const session of sessions)
+        assert.match((await session.call("who")).text, /^2 sessions online/);
+      if (what !== "a dangling link")
+        assert.match(readdirSync(dir).join(), /heartbeats\.json\.bad-\d{8}T/);
       const late = await startSession("gamma", { dir });
       assert.match((await late.call("who")).text, /^3 sessions online/);
     });
@@ -84,13 +101,15 @@ describe("heartbeats.json", { concurrency: true }, () => {
     write(dir, `{"__proto__": ${JSON.stringify(live)}, ${JSON.stringify(odd).slice(1)}`);
     const alpha = await startSession("alpha", { dir });
     const beta = await startSession("beta", { dir });
-    for (const name of ["alpha", "beta"]) await waitFor(() => heartbeats(dir)[name], name, ONE_LOOK_MS);
+    for (const name of ["alpha", "beta"])
+      await waitFor(() => heartbeats(dir)[name], name, ONE_LOOK_MS);
     const { text, isError } = await alpha.call("who");
     assert.equal(isError, false, text);
     assert.match(text, /^- beta/m);
     assert.match(text, /^- other/m);
     assert.equal(text.match(/\(you\)/g)?.length, 1, text);
-    for (const name of ["odd_pid", "pid_none", "pid_group", "pid_huge"]) assert.doesNotMatch(text, new RegExp(name));
+    for (const name of ["odd_pid", "pid_none", "pid_group", "pid_huge"])
+      assert.doesNotMatch(text, new RegExp(name));
     await alpha.call("send", { to: "beta", subject: "hello" });
     await beta.waitForPush(({ meta }) => meta.subject === "hello");
     assert.match((await beta.call("unread")).text, /subject: hello/);
@@ -124,7 +143,12 @@ function withClock(hours: number): string[] {
   const clock = `let ahead = ${hours} * 3600e3; const real = Date; const now = () => real.now() + ahead;
     globalThis.Date = class extends real { constructor(...a) { a.length ? super(...a) : super(now()); } static now() { return now(); } };
     process.on("SIGUSR2", () => { ahead -= 3600e3; process.stderr.write("clock set back\\n"); });`;
-  return [process.execPath, "--import", `data:text/javascript,${encodeURIComponent(clock)}`, SERVER];
+  return [
+    process.execPath,
+    "--import",
+    `data:text/javascript,${encodeURIComponent(clock)}`,
+    SERVER,
+  ];
 }
 
 describe("host and container on one folder", { concurrency: true, skip: noNamespaces }, () => {
@@ -155,7 +179,10 @@ describe("host and container on one folder", { concurrency: true, skip: noNamesp
     await waitFor(() => heartbeats(dir)["on-host"]?.beat !== beat, "a beat of the host");
     const entry = heartbeats(dir)["in-box"] as Entry;
     assert.ok(entry, "the host has cleaned the container's entry away");
-    write(dir, JSON.stringify({ ...heartbeats(dir), "in-box": { ...entry, beat: Date.now() - 100_000 } }));
+    write(
+      dir,
+      JSON.stringify({ ...heartbeats(dir), "in-box": { ...entry, beat: Date.now() - 100_000 } }),
+    );
     const late = await startSession("late", { dir });
     assert.doesNotMatch((await late.call("who")).text, /in-box/);
     assert.ok(heartbeats(dir)["in-box"], "a day has not passed: it is the container's to remove");
@@ -174,7 +201,10 @@ describe("host and container on one folder", { concurrency: true, skip: noNamesp
 
   test("two hosts an hour apart: listed by their beats, all mail once, and in order by sender", async (t) => {
     const dir = tempDir(t);
-    const [here, ahead] = await Promise.all([startSession("here", { dir }), startElsewhere("ahead", dir, 1)]);
+    const [here, ahead] = await Promise.all([
+      startSession("here", { dir }),
+      startElsewhere("ahead", dir, 1),
+    ]);
     await listed(here, dir, "ahead", () => ahead.call("who"));
     await listed(ahead, dir, "here", () => here.call("who"));
     await converse(here, ahead);
@@ -246,7 +276,8 @@ describe("the clock", { concurrency: true }, () => {
     await ahead.call("broadcast", { subject: "for late too" });
     await late.waitForPush(({ meta }) => meta.subject === "for late too");
     assert.match((await late.call("unread")).text, /^1 unread message:/);
-    for (const session of [here, ahead, late]) assert.match((await session.call("who")).text, /^3 sessions online/);
+    for (const session of [here, ahead, late])
+      assert.match((await session.call("who")).text, /^3 sessions online/);
   });
 
   test("two time zones on one folder", async (t: TestContext) => {

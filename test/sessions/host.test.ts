@@ -17,7 +17,8 @@ const renamed = (...command: readonly string[]): string[] => [
   ...["unshare", "--uts", "sh", "-c", 'hostname renamed-by-dhcp && exec "$0" "$@"'],
   ...command,
 ];
-const noNamespaces = !works(...renamed("true")) && "needs root on Linux, for another host name (unshare)";
+const noNamespaces =
+  !works(...renamed("true")) && "needs root on Linux, for another host name (unshare)";
 
 describe("a host that changes its name", { concurrency: true, skip: noNamespaces }, () => {
   test("keeps its sessions: one that ended is known to have ended, whatever the host was called", async (t) => {
@@ -25,7 +26,10 @@ describe("a host that changes its name", { concurrency: true, skip: noNamespaces
     const alpha = await startSession("alpha", { dir });
     const beta = await startSession("beta", { dir, command: renamed(...SERVE) });
     assert.equal(heartbeats(dir).alpha?.host, heartbeats(dir).beta?.host);
-    assert.doesNotMatch(String(heartbeats(dir).beta?.host), new RegExp(`renamed-by-dhcp|${hostname()}`));
+    assert.doesNotMatch(
+      String(heartbeats(dir).beta?.host),
+      new RegExp(`renamed-by-dhcp|${hostname()}`),
+    );
     await alpha.kill();
     assert.doesNotMatch(
       (await beta.call("who")).text,
@@ -44,7 +48,8 @@ describe("a host that changes its name", { concurrency: true, skip: noNamespaces
     const own = { HOME: homeOf(dir), IPC_DIR: dir, ...env };
     const hook = new Process(renamed(...SERVE, "wait"), { cwd: homeOf(dir), env: own });
     hook.child.stdin.end("{}");
-    const entered = () => new RegExp(`\\b${hook.pid}\\b`).test(JSON.stringify(heartbeats(dir).beta ?? {}));
+    const entered = () =>
+      new RegExp(`\\b${hook.pid}\\b`).test(JSON.stringify(heartbeats(dir).beta ?? {}));
     await waitFor(() => entered() || hook.hasEnded, "the hook");
     assert.equal(hook.hasEnded, false, "it left");
     await alpha.call("send", { to: "beta", subject: "hello" });

@@ -13,9 +13,15 @@ const online = (dir: string): string[] => Object.keys(heartbeats(dir)).sort();
 
 test("after a rename both names' mail arrives, and the others see the new one only", async (t) => {
   const dir = tempDir(t);
-  const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+  const [alpha, beta] = await Promise.all([
+    startSession("alpha", { dir }),
+    startSession("beta", { dir }),
+  ]);
   await alpha.call("send", { to: "beta", subject: "unread before the rename" });
-  const { text, isError } = await beta.call("set_name", { name: "api-tests", working_on: "the API" });
+  const { text, isError } = await beta.call("set_name", {
+    name: "api-tests",
+    working_on: "the API",
+  });
   assert.equal(isError, false, text);
   assert.match(text, /api-tests/);
   assert.match(text, /1 unread/);
@@ -36,12 +42,19 @@ test("after a rename both names' mail arrives, and the others see the new one on
   for (const subject of ["unread before the rename", "to the old name", "to the new name"]) {
     assert.match(unread, new RegExp(subject));
   }
-  assert.match((await beta.call("unread", { session_id: "beta" })).text, /No unread/, "its old name is its own");
+  assert.match(
+    (await beta.call("unread", { session_id: "beta" })).text,
+    /No unread/,
+    "its old name is its own",
+  );
 });
 
 test("a rename frees nothing: the old name is refused to others while its session lives", async (t) => {
   const dir = tempDir(t);
-  const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+  const [alpha, beta] = await Promise.all([
+    startSession("alpha", { dir }),
+    startSession("beta", { dir }),
+  ]);
   await beta.call("set_name", { name: "gamma" });
   const { text, isError } = await alpha.call("set_name", { name: "beta" });
   assert.equal(isError, true);
@@ -49,7 +62,11 @@ test("a rename frees nothing: the old name is refused to others while its sessio
   assert.match(text, /beta-2/);
   await startSession("beta", { dir });
   assert.deepEqual(online(dir), ["alpha", "beta-2", "gamma"]);
-  assert.equal((await beta.call("set_name", { name: "beta" })).isError, false, "its own it can take again");
+  assert.equal(
+    (await beta.call("set_name", { name: "beta" })).isError,
+    false,
+    "its own it can take again",
+  );
   assert.deepEqual(online(dir), ["alpha", "beta", "beta-2"]);
   await beta.close();
   assert.equal((await alpha.call("set_name", { name: "beta" })).isError, false, "now it is free");
@@ -57,7 +74,10 @@ test("a rename frees nothing: the old name is refused to others while its sessio
 
 test("a session renamed twice keeps the mail of all its names", async (t) => {
   const dir = tempDir(t);
-  const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+  const [alpha, beta] = await Promise.all([
+    startSession("alpha", { dir }),
+    startSession("beta", { dir }),
+  ]);
   await beta.call("set_name", { name: "gamma" });
   await beta.call("set_name", { name: "delta" });
   for (const to of ["beta", "gamma", "delta"]) await alpha.call("send", { to, subject: "hello" });
@@ -70,7 +90,8 @@ test("what was waiting for a name is pushed, oldest first, when a session takes 
   const alpha = await startSession("alpha", { dir });
   const before = await startSession("api-tests", { dir });
   await before.close();
-  for (const subject of ["one", "two", "three"]) await alpha.call("send", { to: "api-tests", subject });
+  for (const subject of ["one", "two", "three"])
+    await alpha.call("send", { to: "api-tests", subject });
   const beta = await startSession("beta", { dir });
   const { text } = await beta.call("set_name", { name: "api-tests" });
   assert.match(text, /3 unread/);
@@ -83,7 +104,10 @@ test("what was waiting for a name is pushed, oldest first, when a session takes 
 
 test("a name that is taken is refused with a suggestion; letter case does not make another", async (t) => {
   const dir = tempDir(t);
-  const [, beta] = await Promise.all([startSession("Alpha", { dir }), startSession("beta", { dir })]);
+  const [, beta] = await Promise.all([
+    startSession("Alpha", { dir }),
+    startSession("beta", { dir }),
+  ]);
   for (const name of ["Alpha", "alpha", "ALPHA"]) {
     const { text, isError } = await beta.call("set_name", { name });
     assert.equal(isError, true, text);
@@ -91,7 +115,11 @@ test("a name that is taken is refused with a suggestion; letter case does not ma
     assert.match(text, /still beta/);
   }
   assert.deepEqual(online(dir), ["Alpha", "beta"]);
-  assert.equal((await beta.call("set_name", { name: "BETA" })).isError, false, "its own, in other letters");
+  assert.equal(
+    (await beta.call("set_name", { name: "BETA" })).isError,
+    false,
+    "its own, in other letters",
+  );
   await startSession("alpha", { dir });
   assert.deepEqual(online(dir), ["Alpha", "BETA", "alpha-2"].sort());
 });
@@ -124,7 +152,10 @@ test("names that cannot be are refused, saying what can", async (t) => {
 
 test("a name may have letters of any script, and 64 of them, and its marks outlive the session", async (t) => {
   const dir = tempDir(t);
-  const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+  const [alpha, beta] = await Promise.all([
+    startSession("alpha", { dir }),
+    startSession("beta", { dir }),
+  ]);
   const names = ["결제-서버", "Ünïcode_42", "가".repeat(64), "𠀀".repeat(64)];
   for (const name of names) {
     const named = await beta.call("set_name", { name });
@@ -152,9 +183,14 @@ test("servers that start at once with one name get a name each", async (t) => {
 
 test("of two sessions that take one name at the same moment, one gets it", async (t) => {
   const dir = tempDir(t);
-  const [alpha, beta] = await Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
+  const [alpha, beta] = await Promise.all([
+    startSession("alpha", { dir }),
+    startSession("beta", { dir }),
+  ]);
   for (const name of ["one", "two", "three"]) {
-    const answers = await Promise.all([alpha, beta].map((session) => session.call("set_name", { name })));
+    const answers = await Promise.all(
+      [alpha, beta].map((session) => session.call("set_name", { name })),
+    );
     assert.equal(answers.filter(({ isError }) => isError).length, 1);
   }
   assert.equal(online(dir).length, 2);

@@ -13,7 +13,10 @@ import { works } from "../support/process.ts";
 
 const MODULE = resolve(import.meta.dirname, "../../src/sessions/process.ts");
 /** The command that macOS and BSD have; on Linux, procps has the same columns. */
-const noPs = process.platform === "win32" || !works("ps", "-o", "lstart=", "-p", "1") ? "no ps with lstart" : false;
+const noPs =
+  process.platform === "win32" || !works("ps", "-o", "lstart=", "-p", "1")
+    ? "no ps with lstart"
+    : false;
 
 /** Evaluates an expression with this module's exports in a process of its own. */
 async function evaluate(
@@ -24,7 +27,10 @@ async function evaluate(
   const script = `import(${JSON.stringify(MODULE)}).then(({ inspect, isSame, agentAbove }) => console.log(${expression}))`;
   const [program = "", ...args] = [...command, "--import", "tsx", "-e", script];
   const own = { PATH: process.env.PATH ?? "", ...env };
-  const { stdout } = await promisify(execFile)(program, args, { env: own, cwd: resolve(MODULE, "../../..") });
+  const { stdout } = await promisify(execFile)(program, args, {
+    env: own,
+    cwd: resolve(MODULE, "../../.."),
+  });
   return stdout.trim();
 }
 
@@ -32,11 +38,16 @@ describe("ps, where there is no /proc", { skip: noPs }, () => {
   test("two processes in two time zones and languages read the same start of a third", async () => {
     const other = `inspect([${process.pid}], "darwin").get(${process.pid}).started`;
     const zones = ["UTC", "Pacific/Kiritimati", "America/Los_Angeles", "Europe/Berlin"];
-    const told = await Promise.all(zones.map((TZ) => evaluate(other, { TZ, LC_ALL: "de_DE.UTF-8" })));
+    const told = await Promise.all(
+      zones.map((TZ) => evaluate(other, { TZ, LC_ALL: "de_DE.UTF-8" })),
+    );
     const times = told.map((text) => Date.parse(`${text} UTC`));
     // procps reckons the start from the time since boot, and may be off by a second from one call to the next.
     for (const time of times) assert.ok(Math.abs(time - (times[0] ?? 0)) <= 2000, told.join("; "));
-    assert.ok(Math.abs((times[0] ?? 0) - (Date.now() - process.uptime() * 1000)) < 5000, `not in UTC: ${told[0]}`);
+    assert.ok(
+      Math.abs((times[0] ?? 0) - (Date.now() - process.uptime() * 1000)) < 5000,
+      `not in UTC: ${told[0]}`,
+    );
   });
 
   test("parent and command line are read, and an ended process is not there", async () => {
@@ -81,7 +92,10 @@ describe("isSame", () => {
   });
 
   test("where the system tells no start at all, the PID decides", () => {
-    assert.equal(isSame({ pid: process.pid, started: "another" }, inspect([process.pid], "win32")), true);
+    assert.equal(
+      isSame({ pid: process.pid, started: "another" }, inspect([process.pid], "win32")),
+      true,
+    );
   });
 
   test("no group of processes is taken for one", () => {
@@ -92,7 +106,9 @@ describe("isSame", () => {
   });
 });
 
-describe("the agent above", { skip: process.platform === "win32" && "no links to programs" }, () => {
+describe("the agent above", {
+  skip: process.platform === "win32" && "no links to programs",
+}, () => {
   /** Starts, through a program of that name, a process that looks for the agent above it. */
   async function startedBy(name: string, dir: string): Promise<string> {
     mkdirSync(join(dir, ".."), { recursive: true });
@@ -105,7 +121,9 @@ describe("the agent above", { skip: process.platform === "win32" && "no links to
     const start = `const { spawnSync } = require("node:child_process");
       const env = { ...process.env, ABOVE: String(process.pid) };
       spawnSync("sh", ["-c", '"$0" "$@"; true', process.execPath, "--import", "tsx", "-e", process.argv[1]], { stdio: "inherit", env });`;
-    const { stdout } = await promisify(execFile)(program, ["-e", start, script], { cwd: resolve(MODULE, "../../..") });
+    const { stdout } = await promisify(execFile)(program, ["-e", start, script], {
+      cwd: resolve(MODULE, "../../.."),
+    });
     return stdout.trim();
   }
 

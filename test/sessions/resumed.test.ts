@@ -15,16 +15,28 @@ const nameOf = (dir: string, session: TestSession): string =>
   Object.entries(heartbeats(dir)).find(([, { pid }]) => pid === session.pid)?.[0] ?? "";
 
 /** A conversation in the project `shop`, started or resumed. */
-async function conversation(dir: string, env: Record<string, string>, name?: string): Promise<TestSession> {
+async function conversation(
+  dir: string,
+  env: Record<string, string>,
+  name?: string,
+): Promise<TestSession> {
   const cwd = join(dirname(dir), "shop");
   mkdirSync(cwd, { recursive: true });
   return startSession(name, { dir, env, cwd });
 }
 
 /** It is given a name, and ends. */
-async function named(dir: string, env: Record<string, string>, name: string, working_on?: string): Promise<void> {
+async function named(
+  dir: string,
+  env: Record<string, string>,
+  name: string,
+  working_on?: string,
+): Promise<void> {
   const session = await conversation(dir, env);
-  const { text, isError } = await session.call("set_name", { name, ...(working_on && { working_on }) });
+  const { text, isError } = await session.call("set_name", {
+    name,
+    ...(working_on && { working_on }),
+  });
   assert.equal(isError, false, text);
   await session.close();
   await waitFor(() => !heartbeats(dir)[name], "its end");

@@ -18,7 +18,10 @@ test("no session can call itself user, human, system, assistant or claude; anoth
   for (const name of SPEAKERS) {
     const { text, isError } = await alpha.call("set_name", { name });
     assert.equal(isError, true, text);
-    assert.match(text, new RegExp(`still alpha.*"${name}" cannot be a name.*Try "session-${name}"`));
+    assert.match(
+      text,
+      new RegExp(`still alpha.*"${name}" cannot be a name.*Try "session-${name}"`),
+    );
     const sent = await alpha.call("send", { to: name, subject: "hello", allow_unknown: true });
     assert.equal(sent.isError, true, "nobody can have that name, so nothing can wait for it");
   }

@@ -28,10 +28,18 @@ export function start(dir: string, args: readonly string[], around: Around = {})
 }
 
 /** Runs `t9-ipc ARGS` to its end. */
-export async function run(dir: string, args: readonly string[], around: Around = {}): Promise<Ended> {
+export async function run(
+  dir: string,
+  args: readonly string[],
+  around: Around = {},
+): Promise<Ended> {
   const command = start(dir, args, around);
   command.child.stdin.end(around.input ?? "");
   const code = await command.ended;
   // better-sqlite3 is optional, and need not be built for the Node that runs this.
-  return { code, stdout: command.stdout, stderr: command.stderr.replace(/^t9-ipc: cache .+ not used .+\n/gm, "") };
+  return {
+    code,
+    stdout: command.stdout,
+    stderr: command.stderr.replace(/^t9-ipc: cache .+ not used .+\n/gm, ""),
+  };
 }

@@ -22,7 +22,8 @@ export function filesIn(dir: string, folder = "inbox"): string[] {
   }
 }
 
-export const readMail = (dir: string, file: string): string => readFileSync(join(dir, "inbox", file), "utf8");
+export const readMail = (dir: string, file: string): string =>
+  readFileSync(join(dir, "inbox", file), "utf8");
 
 /** Writes a file into the inbox, without any care. */
 export function writeMail(dir: string, file: string, text: string | Buffer): void {

@@ -119,4 +119,5 @@ export const withoutRoot: readonly string[] = isRoot
   : [];
 
 /** Why permissions cannot be tested here; false where they can. */
-export const noPermissions = isRoot && !works(...withoutRoot, "true") && "root, and no setpriv to be less";
+export const noPermissions =
+  isRoot && !works(...withoutRoot, "true") && "root, and no setpriv to be less";

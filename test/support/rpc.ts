@@ -36,7 +36,8 @@ export class RawServer extends Process {
 
   /** Writes a message as one line of JSON-RPC, or a text just as it is. */
   write(message: object | string): void {
-    const text = typeof message === "string" ? message : `${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`;
+    const text =
+      typeof message === "string" ? message : `${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`;
     this.child.stdin.write(text);
   }
 

@@ -29,7 +29,10 @@ export interface Options {
 }
 
 /** A server and its client, connected. Without a name, the server finds one. */
-export async function startSession(name: string | undefined, options: Options): Promise<TestSession> {
+export async function startSession(
+  name: string | undefined,
+  options: Options,
+): Promise<TestSession> {
   const session = new TestSession(name, options);
   try {
     await session.client.connect(session.transport);
@@ -67,19 +70,35 @@ export class TestSession {
   /** Markers of `waitForPushes` that have come. */
   readonly #markers = new Set<string>();
 
-  constructor(name: string | undefined, { dir, env = {}, cwd = join(dir, ".."), command = SERVE }: Options) {
+  constructor(
+    name: string | undefined,
+    { dir, env = {}, cwd = join(dir, ".."), command = SERVE }: Options,
+  ) {
     this.dir = dir;
     this.#name = name ?? "";
     const [program = "", ...args] = command;
     const session = name === undefined ? {} : { IPC_SESSION_ID: name };
-    const own = { PATH: process.env.PATH ?? "", HOME: homeOf(dir), IPC_DIR: dir, ...session, ...env };
-    this.transport = new StdioClientTransport({ command: program, args, cwd, env: own, stderr: "pipe" });
+    const own = {
+      PATH: process.env.PATH ?? "",
+      HOME: homeOf(dir),
+      IPC_DIR: dir,
+      ...session,
+      ...env,
+    };
+    this.transport = new StdioClientTransport({
+      command: program,
+      args,
+      cwd,
+      env: own,
+      stderr: "pipe",
+    });
     this.transport.stderr?.on("data", (chunk: Buffer) => {
       this.#stderr += chunk.toString();
     });
     this.client.onerror = (error) => this.faults.push(error.message);
     this.client.fallbackNotificationHandler = async ({ method, params }) => {
-      if (method === "notifications/claude/channel") this.#take(params as unknown as Omit<Push, "at">);
+      if (method === "notifications/claude/channel")
+        this.#take(params as unknown as Omit<Push, "at">);
     };
     const forget = endWithFolder(this);
     this.ended = new Promise((done) => {
@@ -101,7 +120,10 @@ export class TestSession {
   }
 
   /** Calls a tool, `who` for `t9_ipc_who`. */
-  async call(tool: string, args: Record<string, unknown> = {}): Promise<{ text: string; isError: boolean }> {
+  async call(
+    tool: string,
+    args: Record<string, unknown> = {},
+  ): Promise<{ text: string; isError: boolean }> {
     const name = tool.startsWith("t9_ipc_") ? tool : `t9_ipc_${tool}`;
     const { content, isError } = await this.client.callTool({ name, arguments: args });
     const text = (content as { text: string }[]).map((part) => part.text).join("\n");

@@ -81,7 +81,12 @@ export interface Api {
   /** Errors thrown by the script; the client was answered with an error. */
   errors: Error[];
   /** Resolves with the first main-loop request, at or after `from`, that fits; rejects after `ms`. */
-  waitFor(what: string, fits: (request: ModelRequest) => boolean, ms?: number, from?: number): Promise<ModelRequest>;
+  waitFor(
+    what: string,
+    fits: (request: ModelRequest) => boolean,
+    ms?: number,
+    from?: number,
+  ): Promise<ModelRequest>;
   close(): Promise<void>;
 }
 
@@ -106,7 +111,9 @@ export async function startApi(script: Script): Promise<Api> {
     if (req.method !== "POST" || !path?.startsWith("/v1/messages")) {
       other.push(`${req.method} ${path}`);
       res.writeHead(req.method === "HEAD" ? 200 : 404, { "content-type": "application/json" });
-      res.end(req.method === "HEAD" ? undefined : JSON.stringify(failure("not_found_error", "not here")));
+      res.end(
+        req.method === "HEAD" ? undefined : JSON.stringify(failure("not_found_error", "not here")),
+      );
       return;
     }
     const body = JSON.parse(text) as Body;
@@ -129,7 +136,9 @@ export async function startApi(script: Script): Promise<Api> {
     } catch (error) {
       errors.push(error as Error);
       res.writeHead(400, { "content-type": "application/json" });
-      res.end(JSON.stringify(failure("invalid_request_error", `script: ${(error as Error).message}`)));
+      res.end(
+        JSON.stringify(failure("invalid_request_error", `script: ${(error as Error).message}`)),
+      );
       return;
     } finally {
       for (const wake of waiting) wake();
@@ -173,7 +182,11 @@ export async function startApi(script: Script): Promise<Api> {
         const timer = setTimeout(() => {
           waiting.delete(look);
           const last = requests.at(-1)?.last.slice(-2000) ?? "nothing";
-          reject(new Error(`${what}: not seen in ${ms} ms; last of ${requests.length} requests:\n${last}`));
+          reject(
+            new Error(
+              `${what}: not seen in ${ms} ms; last of ${requests.length} requests:\n${last}`,
+            ),
+          );
         }, ms);
         waiting.add(look);
         look();
@@ -193,7 +206,8 @@ function describe(body: Body, index: number): ModelRequest {
   const called = new Map<string, string>();
   for (const each of messages) {
     if (typeof each.content === "string") continue;
-    for (const block of each.content) if (block.type === "tool_use") called.set(block.id ?? "", block.name ?? "");
+    for (const block of each.content)
+      if (block.type === "tool_use") called.set(block.id ?? "", block.name ?? "");
   }
   const blocks = since.flatMap((each) => (typeof each.content === "string" ? [] : each.content));
   return {
@@ -233,7 +247,12 @@ function stopReason(blocks: (string | ToolUse)[]): string {
   return blocks.some((block) => typeof block !== "string") ? "tool_use" : "end_turn";
 }
 
-const usage = { input_tokens: 10, output_tokens: 5, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 };
+const usage = {
+  input_tokens: 10,
+  output_tokens: 5,
+  cache_creation_input_tokens: 0,
+  cache_read_input_tokens: 0,
+};
 
 function message(id: string, model: string, blocks: (string | ToolUse)[]) {
   const content = contentOf(id, blocks);
@@ -249,7 +268,12 @@ function message(id: string, model: string, blocks: (string | ToolUse)[]) {
   };
 }
 
-function stream(res: ServerResponse, id: string, model: string, blocks: (string | ToolUse)[]): void {
+function stream(
+  res: ServerResponse,
+  id: string,
+  model: string,
+  blocks: (string | ToolUse)[],
+): void {
   res.writeHead(200, { "content-type": "text/event-stream" });
   const event = (type: string, data: object) => {
     res.write(`event: ${type}\ndata: ${JSON.stringify({ type, ...data })}\n\n`);
@@ -265,7 +289,10 @@ function stream(res: ServerResponse, id: string, model: string, blocks: (string 
     event("content_block_delta", { index, delta });
     event("content_block_stop", { index });
   }
-  event("message_delta", { delta: { stop_reason: stopReason(blocks), stop_sequence: null }, usage });
+  event("message_delta", {
+    delta: { stop_reason: stopReason(blocks), stop_sequence: null },
+    usage,
+  });
   event("message_stop", {});
   res.end();
 }

@@ -95,12 +95,15 @@ export function makeClient(options: ClientOptions): Client {
     JSON.stringify({
       hasCompletedOnboarding: true,
       customApiKeyResponses: { approved: [API_KEY.slice(-20)], rejected: [] },
-      projects: { [project]: { hasTrustDialogAccepted: true, hasCompletedProjectOnboarding: true } },
+      projects: {
+        [project]: { hasTrustDialogAccepted: true, hasCompletedProjectOnboarding: true },
+      },
     }),
   );
   const mode = options.mode ?? "default";
   // Claude Code asks once whether bypass mode is meant; this user has said yes.
-  const bypass = mode === "bypassPermissions" ? { skipDangerousModePermissionPrompt: true } : undefined;
+  const bypass =
+    mode === "bypassPermissions" ? { skipDangerousModePermissionPrompt: true } : undefined;
   if (options.settings || bypass) writeSettings(home, { ...bypass, ...options.settings });
   if (options.projectSettings) writeSettings(project, options.projectSettings);
   // Our own command line finds `claude` on PATH. Claude Code's git would go by ssh where the proxy stops it.
@@ -109,7 +112,15 @@ export function makeClient(options: ClientOptions): Client {
   symlinkSync(realpathSync(options.claude), join(bin, "claude"));
   writeFileSync(join(bin, "ssh"), "#!/bin/sh\nexit 255\n", { mode: 0o755 });
   const env: Record<string, string> = {
-    PATH: [...new Set([bin, dirname(process.execPath), ...["tmux", "git", "sh"].map(folderOf), "/usr/bin", "/bin"])]
+    PATH: [
+      ...new Set([
+        bin,
+        dirname(process.execPath),
+        ...["tmux", "git", "sh"].map(folderOf),
+        "/usr/bin",
+        "/bin",
+      ]),
+    ]
       .filter(Boolean)
       .join(delimiter),
     HOME: home,
@@ -177,13 +188,22 @@ export function makeClient(options: ClientOptions): Client {
     },
     async open(args = []) {
       const log = join(home, `debug-${opened.length}.log`);
-      const command = [options.claude, ...(options.args ?? []), ...inMode, "--debug-file", log, ...args];
+      const command = [
+        options.claude,
+        ...(options.args ?? []),
+        ...inMode,
+        "--debug-file",
+        log,
+        ...args,
+      ];
       const terminal = await openTerminal(command, project, env, home, options.size);
       opened.push(terminal);
       // The last thing it does with a new server, and the only sign of it: what comes before finds no tools yet.
-      const connected = () => existsSync(log) && /Channel notifications/.test(readFileSync(log, "utf8"));
+      const connected = () =>
+        existsSync(log) && /Channel notifications/.test(readFileSync(log, "utf8"));
       for (const end = Date.now() + 30_000; !connected(); await pause(25)) {
-        if (Date.now() > end) throw new Error(`not connected with a server after 30 s; see the log:\n${tail(log)}`);
+        if (Date.now() > end)
+          throw new Error(`not connected with a server after 30 s; see the log:\n${tail(log)}`);
       }
       return terminal;
     },
@@ -210,11 +230,13 @@ process.on("exit", () => {
   if (homes.size === 0) return;
   for (const pid of descendants(process.pid)) send(pid, "SIGKILL");
   for (const home of homes) {
-    for (const socket of readdirSync(home).filter((name) => name.startsWith("tmux-"))) killTmux(join(home, socket));
+    for (const socket of readdirSync(home).filter((name) => name.startsWith("tmux-")))
+      killTmux(join(home, socket));
     rmSync(home, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
   }
 });
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(1));
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+  process.on(signal, () => process.exit(1));
 
 function folderOf(program: string): string {
   const path = onPath(program);

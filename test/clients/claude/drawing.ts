@@ -28,14 +28,20 @@ const SIXTEEN =
   );
 
 /** The screens one below the other, each in a window with a title; `label` says what is seen, for those who do not see. */
-export function drawScreens(screens: { title: string; screen: string }[], columns: number, label: string): string {
+export function drawScreens(
+  screens: { title: string; screen: string }[],
+  columns: number,
+  label: string,
+): string {
   const width = columns * CHARACTER + 2 * MARGIN;
   const windows: string[] = [];
   let top = 0;
   for (const { title, screen } of screens) {
     const lines = linesOf(screen);
     const height = TITLE + lines.length * LINE + MARGIN;
-    windows.push(`<g transform="translate(0 ${top})">\n${drawWindow(title, lines, width, height)}\n</g>`);
+    windows.push(
+      `<g transform="translate(0 ${top})">\n${drawWindow(title, lines, width, height)}\n</g>`,
+    );
     top += height + MARGIN;
   }
   const size = `width="${width}" height="${top - MARGIN}" viewBox="0 0 ${width} ${top - MARGIN}"`;
@@ -75,14 +81,16 @@ function drawPiece(piece: Piece, y: number): string {
     : "";
   if (text === "") return box;
   // A rule is one line: the dashes of a font need not meet.
-  if (/^[─━]+$/.test(text)) return `${box}<path d="M${x} ${y - 4}h${lengthOf(text)}" stroke="${fill}"${look}/>`;
+  if (/^[─━]+$/.test(text))
+    return `${box}<path d="M${x} ${y - 4}h${lengthOf(text)}" stroke="${fill}"${look}/>`;
   return `${box}<text x="${x}" y="${y}" textLength="${lengthOf(text)}" fill="${fill}"${look}>${encode(text)}</text>`;
 }
 
 /** The lines of a screen; several empty ones become one, and those at the end none. */
 function linesOf(screen: string): Piece[][] {
   const lines = screen.trimEnd().split("\n").map(piecesOf);
-  const isEmpty = (line: Piece[] | undefined) => line?.every(({ text }) => text.trim() === "") ?? true;
+  const isEmpty = (line: Piece[] | undefined) =>
+    line?.every(({ text }) => text.trim() === "") ?? true;
   return lines.filter((line, n) => !isEmpty(line) || !isEmpty(lines[n - 1]));
 }
 
@@ -123,8 +131,10 @@ function styleAfter(before: Style, codes: number[]): Style {
     else if (code === 48) style.background = takeColour(rest);
     else if (code === 39) style.colour = undefined;
     else if (code === 49) style.background = undefined;
-    else if (code >= 90 && code < 108) style[code < 98 ? "colour" : "background"] = SIXTEEN[8 + (code % 10)];
-    else if (code >= 30 && code < 48) style[code < 38 ? "colour" : "background"] = SIXTEEN[code % 10];
+    else if (code >= 90 && code < 108)
+      style[code < 98 ? "colour" : "background"] = SIXTEEN[8 + (code % 10)];
+    else if (code >= 30 && code < 48)
+      style[code < 38 ? "colour" : "background"] = SIXTEEN[code % 10];
   }
   return style;
 }
@@ -135,7 +145,11 @@ function takeColour(rest: number[]): string {
   const number = rest.shift() ?? 0;
   if (number < 16) return SIXTEEN[number] ?? INK;
   if (number >= 232) return rgb(Array(3).fill(8 + (number - 232) * 10));
-  const steps = [Math.floor((number - 16) / 36), Math.floor((number - 16) / 6) % 6, (number - 16) % 6];
+  const steps = [
+    Math.floor((number - 16) / 36),
+    Math.floor((number - 16) / 6) % 6,
+    (number - 16) % 6,
+  ];
   return rgb(steps.map((step) => (step === 0 ? 0 : 55 + step * 40)));
 }
 
@@ -144,5 +158,9 @@ function rgb(values: number[]): string {
 }
 
 function encode(text: string): string {
-  return text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/"/g, "&quot;");
+  return text
+    .replace(/&/g, "&amp;")
+    .replace(/</g, "&lt;")
+    .replace(/>/g, "&gt;")
+    .replace(/"/g, "&quot;");
 }

@@ -23,24 +23,30 @@ export function names(): void {
     },
   );
 
-  test("a name that the session took itself stays, whatever /rename says", needsTerminal, async (t) => {
-    const { api, client, startPeer, online, sessions } = await scene(t, {
-      script: (request) =>
-        /call yourself/.test(request.last) ? call("set_name", { name: "writer" }) : reader(request),
-    });
-    const peer = await startPeer("peer_api");
-    const session = await client.open(["-n", "backend work"]);
-    await online("backend-work");
-    await session.type("call yourself writer");
-    await online("writer");
-    await session.type("/rename front end");
-    await session.waitForScreen(/front end/);
-    // A tool call makes the next heartbeat, and that would take the new name.
-    const before = sessions().writer?.last_call;
-    await sendAndSeeItRead(api, peer, "writer", "schema moved");
-    await waitFor(() => sessions().writer?.last_call !== before, "the heartbeat after the call");
-    assert.deepEqual(Object.keys(sessions()).sort(), ["peer_api", "writer"]);
-  });
+  test(
+    "a name that the session took itself stays, whatever /rename says",
+    needsTerminal,
+    async (t) => {
+      const { api, client, startPeer, online, sessions } = await scene(t, {
+        script: (request) =>
+          /call yourself/.test(request.last)
+            ? call("set_name", { name: "writer" })
+            : reader(request),
+      });
+      const peer = await startPeer("peer_api");
+      const session = await client.open(["-n", "backend work"]);
+      await online("backend-work");
+      await session.type("call yourself writer");
+      await online("writer");
+      await session.type("/rename front end");
+      await session.waitForScreen(/front end/);
+      // A tool call makes the next heartbeat, and that would take the new name.
+      const before = sessions().writer?.last_call;
+      await sendAndSeeItRead(api, peer, "writer", "schema moved");
+      await waitFor(() => sessions().writer?.last_call !== before, "the heartbeat after the call");
+      assert.deepEqual(Object.keys(sessions()).sort(), ["peer_api", "writer"]);
+    },
+  );
 
   test("`who` says whether a session is idle or busy, and since when", needsTerminal, async (t) => {
     let finish = () => {};

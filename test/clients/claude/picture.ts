@@ -25,7 +25,10 @@ const BODY = "users.mail is users.email now. Run the migration before you test."
 
 const model: Script = ({ last, results }) => {
   const [result] = results;
-  const use = (tool: string, input: Record<string, unknown>) => ({ tool: `mcp__t9-ipc__t9_ipc_${tool}`, input });
+  const use = (tool: string, input: Record<string, unknown>) => ({
+    tool: `mcp__t9-ipc__t9_ipc_${tool}`,
+    input,
+  });
   if (/tell web/.test(last)) return use("send", { to: "web", subject: SUBJECT, body: BODY });
   if (/t9-ipc: 1 new message, from api/.test(last)) return use("unread", {});
   if (result?.tool.endsWith("send"))
@@ -67,11 +70,16 @@ async function open(name: string): Promise<Terminal> {
   });
   clients.push(client);
   client.env.IPC_DIR = join(clients[0]?.home ?? "", "ipc");
-  await promisify(execFile)(process.execPath, [server, "setup", "--allow"], { env: client.env, cwd: client.project });
+  await promisify(execFile)(process.execPath, [server, "setup", "--allow"], {
+    env: client.env,
+    cwd: client.project,
+  });
   return client.open(["-n", name]);
 }
 
 async function screenOf(terminal: Terminal): Promise<string> {
   const lines = (await terminal.screen(true)).split("\n");
-  return lines.filter((line) => !stripVTControlCharacters(line).includes("Debug mode enabled")).join("\n");
+  return lines
+    .filter((line) => !stripVTControlCharacters(line).includes("Debug mode enabled"))
+    .join("\n");
 }

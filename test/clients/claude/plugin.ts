@@ -24,31 +24,38 @@ import { haveEnded } from "./terminal.ts";
 
 export function plugin(): void {
   for (const setup of ["plugin", "both"] as const) {
-    const how = setup === "plugin" ? "the plugin's waiting hook" : "the plugin's hook beside the README's entry";
-    test(`without the socket ${how} wakes an idle session, again and again`, needsTerminal, async (t) => {
-      const { api, client, startPeer, online, gone } = await scene(t, {
-        setup,
-        name: "claude_hook",
-        env: noSocket,
-        script: reader,
-      });
-      const peer = await startPeer("peer_api");
-      const session = await client.open();
-      await online("claude_hook");
-      // The first by the hook of SessionStart, the others by those of Stop.
-      for (const subject of ["schema moved", "tests are green", "lunch"]) {
-        await peer.lineOf("claude_hook", /mail reaches it: hook/);
-        const sent = await sendAndSeeItRead(api, peer, "claude_hook", subject);
-        assert.match(sent, /hook/, "the sender is told how it reaches the session");
-      }
-      assert.equal(announcements(api).length, 3);
+    const how =
+      setup === "plugin"
+        ? "the plugin's waiting hook"
+        : "the plugin's hook beside the README's entry";
+    test(
+      `without the socket ${how} wakes an idle session, again and again`,
+      needsTerminal,
+      async (t) => {
+        const { api, client, startPeer, online, gone } = await scene(t, {
+          setup,
+          name: "claude_hook",
+          env: noSocket,
+          script: reader,
+        });
+        const peer = await startPeer("peer_api");
+        const session = await client.open();
+        await online("claude_hook");
+        // The first by the hook of SessionStart, the others by those of Stop.
+        for (const subject of ["schema moved", "tests are green", "lunch"]) {
+          await peer.lineOf("claude_hook", /mail reaches it: hook/);
+          const sent = await sendAndSeeItRead(api, peer, "claude_hook", subject);
+          assert.match(sent, /hook/, "the sender is told how it reaches the session");
+        }
+        assert.equal(announcements(api).length, 3);
 
-      const kin = session.children();
-      assert.ok(kin.length > 0);
-      await session.type("/exit");
-      await gone("claude_hook");
-      assert.ok(await haveEnded(kin), "the server and its hook have ended");
-    });
+        const kin = session.children();
+        assert.ok(kin.length > 0);
+        await session.type("/exit");
+        await gone("claude_hook");
+        assert.ok(await haveEnded(kin), "the server and its hook have ended");
+      },
+    );
   }
 
   test("plugin and socket together announce each message once", needsTerminal, async (t) => {
@@ -75,7 +82,11 @@ export function plugin(): void {
   });
 
   test("a killed client leaves neither server nor hook behind", needsTerminal, async (t) => {
-    const { client, startPeer, online, gone } = await scene(t, { setup: "plugin", name: "claude_dead", env: noSocket });
+    const { client, startPeer, online, gone } = await scene(t, {
+      setup: "plugin",
+      name: "claude_dead",
+      env: noSocket,
+    });
     const peer = await startPeer("peer_api");
     const session = await client.open();
     await online("claude_dead");
@@ -86,13 +97,17 @@ export function plugin(): void {
     assert.ok(await haveEnded(kin), "the server and its hook have ended");
   });
 
-  const whole = "`claude plugin validate` passes; the plugin connects, offers its tools, lets -p end";
+  const whole =
+    "`claude plugin validate` passes; the plugin connects, offers its tools, lets -p end";
   test(whole, needsClient, async (t) => {
     const { api, client } = await scene(t, { setup: "plugin" });
     const validated = await client.run(["plugin", "validate", root]);
     assert.equal(validated.code, 0, validated.stdout);
     assert.match(validated.stdout, /Validation passed/);
-    assert.match((await client.run(["mcp", "list"])).stdout, /^plugin:t9-ipc:t9-ipc: node .* - ✔ Connected$/m);
+    assert.match(
+      (await client.run(["mcp", "list"])).stdout,
+      /^plugin:t9-ipc:t9-ipc: node .* - ✔ Connected$/m,
+    );
     // A waiting hook would keep print mode from ending.
     const { code } = await client.print("hello", [], { ms: 30_000 });
     assert.equal(code, 0);
@@ -114,7 +129,18 @@ export function plugin(): void {
       });
       if (how === "through npx") {
         writePackage(join(home, "package"));
-        const add = ["mcp", "add", "--scope", "local", "t9-ipc", "--", "npx", "--yes", "--offline", "../package"];
+        const add = [
+          "mcp",
+          "add",
+          "--scope",
+          "local",
+          "t9-ipc",
+          "--",
+          "npx",
+          "--yes",
+          "--offline",
+          "../package",
+        ];
         await client.run(add);
       }
       const peer = await startPeer("peer_api");
@@ -128,7 +154,16 @@ export function plugin(): void {
 /** A package whose program is our server, for npx to run without a registry. */
 function writePackage(folder: string): void {
   mkdirSync(folder);
-  const manifest = { name: "t9-ipc-stand-in", version: "1.0.0", type: "module", bin: { "t9-ipc-stand-in": "run.js" } };
+  const manifest = {
+    name: "t9-ipc-stand-in",
+    version: "1.0.0",
+    type: "module",
+    bin: { "t9-ipc-stand-in": "run.js" },
+  };
   writeFileSync(join(folder, "package.json"), JSON.stringify(manifest));
-  writeFileSync(join(folder, "run.js"), `#!/usr/bin/env node\nimport ${JSON.stringify(server)};\n`, { mode: 0o755 });
+  writeFileSync(
+    join(folder, "run.js"),
+    `#!/usr/bin/env node\nimport ${JSON.stringify(server)};\n`,
+    { mode: 0o755 },
+  );
 }

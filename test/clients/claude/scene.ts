@@ -89,9 +89,11 @@ export async function scene(t: TestContext, options: SceneOptions) {
       },
       async lineOf(who, fits = /./) {
         for (const end = Date.now() + 30_000; ; await sleep(100)) {
-          const line = (await peer.call("who")).split("\n").find((each) => each.includes(who)) ?? "";
+          const line =
+            (await peer.call("who")).split("\n").find((each) => each.includes(who)) ?? "";
           if (fits.test(line)) return line;
-          if (Date.now() > end) throw new Error(`${fits}: who does not say so after 30 s, but: ${line}`);
+          if (Date.now() > end)
+            throw new Error(`${fits}: who does not say so after 30 s, but: ${line}`);
         }
       },
     };
@@ -110,7 +112,10 @@ export async function scene(t: TestContext, options: SceneOptions) {
 }
 
 /** The README's set-up, in this home: what it registers and allows is all that is allowed. */
-async function setUp({ env, project }: Client, what: NonNullable<SceneOptions["setup"]>): Promise<void> {
+async function setUp(
+  { env, project }: Client,
+  what: NonNullable<SceneOptions["setup"]>,
+): Promise<void> {
   if (what === "nothing") return;
   const args = [server, "setup", "--allow", ...(what === "plugin" ? ["--plugin"] : [])];
   await promisify(execFile)(process.execPath, args, { env, cwd: project });
@@ -127,8 +132,12 @@ export const isTold = (request: ModelRequest): boolean => pointer.test(request.l
 /** What a model does that was told of mail: calls the tool that the pointer names, after others if need be. */
 export function reading(request: ModelRequest, ...before: string[]): ToolUse[] {
   const named = [...request.transcript.matchAll(namedTool)].at(-1)?.[1] ?? "";
-  if (!request.tools.includes(named)) throw new Error(`${named} is not on offer, only ${request.tools.join(", ")}`);
-  return [...before.map((tool) => named.replace(/unread$/, tool)), named].map((tool) => ({ tool, input: {} }));
+  if (!request.tools.includes(named))
+    throw new Error(`${named} is not on offer, only ${request.tools.join(", ")}`);
+  return [...before.map((tool) => named.replace(/unread$/, tool)), named].map((tool) => ({
+    tool,
+    input: {},
+  }));
 }
 
 /** A model that reads when it is told of mail, and otherwise says "ok". */
@@ -148,14 +157,29 @@ export function announcements(api: Api): ModelRequest[] {
  * Sends a message to an idle session and waits until its model has been shown the body: in the turn right after the
  * one that brought the pointer, and with nothing on the screen that waits for the user. Gives what the send answered.
  */
-export async function sendAndSeeItRead(api: Api, peer: Peer, to: string, subject: string): Promise<string> {
+export async function sendAndSeeItRead(
+  api: Api,
+  peer: Peer,
+  to: string,
+  subject: string,
+): Promise<string> {
   const body = `the body of ${subject}`;
   const before = api.requests.length;
   const sent = await peer.call("send", { to, subject, body });
-  const told = await api.waitFor(`the pointer to ${subject}`, ({ last }) => last.includes(subject), 30_000, before);
+  const told = await api.waitFor(
+    `the pointer to ${subject}`,
+    ({ last }) => last.includes(subject),
+    30_000,
+    before,
+  );
   assert.equal(pointer.exec(told.last)?.[1], "1");
   assert.doesNotMatch(told.last, /the body of/, "the pointer carries no body");
-  const read = await api.waitFor(`the body of ${subject}`, ({ last }) => last.includes(body), 30_000, before);
+  const read = await api.waitFor(
+    `the body of ${subject}`,
+    ({ last }) => last.includes(body),
+    30_000,
+    before,
+  );
   assert.match(read.results.at(-1)?.tool ?? "", /unread$/);
   assert.equal(read.index - told.index, 1, "the body is in the very next turn");
   return sent;

@@ -37,7 +37,13 @@ function home(t: TestContext, settings?: string) {
     assert.equal(await asked.ended, 0, `${args}: ${asked.stdout}${asked.stderr}`);
     return asked.stdout;
   };
-  return { dir, path, ask, setup: (...args: string[]) => run(dir, ["setup", ...args], { env }), env };
+  return {
+    dir,
+    path,
+    ask,
+    setup: (...args: string[]) => run(dir, ["setup", ...args], { env }),
+    env,
+  };
 }
 
 export function setup(): void {
@@ -72,7 +78,10 @@ export function setup(): void {
     assert.deepEqual(permissions.allow, ["WebFetch", "mcp__t9-ipc", RULE]);
 
     // The program of the entry: a session with the plugin and one with the entry meet in one data folder.
-    assert.match(await ask("mcp", "list"), new RegExp(`^plugin:t9-ipc:t9-ipc: node ${SERVER} - ✔ Connected$`, "m"));
+    assert.match(
+      await ask("mcp", "list"),
+      new RegExp(`^plugin:t9-ipc:t9-ipc: node ${SERVER} - ✔ Connected$`, "m"),
+    );
     const cache = join(homeOf(dir), ".claude", "plugins", "cache", "t9-ipc", "t9-ipc");
     const [version = ""] = readdirSync(cache);
     const copied = readdirSync(join(cache, version), { recursive: true, encoding: "utf8" });
@@ -103,13 +112,18 @@ export function setup(): void {
     const { path, setup } = home(t);
     assert.equal((await setup("--plugin", "--allow")).code, 0);
     const { stdout } = await setup();
-    assert.match(stdout, /^Added stdio MCP server t9-ipc /m, "the entry again, and the plugin makes room");
+    assert.match(
+      stdout,
+      /^Added stdio MCP server t9-ipc /m,
+      "the entry again, and the plugin makes room",
+    );
     assert.equal(JSON.parse(readFileSync(path, "utf8")).enabledPlugins["t9-ipc@t9-ipc"], undefined);
     assert.equal((await setup("--undo")).code, 0);
     assert.ok(!existsSync(path));
   });
 
-  const byHand = "what the README has by hand works: two lines, or --plugin-dir; and claude finds no fault";
+  const byHand =
+    "what the README has by hand works: two lines, or --plugin-dir; and claude finds no fault";
   test(byHand, options, async (t) => {
     const { ask } = home(t);
     const connected = new RegExp(`^plugin:t9-ipc:t9-ipc: node ${SERVER} - ✔ Connected$`, "m");

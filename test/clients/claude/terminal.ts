@@ -56,7 +56,8 @@ export async function openTerminal(
       for (;;) {
         const screen = await terminal.screen();
         if (pattern.test(screen)) return screen;
-        if (Date.now() > end) throw new Error(`${pattern}: not on the screen in ${ms} ms:\n${screen}`);
+        if (Date.now() > end)
+          throw new Error(`${pattern}: not on the screen in ${ms} ms:\n${screen}`);
         await pause(50);
       }
     },
@@ -117,7 +118,9 @@ export function descendants(pid: number): number[] {
 
 /** Those that run. One that has ended and that nobody has asked after would still be listed, as Z. */
 function processes(): { pid: number; parent: number }[] {
-  const lines = execFileSync("ps", ["-A", "-o", "pid=,ppid=,stat="], { encoding: "utf8" }).trim().split("\n");
+  const lines = execFileSync("ps", ["-A", "-o", "pid=,ppid=,stat="], { encoding: "utf8" })
+    .trim()
+    .split("\n");
   return lines
     .map((line) => line.trim().split(/\s+/))
     .filter(([, , state]) => !state?.startsWith("Z"))

@@ -6,29 +6,59 @@ import type { Reply } from "./api.ts";
 import { call, needsClient, ourTools, scene, server } from "./scene.ts";
 
 export function tools(): void {
-  test("`claude mcp add` and `claude mcp list`, as the README has them: ✔ Connected", needsClient, async (t) => {
-    const { client } = await scene(t, { setup: "nothing" });
-    const added = await client.run(["mcp", "add", "--scope", "user", "t9-ipc", "--", "node", server]);
-    assert.equal(added.code, 0, added.stderr);
-    const { stdout } = await client.run(["mcp", "list"]);
-    assert.match(stdout, /^t9-ipc: node .*server\.js - ✔ Connected$/m);
-  });
+  test(
+    "`claude mcp add` and `claude mcp list`, as the README has them: ✔ Connected",
+    needsClient,
+    async (t) => {
+      const { client } = await scene(t, { setup: "nothing" });
+      const added = await client.run([
+        "mcp",
+        "add",
+        "--scope",
+        "user",
+        "t9-ipc",
+        "--",
+        "node",
+        server,
+      ]);
+      assert.equal(added.code, 0, added.stderr);
+      const { stdout } = await client.run(["mcp", "list"]);
+      assert.match(stdout, /^t9-ipc: node .*server\.js - ✔ Connected$/m);
+    },
+  );
 
-  test("reading and answering are on offer at once, the rest is found by what it is for", needsClient, async (t) => {
-    const search = (query: string) => ({ tool: "ToolSearch", input: { query, max_results: 3 } });
-    const searches = [search("which other agents are online"), search("tell everybody"), search("name this session")];
-    const { api, client } = await scene(t, { script: ({ index }) => (index === 0 ? searches : "found") });
-    assert.equal((await client.print("look for tools")).code, 0);
-    const [before, after] = api.requests;
-    assert.ok(before && after);
-    assert.deepEqual(ourTools(before), ["mcp__t9-ipc__t9_ipc_send", "mcp__t9-ipc__t9_ipc_unread"]);
-    assert.match(before.system + before.transcript, /mcp__t9-ipc__t9_ipc_who/, "the instructions reach the model");
-    const five = ["broadcast", "send", "set_name", "unread", "who"];
-    assert.deepEqual(
-      ourTools(after),
-      five.map((tool) => `mcp__t9-ipc__t9_ipc_${tool}`),
-    );
-  });
+  test(
+    "reading and answering are on offer at once, the rest is found by what it is for",
+    needsClient,
+    async (t) => {
+      const search = (query: string) => ({ tool: "ToolSearch", input: { query, max_results: 3 } });
+      const searches = [
+        search("which other agents are online"),
+        search("tell everybody"),
+        search("name this session"),
+      ];
+      const { api, client } = await scene(t, {
+        script: ({ index }) => (index === 0 ? searches : "found"),
+      });
+      assert.equal((await client.print("look for tools")).code, 0);
+      const [before, after] = api.requests;
+      assert.ok(before && after);
+      assert.deepEqual(ourTools(before), [
+        "mcp__t9-ipc__t9_ipc_send",
+        "mcp__t9-ipc__t9_ipc_unread",
+      ]);
+      assert.match(
+        before.system + before.transcript,
+        /mcp__t9-ipc__t9_ipc_who/,
+        "the instructions reach the model",
+      );
+      const five = ["broadcast", "send", "set_name", "unread", "who"];
+      assert.deepEqual(
+        ourTools(after),
+        five.map((tool) => `mcp__t9-ipc__t9_ipc_${tool}`),
+      );
+    },
+  );
 
   test("the model calls all five tools and is shown the right answers", needsClient, async (t) => {
     const steps: (() => Reply | Promise<Reply>)[] = [
@@ -37,7 +67,11 @@ export function tools(): void {
       () => call("send", { to: "peer_api", subject: "status: done", body: "done with the parser" }),
       () => call("broadcast", { subject: "lunch", body: "at noon" }),
       async () => {
-        await peer.call("send", { to: "writer", subject: "schema moved", body: "it lives in db/schema.sql now" });
+        await peer.call("send", {
+          to: "writer",
+          subject: "schema moved",
+          body: "it lives in db/schema.sql now",
+        });
         return call("unread");
       },
       () => "done",

@@ -85,7 +85,10 @@ export class Api {
       response.writeHead(404).end();
       return;
     }
-    const { input = [], tools = [] } = JSON.parse(text) as { input?: Item[]; tools?: ModelRequest["tools"] };
+    const { input = [], tools = [] } = JSON.parse(text) as {
+      input?: Item[];
+      tools?: ModelRequest["tools"];
+    };
     let reply: Reply = "A title";
     if (tools.length > 0) {
       const last = input.at(-1);
@@ -119,10 +122,17 @@ function stream(response: ServerResponse, reply: Reply): void {
 
 function itemOf(id: number, reply: Reply): object {
   if (typeof reply === "string") {
-    return { type: "message", role: "assistant", id: `message_${id}`, content: [{ type: "output_text", text: reply }] };
+    return {
+      type: "message",
+      role: "assistant",
+      id: `message_${id}`,
+      content: [{ type: "output_text", text: reply }],
+    };
   }
   const { tool, namespace, input = {} } = reply;
-  const name = namespace ? { namespace, name: tool } : { namespace: "mcp__t9_ipc", name: `t9_ipc_${tool}` };
+  const name = namespace
+    ? { namespace, name: tool }
+    : { namespace: "mcp__t9_ipc", name: `t9_ipc_${tool}` };
   return {
     type: "function_call",
     id: `function_${id}`,

@@ -28,7 +28,13 @@ export class Codex {
     this.#program = program;
     const home = homeOf(dir);
     this.project = join(home, "project");
-    const folders = [dirname(program), dirname(process.execPath), dirname(onPath("tmux") ?? ""), "/usr/bin", "/bin"];
+    const folders = [
+      dirname(program),
+      dirname(process.execPath),
+      dirname(onPath("tmux") ?? ""),
+      "/usr/bin",
+      "/bin",
+    ];
     this.env = {
       PATH: [...new Set(folders)].join(delimiter),
       HOME: home,
@@ -69,7 +75,10 @@ trust_level = "trusted"
 
   /** Registers our server. */
   async setUp(): Promise<this> {
-    const setup = new Process([process.execPath, SERVER, "setup", "--codex"], { cwd: this.project, env: this.env });
+    const setup = new Process([process.execPath, SERVER, "setup", "--codex"], {
+      cwd: this.project,
+      env: this.env,
+    });
     setup.child.stdin.end();
     if ((await setup.ended) !== 0) throw new Error(`setup --codex: ${setup.stderr}`);
     return this;
@@ -84,7 +93,10 @@ trust_level = "trusted"
 
   /** Starts an interactive session and waits until it takes input. */
   async open(...args: readonly string[]): Promise<Terminal> {
-    const terminal = new Terminal(join(homeOf(this.dir), `tmux-${this.#terminals.length}`), this.env);
+    const terminal = new Terminal(
+      join(homeOf(this.dir), `tmux-${this.#terminals.length}`),
+      this.env,
+    );
     this.#terminals.push(terminal);
     await terminal.open(this.project, [this.#program, ...args]);
     return terminal;
@@ -102,9 +114,13 @@ trust_level = "trusted"
 
   async #close(): Promise<void> {
     for (const terminal of this.#terminals) await terminal.close();
-    const lines = execFileSync("ps", ["-A", "-ww", "-o", "pid=,args="], { encoding: "utf8" }).trim().split("\n");
+    const lines = execFileSync("ps", ["-A", "-ww", "-o", "pid=,args="], { encoding: "utf8" })
+      .trim()
+      .split("\n");
     const packages = join(homeOf(this.dir), ".codex", "packages");
-    const pids = lines.filter((line) => line.includes(packages)).map((line) => Number.parseInt(line, 10));
+    const pids = lines
+      .filter((line) => line.includes(packages))
+      .map((line) => Number.parseInt(line, 10));
     for (const pid of pids) if (isRunning(pid)) process.kill(pid, "SIGKILL");
     await waitFor(() => !pids.some(isRunning), "the end of Codex's daemon");
   }
@@ -128,7 +144,21 @@ export class Terminal {
   }
 
   async open(cwd: string, command: readonly string[]): Promise<void> {
-    await this.#tmux("new-session", "-d", "-x", "160", "-y", "50", "-c", cwd, "--", "env", "-u", "TMUX", ...command);
+    await this.#tmux(
+      "new-session",
+      "-d",
+      "-x",
+      "160",
+      "-y",
+      "50",
+      "-c",
+      cwd,
+      "--",
+      "env",
+      "-u",
+      "TMUX",
+      ...command,
+    );
     await this.#shows("an empty prompt", isEmpty);
   }
 

@@ -19,58 +19,75 @@ const POINTER = /^t9-ipc: \d+ new messages?, from peer: .*t9_ipc_unread/;
 /** A body. It must never be in what is queued. */
 const SECRET = "the port is 8123";
 
-test("an idle session is woken for each message, reads it and answers", needsTerminal, async (t) => {
-  const { api, codex, peer } = await scene(t, ({ prompt, result }) => {
-    if (prompt.includes("hello")) return { tool: "set_name", input: { name: "coder", working_on: "the parser" } };
-    if (POINTER.test(prompt)) return { tool: "unread" };
-    const subject = /subject: (question \d)/.exec(result)?.[1];
-    return subject ? { tool: "send", input: { to: "peer", subject: `answer to ${subject}` } } : "done";
-  });
-  const terminal = await codex.open();
-  assert.deepEqual(await others(peer), [], "before its first call nobody can know the session");
-  await terminal.type("hello");
-  await online(peer, ["coder"]);
-  assert.match((await peer.call("who")).text, /^- coder: .*codex queue/m);
+test(
+  "an idle session is woken for each message, reads it and answers",
+  needsTerminal,
+  async (t) => {
+    const { api, codex, peer } = await scene(t, ({ prompt, result }) => {
+      if (prompt.includes("hello"))
+        return { tool: "set_name", input: { name: "coder", working_on: "the parser" } };
+      if (POINTER.test(prompt)) return { tool: "unread" };
+      const subject = /subject: (question \d)/.exec(result)?.[1];
+      return subject
+        ? { tool: "send", input: { to: "peer", subject: `answer to ${subject}` } }
+        : "done";
+    });
+    const terminal = await codex.open();
+    assert.deepEqual(await others(peer), [], "before its first call nobody can know the session");
+    await terminal.type("hello");
+    await online(peer, ["coder"]);
+    assert.match((await peer.call("who")).text, /^- coder: .*codex queue/m);
 
-  for (const subject of ["question 1", "question 2"]) {
-    await peer.call("send", { to: "coder", subject, body: SECRET });
+    for (const subject of ["question 1", "question 2"]) {
+      await peer.call("send", { to: "coder", subject, body: SECRET });
+      await waitFor(
+        async () => (await peer.call("unread")).text.includes(`answer to ${subject}`),
+        `the answer to ${subject}`,
+      );
+    }
+    const prompts = api.prompts().slice(1);
+    assert.equal(prompts.length, 2, `one turn for each message: ${prompts}`);
+    for (const prompt of prompts) assert.match(prompt, POINTER);
+    assert.doesNotMatch(prompts.join(), new RegExp(SECRET));
+  },
+);
+
+test(
+  "ten messages to a busy session are all read, in three more turns at most",
+  needsTerminal,
+  async (t) => {
+    let release = (): void => {};
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const { api, codex, peer } = await scene(t, async ({ prompt }) => {
+      if (prompt.includes("hello")) return { tool: "set_name", input: { name: "coder" } };
+      if (prompt.includes("work")) await released;
+      return POINTER.test(prompt) ? { tool: "unread" } : "done";
+    });
+    const terminal = await codex.open();
+    await terminal.type("hello");
+    await online(peer, ["coder"]);
+    await terminal.type("work");
+    await waitFor(() => api.prompts().some((prompt) => prompt.includes("work")), "the turn");
+    for (let n = 1; n <= 10; n++)
+      await peer.call("send", { to: "coder", subject: `message ${n}`, body: SECRET });
+    release();
+    const isRead = (subject: string) =>
+      api.requests.some(({ result }) => result.includes(`subject: ${subject}\n`));
+    for (let n = 1; n <= 10; n++)
+      await waitFor(() => isRead(`message ${n}`), `message ${n} to be read`);
+
+    // What is queued runs in order: once it is told of this one, no earlier turn is still to come.
+    await peer.call("send", { to: "coder", subject: "the last one" });
     await waitFor(
-      async () => (await peer.call("unread")).text.includes(`answer to ${subject}`),
-      `the answer to ${subject}`,
+      () => api.prompts().some((prompt) => prompt.includes("the last one")),
+      "a turn for the last message",
     );
-  }
-  const prompts = api.prompts().slice(1);
-  assert.equal(prompts.length, 2, `one turn for each message: ${prompts}`);
-  for (const prompt of prompts) assert.match(prompt, POINTER);
-  assert.doesNotMatch(prompts.join(), new RegExp(SECRET));
-});
-
-test("ten messages to a busy session are all read, in three more turns at most", needsTerminal, async (t) => {
-  let release = (): void => {};
-  const released = new Promise<void>((resolve) => {
-    release = resolve;
-  });
-  const { api, codex, peer } = await scene(t, async ({ prompt }) => {
-    if (prompt.includes("hello")) return { tool: "set_name", input: { name: "coder" } };
-    if (prompt.includes("work")) await released;
-    return POINTER.test(prompt) ? { tool: "unread" } : "done";
-  });
-  const terminal = await codex.open();
-  await terminal.type("hello");
-  await online(peer, ["coder"]);
-  await terminal.type("work");
-  await waitFor(() => api.prompts().some((prompt) => prompt.includes("work")), "the turn");
-  for (let n = 1; n <= 10; n++) await peer.call("send", { to: "coder", subject: `message ${n}`, body: SECRET });
-  release();
-  const isRead = (subject: string) => api.requests.some(({ result }) => result.includes(`subject: ${subject}\n`));
-  for (let n = 1; n <= 10; n++) await waitFor(() => isRead(`message ${n}`), `message ${n} to be read`);
-
-  // What is queued runs in order: once it is told of this one, no earlier turn is still to come.
-  await peer.call("send", { to: "coder", subject: "the last one" });
-  await waitFor(() => api.prompts().some((prompt) => prompt.includes("the last one")), "a turn for the last message");
-  const turns = api.prompts().filter((prompt) => POINTER.test(prompt)).length - 1;
-  assert.ok(turns >= 1 && turns <= 3, `${turns} more turns`);
-});
+    const turns = api.prompts().filter((prompt) => POINTER.test(prompt)).length - 1;
+    assert.ok(turns >= 1 && turns <= 3, `${turns} more turns`);
+  },
+);
 
 test("`codex exec` lists, reads, answers and ends by itself", needsCodex, async (t) => {
   const steps: (() => Reply | Promise<Reply>)[] = [
@@ -83,7 +100,10 @@ test("`codex exec` lists, reads, answers and ends by itself", needsCodex, async 
     () => ({ tool: "send", input: { to: "peer", subject: "answer to question 1" } }),
     () => "done",
   ];
-  const { api, codex, peer } = await scene(t, () => steps[api.requests.length - 1]?.() ?? "too many turns");
+  const { api, codex, peer } = await scene(
+    t,
+    () => steps[api.requests.length - 1]?.() ?? "too many turns",
+  );
   const exec = codex.start("exec", "--skip-git-repo-check", "do it");
   assert.equal(await exec.ended, 0, exec.stderr);
   assert.match(exec.stdout, /done/);
@@ -91,40 +111,55 @@ test("`codex exec` lists, reads, answers and ends by itself", needsCodex, async 
 
   const [, who, , unread] = api.requests.map(({ result }) => result);
   assert.match(who ?? "", /^- peer: /m);
-  assert.match(who ?? "", /\(you\): .*on its next tool call/, "what is queued for it would be cut off at its end");
+  assert.match(
+    who ?? "",
+    /\(you\): .*on its next tool call/,
+    "what is queued for it would be cut off at its end",
+  );
   assert.ok(unread?.includes(SECRET), unread);
   assert.equal(api.prompts().length, 1);
   assert.match((await peer.call("unread")).text, /answer to question 1/);
   assert.deepEqual(await others(peer), []);
 });
 
-test("/new is another session, a helper is none, and a killed Codex is off the list", needsTerminal, async (t) => {
-  const { api, codex, peer } = await scene(t, ({ prompt }) => {
-    const [, name] = /be (\w+)/.exec(prompt) ?? [];
-    if (name) return { tool: "set_name", input: { name } };
-    if (prompt === "ask a helper") {
-      return { namespace: "multi_agent_v1", tool: "spawn_agent", input: { message: "I am the helper" } };
-    }
-    return prompt === "I am the helper" ? { tool: "who" } : "done";
-  });
-  const terminal = await codex.open();
-  await terminal.type("be first");
-  await online(peer, ["first"]);
-  await terminal.type("/new");
-  await terminal.type("be second");
-  await online(peer, ["first", "second"]);
+test(
+  "/new is another session, a helper is none, and a killed Codex is off the list",
+  needsTerminal,
+  async (t) => {
+    const { api, codex, peer } = await scene(t, ({ prompt }) => {
+      const [, name] = /be (\w+)/.exec(prompt) ?? [];
+      if (name) return { tool: "set_name", input: { name } };
+      if (prompt === "ask a helper") {
+        return {
+          namespace: "multi_agent_v1",
+          tool: "spawn_agent",
+          input: { message: "I am the helper" },
+        };
+      }
+      return prompt === "I am the helper" ? { tool: "who" } : "done";
+    });
+    const terminal = await codex.open();
+    await terminal.type("be first");
+    await online(peer, ["first"]);
+    await terminal.type("/new");
+    await terminal.type("be second");
+    await online(peer, ["first", "second"]);
 
-  await terminal.type("ask a helper");
-  const asked = () => api.requests.find(({ result }) => /^- first: /m.test(result))?.result;
-  const answer = await waitFor(asked, "what the helper is told");
-  assert.match(answer, /^- second \(you\)/m, "it speaks for the session that it helps");
-  assert.deepEqual(await others(peer), ["first", "second"]);
+    await terminal.type("ask a helper");
+    const asked = () => api.requests.find(({ result }) => /^- first: /m.test(result))?.result;
+    const answer = await waitFor(asked, "what the helper is told");
+    assert.match(answer, /^- second \(you\)/m, "it speaks for the session that it helps");
+    assert.deepEqual(await others(peer), ["first", "second"]);
 
-  process.kill(codex.daemon(), "SIGKILL");
-  await online(peer, []);
-});
+    process.kill(codex.daemon(), "SIGKILL");
+    await online(peer, []);
+  },
+);
 
-async function scene(t: TestContext, script: Script): Promise<{ api: Api; codex: Codex; peer: TestSession }> {
+async function scene(
+  t: TestContext,
+  script: Script,
+): Promise<{ api: Api; codex: Codex; peer: TestSession }> {
   const dir = tempDir(t);
   const api = await new Api(script).listen(t);
   const codex = await new Codex(found.program ?? "", dir, api).setUp();
