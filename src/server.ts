@@ -1,5 +1,3 @@
-#!/usr/bin/env node
-import * as module from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isatty } from "node:tty";
 import { readConfig } from "./config.ts";
@@ -9,8 +7,6 @@ const JOIN_MS = 500;
 /** The process ends within a second of its client, whatever hangs. */
 const CLOSE_MS = 900;
 
-// From Node 22.8 on: what was compiled at one start need not be at the next.
-(module as { enableCompileCache?: () => void }).enableCompileCache?.();
 // Folders 0700, files 0600, whoever creates them (SQLite, proper-lockfile), whatever the user's umask.
 process.umask(0o077);
 

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
-import { execFileSync, spawnSync } from "node:child_process";
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { userInfo } from "node:os";
-import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { run } from "../support/command.ts";
 import { homeOf, tempDir } from "../support/folder.ts";
@@ -212,29 +211,4 @@ test("a terminal shows all unread mail at once, and nothing that a message could
   assert.equal(stdout.match(/^red alert .*\ttab y{9000}$/gm)?.length, 8);
   assert.match(stdout, /^[^\p{Cc}]+$/mu);
   assert.doesNotMatch(stdout, /[^\P{Cc}\n\t]/u);
-});
-
-test("the server needs and loads no code of the command line", async (t) => {
-  const dir = tempDir(t);
-  const copy = join(dir, "..", "dist");
-  cpSync(dirname(SERVER), copy, { recursive: true });
-  const ofCommands = readdirSync(copy).filter((file) =>
-    /^(cli|setup|doctor|demo|history)-/.test(file),
-  );
-  assert.ok(ofCommands.length >= 5, `found only ${ofCommands}`);
-  const ofEditor = readdirSync(copy).filter((file) => {
-    return (
-      file.endsWith(".js") && readFileSync(join(copy, file), "utf8").includes("isArrayInsertion")
-    );
-  });
-  assert.ok(ofEditor.length > 0, "the editor of JSON files is bundled");
-  for (const file of new Set([...ofCommands, ...ofEditor])) rmSync(join(copy, file));
-  const session = await startSession("alpha", {
-    dir,
-    command: [process.execPath, join(copy, "server.js")],
-  });
-  assert.match((await session.call("who")).text, /you are alone/);
-  assert.throws(() =>
-    execFileSync(process.execPath, [join(copy, "server.js"), "who"], { stdio: "pipe" }),
-  );
 });

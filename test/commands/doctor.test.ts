@@ -4,7 +4,6 @@ import {
   chownSync,
   cpSync,
   mkdirSync,
-  renameSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
@@ -257,7 +256,6 @@ test("a build that does not run is found, and so is a better-sqlite3 that does n
   const copy = join(dir, "..", "copy", "dist");
   cpSync(dirname(SERVER), copy, { recursive: true });
   const script = join(copy, "main.js");
-  renameSync(join(copy, "server.js"), script);
   writeFileSync(join(copy, "server.js"), "process.exit(3)");
   const { stdout, code } = await run(dir, ["doctor"], { script });
   assert.equal(code, 1);

@@ -1,23 +1,12 @@
 // The waiting hook: it wakes its session, or it is gone; it is never left behind, and never in the way.
 
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import {
-  chmodSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  unlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, existsSync, mkdirSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { homeOf, tempDir } from "../support/folder.ts";
 import { heartbeats, mail, stamp, writeMail } from "../support/mail.ts";
-import { noPermissions, Process, SERVE, SERVER, withoutRoot, works } from "../support/process.ts";
+import { noPermissions, Process, SERVE, withoutRoot, works } from "../support/process.ts";
 import { startSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -185,34 +174,6 @@ describe("the waiting hook", { concurrency: true }, () => {
       !new RegExp(`\\b${hook.pid}\\b`).test(JSON.stringify(heartbeats(dir))),
       "it has entered itself",
     );
-  });
-
-  test("the same without loading, or looking at, any mail: it is not needed at all", async (t) => {
-    const dir = tempDir(t);
-    const socket = {
-      CLAUDE_CODE_MESSAGING_SOCKET: join(dirname(dir), "socket"),
-      CLAUDE_CODE_MESSAGING_TOKEN: "x",
-    };
-    await startSession("beta", { dir, env: { ...SESSION, ...socket } });
-    // A copy of the program without the code for mail, which is in files of its own.
-    const copy = join(dirname(dir), "dist");
-    cpSync(dirname(SERVER), copy, { recursive: true });
-    const ofMail = readdirSync(copy).filter((file) => /^mailbox-/.test(file));
-    assert.equal(ofMail.length, 1, `found ${ofMail}`);
-    for (const file of ofMail) rmSync(join(copy, file));
-    const hook = (env: Record<string, string>) =>
-      spawnSync(process.execPath, [join(copy, "server.js"), "wait"], {
-        env: { PATH: process.env.PATH ?? "", HOME: homeOf(dir), IPC_DIR: dir, ...env },
-        input: JSON.stringify({ session_id: env.CLAUDE_CODE_SESSION_ID, hook_event_name: "Stop" }),
-        cwd: homeOf(dir),
-        encoding: "utf8",
-      });
-    const { status, stderr } = hook({ ...SESSION, ...socket });
-    assert.equal(status, 0, stderr);
-    // Where it is needed it does load that code, and says here that it is not there: this test can fail.
-    const other = { CLAUDE_CODE_SESSION_ID: "4a6f2c1e-0000-4000-8000-000000000002" };
-    await startSession("gamma", { dir, env: other });
-    assert.equal(hook(other).status, 1);
   });
 });
 

@@ -1,0 +1,22 @@
+// A copy of what the build reads, so that a test can break it, build it and remove it.
+
+import { execFile } from "node:child_process";
+import { cpSync, mkdirSync, symlinkSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { promisify } from "node:util";
+
+const ROOT = resolve(import.meta.dirname, "../..");
+
+/** Copies the sources to `folder`, and the built `dist` with them. */
+export function copySources(folder: string): void {
+  mkdirSync(folder, { recursive: true });
+  for (const name of [".build", ".claude-plugin", "dist", "package.json", "src"])
+    cpSync(join(ROOT, name), join(folder, name), { recursive: true });
+  symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"), "junction");
+}
+
+/** Builds a copy. Rejects if the build fails. */
+export async function buildCopy(folder: string): Promise<void> {
+  const env = { PATH: process.env.PATH ?? "" };
+  await promisify(execFile)(process.execPath, [join(folder, ".build/build.js")], { env });
+}
