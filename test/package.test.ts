@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { test } from "node:test";
 import { homeOf, tempDir } from "./support/folder.ts";
@@ -55,6 +55,35 @@ test("the package holds what it needs and nothing else, and works alone in an em
   assert.ok(
     existsSync(join(homeOf(dir), ".t9-ipc", "heartbeats.json")),
     "its mail is in the home folder",
+  );
+});
+
+test("users install six packages beside it; whatever else is bundled is needed only to build", () => {
+  const { dependencies, devDependencies, optionalDependencies } = JSON.parse(
+    readFileSync(join(ROOT, "package.json"), "utf8"),
+  );
+  assert.deepEqual(Object.keys(dependencies), [
+    "@modelcontextprotocol/sdk",
+    "chokidar",
+    "gray-matter",
+    "proper-lockfile",
+    "zod",
+  ]);
+  assert.deepEqual(Object.keys(optionalDependencies), ["better-sqlite3"]);
+
+  const declared = { ...dependencies, ...devDependencies, ...optionalDependencies };
+  const sources = (readdirSync(join(ROOT, "src"), { recursive: true }) as string[])
+    .filter((path) => /\.[jt]s$/.test(path))
+    .map((path) => readFileSync(join(ROOT, "src", path), "utf8"));
+  const imported = sources.flatMap((text) =>
+    [...text.matchAll(/(?:from|import\() ?"((?:@[\w-]+\/)?[\w-]+)[^":]*"/g)].map(
+      ([, name]) => name,
+    ),
+  );
+  assert.ok(imported.includes("zod") && imported.includes("proper-lockfile"));
+  assert.deepEqual(
+    imported.filter((name) => !Object.hasOwn(declared, name ?? "")),
+    [],
   );
 });
 
