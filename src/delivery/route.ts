@@ -1,7 +1,7 @@
+import { crossSessionInbound, settingsLayers } from "../agents/claude/settings.ts";
 import type { Config } from "../config.ts";
 import type { Entry } from "../sessions/entry.ts";
 import { type Agent, isSame } from "../sessions/process.ts";
-import { crossSessionInbound, settingsLayers } from "./claude-settings.ts";
 
 /** How mail reaches a session: the words that `t9_ipc_who` and `t9_ipc_send` use. */
 export type Route =

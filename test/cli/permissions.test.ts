@@ -11,12 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import {
-  allowTools,
-  disallowTools,
-  readSettings,
-  SERVER_RULE,
-} from "../../src/commands/permissions.ts";
+import { allowTools, disallowTools, readSettings, SERVER_RULE } from "../../src/cli/permissions.ts";
 import { readConfig } from "../../src/config.ts";
 import { run } from "../support/command.ts";
 import { binOf, homeOf, tempDir } from "../support/folder.ts";

@@ -1,8 +1,8 @@
 import fs from "node:fs";
 import { isAbsolute, join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
+import { crossSessionInbound, settingsLayers } from "../agents/claude/settings.ts";
 import { type Config, readConfig, SERVER } from "../config.ts";
-import { crossSessionInbound, settingsLayers } from "../delivery/claude-settings.ts";
 import { routeOf } from "../delivery/route.ts";
 import { reasonOf } from "../files.ts";
 import { openCache } from "../mail/cache.ts";

@@ -1,6 +1,6 @@
 import { join } from "node:path";
+import { settingsLayers, toolsAllowed } from "../agents/claude/settings.ts";
 import type { Config } from "../config.ts";
-import { settingsLayers, toolsAllowed } from "../delivery/claude-settings.ts";
 import { readBackup, readJson, restore, setValue, withValue } from "./json-file.ts";
 import { ask, type Print } from "./print.ts";
 

@@ -6,7 +6,7 @@ import {
   crossSessionInbound,
   settingsLayers,
   toolsAllowed,
-} from "../../src/delivery/claude-settings.ts";
+} from "../../src/agents/claude/settings.ts";
 import { homeOf, tempDir } from "../support/folder.ts";
 
 /** Strongest first. The administrator's folder is a temporary one here: the real one is the whole machine's. */
