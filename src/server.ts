@@ -16,7 +16,7 @@ if (args.length === 0 && !isatty(0)) await serveSession();
 // Hooks run at every turn of every session, so theirs goes without loading the other commands.
 else if (args[0] === "wait" && args.length === 1)
   process.exit(await (await import("./delivery/wait.ts")).wait(config));
-else process.exitCode = await (await import("./cli/cli.ts")).cli(config, args);
+else process.exitCode = await (await import("./cli/program.ts")).cli(config, args);
 
 async function serveSession(): Promise<void> {
   const { Heartbeats } = await import("./sessions/heartbeats.ts");

@@ -13,9 +13,9 @@ const SRC = resolve(import.meta.dirname, "../src");
 const ROOMS = [
   "core",
   "config",
+  "ground",
   "notify",
   "agents",
-  "ground",
   "sessions",
   "mail",
   "delivery",

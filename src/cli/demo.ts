@@ -2,8 +2,8 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Print } from "../agents/report.ts";
 import { SERVER } from "../config.ts";
-import type { Print } from "./print.ts";
 
 const MESSAGE = {
   to: "web",

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from "node:fs";
 import { basename, join } from "node:path";
+import type { Print } from "../agents/report.ts";
 import type { Config } from "../config.ts";
 import { clean } from "../delivery/pointer.ts";
 import { statOf } from "../files.ts";
@@ -8,7 +9,7 @@ import { inOrder, isStamped } from "../mail/message.ts";
 import { Watcher } from "../mail/watcher.ts";
 import { isForAll, sameName } from "../sessions/names.ts";
 import { type Stamp, stampIn, stampOf, wallClock, wallOf } from "../stamp.ts";
-import type { Options, Print } from "./print.ts";
+import type { Options } from "./print.ts";
 
 const COLOURS = ["cyan", "green", "magenta", "blue", "yellow", "red"] as const;
 const UNITS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };

@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { permission, SERVER_RULE } from "../../src/cli/permissions.ts";
+import { permission, SERVER_RULE } from "../../src/agents/claude/permissions.ts";
 import { readConfig } from "../../src/config.ts";
 import { type Around, run } from "../support/command.ts";
 import { homeOf, putProgram, tempDir } from "../support/folder.ts";

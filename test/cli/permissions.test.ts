@@ -11,7 +11,12 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { allowTools, disallowTools, readSettings, SERVER_RULE } from "../../src/cli/permissions.ts";
+import {
+  allowTools,
+  disallowTools,
+  readSettings,
+  SERVER_RULE,
+} from "../../src/agents/claude/permissions.ts";
 import { readConfig } from "../../src/config.ts";
 import { run } from "../support/command.ts";
 import { binOf, homeOf, tempDir } from "../support/folder.ts";
@@ -51,7 +56,7 @@ const inProcess =
     const config = configOf(dir);
     readSettings(config);
     await (option === "--allow"
-      ? allowTools(SERVER_RULE, true, config, print)
+      ? allowTools(SERVER_RULE, async () => true, config, print)
       : disallowTools(config, print));
     return said.join("\n");
   };

@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { restore, setValue, withValue } from "../../src/cli/json-file.ts";
+import { restore, setValue, withValue } from "../../src/agents/claude/json-file.ts";
 import { run } from "../support/command.ts";
 import { homeOf, putProgram, tempDir } from "../support/folder.ts";
 import { SERVER } from "../support/process.ts";

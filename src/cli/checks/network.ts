@@ -1,11 +1,12 @@
 import { linkSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Config, readConfig } from "../config.ts";
-import { mountPoint, reasonOf } from "../files.ts";
-import { Heartbeats } from "../sessions/heartbeats.ts";
-import { type Report, run } from "./print.ts";
-import { readClaudeJson } from "./setup.ts";
+import { readClaudeJson } from "../../agents/claude/claude-json.ts";
+import { run } from "../../agents/programs.ts";
+import type { Report } from "../../agents/report.ts";
+import { type Config, readConfig } from "../../config.ts";
+import { mountPoint, reasonOf } from "../../files.ts";
+import { Heartbeats } from "../../sessions/heartbeats.ts";
 
 /** File systems that others change without an event here: over a network, or from a virtual machine's host. */
 const REMOTE =

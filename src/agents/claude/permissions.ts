@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import { settingsLayers, toolsAllowed } from "../agents/claude/settings.ts";
-import type { Config } from "../config.ts";
+import type { Config } from "../../config.ts";
+import type { Print } from "../report.ts";
 import { readBackup, readJson, restore, setValue, withValue } from "./json-file.ts";
-import { ask, type Print } from "./print.ts";
+import { settingsLayers, toolsAllowed } from "./settings.ts";
 
 /** The rule for the tools of the server that `setup` registers, and the one for those of the plugin. */
 export const SERVER_RULE = "mcp__t9-ipc";
@@ -52,14 +52,14 @@ export function permission(
 /** Lets Claude use our tools without asking, where `isWanted` or the user says so; says what holds then. */
 export async function allowTools(
   rule: string,
-  isWanted: boolean,
+  isWanted: () => Promise<boolean>,
   config: Config,
   print: Print,
 ): Promise<void> {
   const { path, json, allow } = readSettings(config);
   const isOpen =
     toolsAllowed([{ path, json: { ...json }, isManaged: false }], rule, TOOL_NAMES) === undefined;
-  if (isOpen && (isWanted || (await ask(QUESTION)))) {
+  if (isOpen && (await isWanted())) {
     const [place, value] = json.permissions?.allow ? [[allow.length], rule] : [[], [rule]];
     await setValue(path, ["permissions", "allow", ...place], value);
   }

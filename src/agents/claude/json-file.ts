@@ -1,7 +1,7 @@
 import { chmodSync, existsSync, lstatSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import { applyEdits, modify } from "jsonc-parser";
-import { reasonOf, statOf, withLock, writeWhole } from "../files.ts";
+import { reasonOf, statOf, withLock, writeWhole } from "../../files.ts";
 
 type Place = readonly (string | number)[];
 
