@@ -16,7 +16,21 @@ if (args.length === 0 && !isatty(0)) await serveSession();
 // Hooks run at every turn of every session, so theirs goes without loading the other commands.
 else if (args[0] === "wait" && args.length === 1)
   process.exit(await (await import("./delivery/wait.ts")).wait(config));
-else process.exitCode = await (await import("./cli/program.ts")).cli(config, args);
+else await runCommandLine();
+
+async function runCommandLine(): Promise<void> {
+  const { runCommand } = await import("./cli/program.ts");
+  const { describeError, exitCodeOf } = await import("./cli/errors.ts");
+  // The reader of a pipe has left, as `| head` does.
+  process.stdout.on("error", () => process.exit(1));
+  try {
+    await runCommand(config, args);
+  } catch (error) {
+    const text = describeError(error);
+    if (text) console.error(`t9-ipc: ${text}`);
+    process.exitCode = exitCodeOf(error);
+  }
+}
 
 async function serveSession(): Promise<void> {
   const { Heartbeats } = await import("./sessions/heartbeats.ts");

@@ -1,7 +1,7 @@
-import type { styleText } from "node:util";
 import type { Config } from "../config.ts";
 
-export type Print = (what: unknown, style?: Parameters<typeof styleText>[0]) => number;
+/** Prints a line for the user. */
+export type Print = (line: string) => void;
 
 /** Takes one finding of `doctor`: what was looked at, what is wrong if anything is, what to do then, how bad it is. */
 export type Report = (

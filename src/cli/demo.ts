@@ -2,8 +2,12 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Print } from "../agents/report.ts";
+import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import { SERVER } from "../config.ts";
+import { printText } from "./print.ts";
+
+const STEP_TIMEOUT_MS = 30_000;
 
 const MESSAGE = {
   to: "web",
@@ -11,54 +15,44 @@ const MESSAGE = {
   body: "users.id is a uuid now: please adapt the client.",
 };
 
-/** Two servers in a temporary folder, and a message across. Resolves to its time, ms; rejects with what did not come. */
-export async function demo(print: Print): Promise<number> {
-  const { Client } = await import("@modelcontextprotocol/sdk/client/index.js");
-  const { StdioClientTransport } = await import("@modelcontextprotocol/sdk/client/stdio.js");
+/** Two servers in a temporary folder find each other and talk. Prints each step with its time. */
+export async function demo(): Promise<void> {
+  await exchangeMessage(printText);
+}
+
+/**
+ * Sends a message between two servers that are started for it. Resolves to the milliseconds from
+ * the send to the notification; rejects with what did not happen.
+ */
+export async function exchangeMessage(print: (line: string) => void = () => {}): Promise<number> {
   const dir = mkdtempSync(join(tmpdir(), "t9-ipc-demo-"));
-  const [api, web] = [
-    new Client({ name: "api", version: "1" }),
-    new Client({ name: "web", version: "1" }),
-  ];
-  const start = (client: typeof api, name: string): Promise<void> => {
-    const env = { IPC_DIR: dir, IPC_SESSION_ID: name };
-    return client.connect(
-      new StdioClientTransport({ command: process.execPath, args: [SERVER], env, cwd: dir }),
-    );
-  };
-  const call = async (
-    client: typeof api,
-    name: string,
-    args: Record<string, unknown>,
-    wanted: string,
-  ) => {
-    const answer = JSON.stringify((await client.callTool({ name, arguments: args })).content);
-    if (!answer.includes(wanted)) throw new Error(`${name} answered: ${answer}`);
-    return answer;
-  };
-  let began = 0;
-  const step = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
-    began = performance.now();
-    const late = sleep(30_000, undefined, { ref: false }).then(() => {
-      throw new Error(`this did not happen within 30 s: ${what}`);
-    });
-    const result = await Promise.race([work(), late]);
-    print(`${(performance.now() - began).toFixed(1).padStart(7)} ms  ${what}`);
+  const api = new Client({ name: "api", version: "1" });
+  const web = new Client({ name: "web", version: "1" });
+
+  let started = 0;
+  const step = async <T>(title: string, work: () => Promise<T>): Promise<T> => {
+    started = performance.now();
+    const result = await Promise.race([work(), timeout(title)]);
+    print(`${(performance.now() - started).toFixed(1).padStart(7)} ms  ${title}`);
     return result;
   };
+
   try {
     await step("two servers are up, api and web", () =>
-      Promise.all([start(api, "api"), start(web, "web")]),
+      Promise.all([connect(api, "api", dir), connect(web, "web", dir)]),
     );
     await step("api finds web with t9_ipc_who", () => call(api, "t9_ipc_who", {}, "- web: "));
     await step("web finds api", () => call(web, "t9_ipc_who", {}, "- api: "));
-    const pushed = new Promise<number>((resolve) => {
+
+    const notified = new Promise<number>((resolve) => {
       web.fallbackNotificationHandler = async ({ params }) => {
-        if (params?.content === MESSAGE.body) resolve(performance.now() - began);
+        if (params?.content === MESSAGE.body) resolve(performance.now() - started);
       };
     });
-    const sent = () => Promise.all([call(api, "t9_ipc_send", MESSAGE, "Stored as "), pushed]);
-    const [stored, ms] = await step("api sends, and web's channel notification is there", sent);
+    const [stored, ms] = await step("api sends, and web's channel notification is there", () =>
+      Promise.all([call(api, "t9_ipc_send", MESSAGE, "Stored as "), notified]),
+    );
+
     await step("web reads it with t9_ipc_unread", () =>
       call(web, "t9_ipc_unread", {}, MESSAGE.body),
     );
@@ -69,4 +63,28 @@ export async function demo(print: Print): Promise<number> {
     await Promise.all([api.close(), web.close()]);
     rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
   }
+}
+
+function connect(client: Client, name: string, dir: string): Promise<void> {
+  const env = { IPC_DIR: dir, IPC_SESSION_ID: name };
+  const server = { command: process.execPath, args: [SERVER], env, cwd: dir };
+  return client.connect(new StdioClientTransport(server));
+}
+
+/** Calls a tool. Rejects if the answer does not contain `expected`. */
+async function call(
+  client: Client,
+  name: string,
+  args: Record<string, unknown>,
+  expected: string,
+): Promise<string> {
+  const { content } = await client.callTool({ name, arguments: args });
+  const answer = JSON.stringify(content);
+  if (!answer.includes(expected)) throw new Error(`${name} answered: ${answer}`);
+  return answer;
+}
+
+async function timeout(title: string): Promise<never> {
+  await sleep(STEP_TIMEOUT_MS, undefined, { ref: false });
+  throw new Error(`this did not happen within ${STEP_TIMEOUT_MS / 1000} s: ${title}`);
 }

@@ -52,7 +52,7 @@ const inProcess =
   (dir: string): Setup =>
   async (option) => {
     const said: unknown[] = [];
-    const print = (what: unknown) => said.push(what);
+    const print = (line: string) => said.push(line);
     const config = configOf(dir);
     readSettings(config);
     await (option === "--allow"

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { run, start } from "../support/command.ts";
@@ -73,16 +73,18 @@ test("watch takes only what its filters let through", async (t) => {
 
 test("--since shows what came before, from the archive too, in the order of sending", async (t) => {
   const dir = tempDir(t);
-  const at = (days: number, name: string) =>
-    [
-      `${stamp(days)}-0a1b2c3d-x-x-${name}.md`,
-      mail({ from: "xxx", to: "all", subject: name }),
-    ] as const;
-  writeMail(dir, ...at(0.02, "recent"));
-  writeMail(dir, ...at(3, "old"));
-  mkdirSync(join(dir, "archive"));
-  for (const [file, text] of [at(1.5, "archived"), at(9, "older")])
-    writeFileSync(join(dir, "archive", file), text);
+  /** Writes a message that is this many days old. */
+  const put = (folder: string, days: number, subject: string): void => {
+    const path = join(dir, folder, `${stamp(days)}-0a1b2c3d-x-x-${subject}.md`);
+    mkdirSync(join(dir, folder), { recursive: true });
+    writeFileSync(path, mail({ from: "xxx", to: "all", subject }));
+    const time = Date.now() / 1000 - days * 86_400;
+    utimesSync(path, time, time);
+  };
+  put("inbox", 0.02, "recent");
+  put("inbox", 3, "old");
+  put("archive", 1.5, "archived");
+  put("archive", 9, "older");
   const watch = start(dir, ["watch", "--since", "2d", "--json"]);
   const text = (): string => watch.stdout;
   await waitFor(() => text().includes("recent"), text);
@@ -101,7 +103,7 @@ test("--since shows what came before, from the archive too, in the order of send
   // What comes before it watches is from before.
   let count = 0;
   await waitFor(() => {
-    writeMail(dir, ...at(-0.0001, `now-${++count}`));
+    put("inbox", -0.0001, `now-${++count}`);
     return none().includes("now");
   }, none);
   assert.doesNotMatch(none(), /recent|archived|old/, "without --since nothing from before");

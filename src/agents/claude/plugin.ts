@@ -13,14 +13,15 @@ function findPlugin(config: Config) {
   return { path, isOurs, isOn: json.enabledPlugins?.[PLUGIN] };
 }
 
-export function addPlugin(config: Config, print: Print): number {
+export function addPlugin(config: Config, print: Print): void {
   const { path, isOurs, isOn } = findPlugin(config);
-  if (isOurs && isOn) return print(`${path} has the plugin already: nothing was changed.`);
+  if (isOurs && isOn) {
+    print(`${path} has the plugin already: nothing was changed.`);
+    return;
+  }
   keepBackup(path);
-  return (
-    claudePlugin(print, "marketplace", "add", PACKAGE_ROOT) ||
-    claudePlugin(print, "install", PLUGIN)
-  );
+  claudePlugin(print, "marketplace", "add", PACKAGE_ROOT);
+  claudePlugin(print, "install", PLUGIN);
 }
 
 export function removePlugin(config: Config, print: Print): boolean {
@@ -30,11 +31,11 @@ export function removePlugin(config: Config, print: Print): boolean {
   return isOurs;
 }
 
-function claudePlugin(print: Print, ...args: string[]): number {
+function claudePlugin(print: Print, ...args: string[]): void {
   const { code, said } = run("claude", "plugin", ...args);
   if (code !== 0)
     throw new Error(
       `claude plugin ${args.join(" ")}: ${code === null ? "claude is not on PATH" : said}`,
     );
-  return print(said);
+  print(said);
 }

@@ -53,18 +53,20 @@ function findEntry() {
   return { path, found, isOurs: found.args?.[0] === SERVER && cwd === undefined };
 }
 
-async function addEntry(print: Print): Promise<number> {
+async function addEntry(print: Print): Promise<void> {
   const { path, found, isOurs } = findEntry();
   const command = nodeProgram();
-  if (isOurs && found.command === command)
-    return print(`${path} has the entry already: nothing was changed.`);
+  if (isOurs && found.command === command) {
+    print(`${path} has the entry already: nothing was changed.`);
+    return;
+  }
   const add = ["mcp", "add", "--scope", "user", "t9-ipc", "--", command, SERVER];
   keepBackup(path);
   const claude = found.args ? { code: null, said: "" } : run("claude", ...add);
   if (claude.code) throw new Error(`claude ${add.join(" ")}: ${claude.said}`);
   const entry = { type: "stdio", ...found, command, args: [SERVER], env: found.env ?? {} };
   if (claude.code === null) await setValue(path, PLACE, entry);
-  return print(
+  print(
     `${claude.said || `Added t9-ipc to ${path}: ${command} ${SERVER}`}\nAs it was: ${path}.t9-ipc-backup`,
   );
 }

@@ -10,23 +10,22 @@ import { ENV_VARS, read, readCodexConfig, TABLES } from "./config-file.ts";
  * `env_vars`, so the text is edited: all else in it stays to the byte. `isAllowed`: Codex never asks before it uses
  * the tools. Otherwise its own rule stays (Codex 0.169 asks only before tools that destroy or reach the internet).
  */
-export function setupCodex(
-  command: string,
-  isAllowed: boolean,
-  undo: boolean,
-  print: Print,
-): number {
+export function setupCodex(command: string, isAllowed: boolean, undo: boolean, print: Print): void {
   const { path, text, table } = readCodexConfig();
   const backup = `${path}.t9-ipc-backup`;
   const isOurs = table?.includes(JSON.stringify(SERVER));
   if (undo) {
-    if (!isOurs) return print(`${path} has no entry for ${SERVER}: nothing was changed.`);
+    if (!isOurs) {
+      print(`${path} has no entry for ${SERVER}: nothing was changed.`);
+      return;
+    }
     // Where nothing else has changed since, it is as it was to the byte.
     const [before, rest] = [read(backup), text.replace(TABLES, "")];
     const now = rest.trimEnd() === before.replace(TABLES, "").trimEnd() ? before : rest;
     if (now) writeWhole(path, now);
     else rmSync(path);
-    return print(`Taken back in ${path}.`);
+    print(`Taken back in ${path}.`);
+    return;
   }
   const handedOn =
     /^[ \t]*env_vars[ \t]*=([^\]]*)/m.exec(table ?? "")?.[1]?.match(/(?<=["'])\w+(?=["'])/g) ?? [];
@@ -36,7 +35,10 @@ export function setupCodex(
     env_vars: JSON.stringify([...new Set([...handedOn, ...ENV_VARS.split(" ")])]),
     ...(isAllowed && { default_tools_approval_mode: '"approve"' }),
   });
-  if (now === text) return print(`${path} has the entry already: nothing was changed.`);
+  if (now === text) {
+    print(`${path} has the entry already: nothing was changed.`);
+    return;
+  }
   if (!isOurs) writeWhole(backup, text);
   writeWhole(path, now);
   const { code, said } = run("codex", "mcp", "get", "t9-ipc");
@@ -45,7 +47,7 @@ export function setupCodex(
     throw new Error(`${path} is as it was, since Codex cannot read it with our entry: ${said}`);
   }
   print(`Added t9-ipc to ${path}: ${command} ${SERVER}\nAs it was: ${backup}`);
-  return print("Codex sessions started from now on have it.");
+  print("Codex sessions started from now on have it.");
 }
 
 /** The text with these values in our table, which is added where there is none. */

@@ -4,13 +4,13 @@ import type { Report } from "../../agents/report.ts";
 import { type Config, SERVER } from "../../config.ts";
 import { reasonOf } from "../../files.ts";
 import { openCache } from "../../mail/cache.ts";
-import { demo } from "../demo.ts";
+import { exchangeMessage } from "../demo.ts";
 
 export async function installation(report: Report, config: Config): Promise<void> {
   const { node } = process.versions;
   const least = packageJson.engines.node.slice(2);
   report(`Node ${node}`, !isFrom(node, least) && "too old", `install ${least} or newer`);
-  await demo(() => 0).then(
+  await exchangeMessage().then(
     (ms) => report(`${SERVER}: a message from server to server takes ${ms.toFixed(1)} ms`),
     (error) =>
       report(
