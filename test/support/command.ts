@@ -1,6 +1,7 @@
 // The command line, as a person or a script runs it.
 
-import { binOf, homeOf } from "./folder.ts";
+import { readConfig } from "../../src/config.ts";
+import { binOf, envOf, homeOf } from "./folder.ts";
 import { Process, SERVER } from "./process.ts";
 
 export interface Ended {
@@ -23,8 +24,13 @@ export interface Around {
 /** Starts `t9-ipc ARGS`. `node` is all there is on PATH. */
 export function start(dir: string, args: readonly string[], around: Around = {}): Process {
   const { env = {}, cwd = homeOf(dir), script = SERVER } = around;
-  const own = { PATH: binOf(dir), HOME: homeOf(dir), IPC_DIR: dir, ...env };
+  const own = { ...envOf(dir), PATH: binOf(dir), ...env };
   return new Process([process.execPath, script, ...args], { cwd, env: own });
+}
+
+/** The configuration of such a command, for tests in this process. */
+export function configOf(dir: string, env: NodeJS.ProcessEnv = {}, cwd = homeOf(dir)) {
+  return readConfig({ ...envOf(dir), PATH: binOf(dir), ...env }, cwd);
 }
 
 /** Runs `t9-ipc ARGS` to its end. */

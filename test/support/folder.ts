@@ -28,6 +28,24 @@ export function tempDir(t: TestContext): string {
 /** The home folder that belongs to a data folder of `tempDir`. */
 export const homeOf = (dir: string): string => join(dir, "..", "home");
 
+/**
+ * The environment of a child process. HOME is the home folder on Unix, USERPROFILE on Windows: with
+ * both, no child sees the developer's own.
+ */
+export function envOf(dir: string): Record<string, string> {
+  const home = homeOf(dir);
+  const { PATH = "", SYSTEMROOT } = process.env;
+  return {
+    PATH,
+    HOME: home,
+    USERPROFILE: home,
+    APPDATA: join(home, "AppData", "Roaming"),
+    LOCALAPPDATA: join(home, "AppData", "Local"),
+    IPC_DIR: dir,
+    ...(SYSTEMROOT && { SYSTEMROOT }), // without it, no program starts on Windows
+  };
+}
+
 /** A folder for PATH that belongs to it. It has `node` in it and nothing else, so that no `claude` of this machine is found. */
 export function binOf(dir: string): string {
   const bin = join(dir, "..", "bin");

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { dirname } from "node:path";
-import { homeOf } from "./folder.ts";
+import { envOf } from "./folder.ts";
 import { Process, SERVE } from "./process.ts";
 import { waitFor } from "./wait.ts";
 
@@ -29,7 +29,7 @@ export class RawServer extends Process {
   readonly dir: string;
 
   constructor(dir: string, { name = "alpha", env = {}, command = SERVE }: RawOptions = {}) {
-    const own = { HOME: homeOf(dir), IPC_DIR: dir, IPC_SESSION_ID: name, ...env };
+    const own = { ...envOf(dir), IPC_SESSION_ID: name, ...env };
     super(command, { cwd: dirname(dir), env: own });
     this.dir = dir;
   }

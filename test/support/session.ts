@@ -5,7 +5,7 @@ import { renameSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
-import { homeOf } from "./folder.ts";
+import { envOf } from "./folder.ts";
 import { filesIn, heartbeats, mail, stamp } from "./mail.ts";
 import { endWithFolder, SERVE } from "./process.ts";
 import { waitFor } from "./wait.ts";
@@ -78,13 +78,7 @@ export class TestSession {
     this.#name = name ?? "";
     const [program = "", ...args] = command;
     const session = name === undefined ? {} : { IPC_SESSION_ID: name };
-    const own = {
-      PATH: process.env.PATH ?? "",
-      HOME: homeOf(dir),
-      IPC_DIR: dir,
-      ...session,
-      ...env,
-    };
+    const own = { ...envOf(dir), ...session, ...env };
     this.transport = new StdioClientTransport({
       command: program,
       args,
