@@ -16,8 +16,13 @@ export const SERVER = join(PACKAGE_ROOT, "dist", "server.js");
 
 /** Reads the environment, once. A value that cannot be used is named on the log and left out. */
 export function readConfig(env: NodeJS.ProcessEnv, cwd: string, log: Log = logToStderr) {
-  const absolute = (path: string): string => resolve(cwd, path.replace(/^~(?=$|[\\/])/, homedir));
-  const dir = env.IPC_DIR ? absolute(env.IPC_DIR) : defaultDir();
+  const home = (process.platform === "win32" ? env.USERPROFILE : env.HOME) || homedir();
+  const absolute = (path: string): string =>
+    resolve(
+      cwd,
+      path.replace(/^~(?=$|[\\/])/, () => home),
+    );
+  const dir = env.IPC_DIR ? absolute(env.IPC_DIR) : defaultDir(home);
   const { CLAUDE_CODE_MESSAGING_SOCKET: path, CLAUDE_CODE_MESSAGING_TOKEN: token } = env;
   const { IPC_TG_TOKEN: botToken, IPC_TG_CHAT: chat } = env;
   const api = (env.IPC_TG_API || "https://api.telegram.org").replace(/\/+$/, "");
@@ -34,8 +39,15 @@ export function readConfig(env: NodeJS.ProcessEnv, cwd: string, log: Log = logTo
     sessionId: env.IPC_SESSION_ID || undefined,
     /** The project's folder, absolute. */
     folder: env.CLAUDE_PROJECT_DIR || cwd,
+    /** The environment of the programs that we start, and the user's home folder in it. */
+    env,
+    home,
     /** The folder in which Claude Code keeps the user's settings and its sessions. */
     claudeDir: absolute(env.CLAUDE_CONFIG_DIR || "~/.claude"),
+    /** The file in which Claude Code keeps its MCP servers. */
+    claudeJson: join(absolute(env.CLAUDE_CONFIG_DIR || "~"), ".claude.json"),
+    /** The folder in which Codex keeps the user's settings. */
+    codexDir: absolute(env.CODEX_HOME || "~/.codex"),
     /** What Claude Code tells its servers about the session; undefined under other clients. */
     claudeSession: env.CLAUDE_CODE_SESSION_ID || undefined,
     socket: path && token ? { path, token } : undefined,
@@ -63,9 +75,9 @@ export function readConfig(env: NodeJS.ProcessEnv, cwd: string, log: Log = logTo
 }
 
 /** In a checkout the data lies in it; under npx, a global install or a plugin's cache, in the home folder. */
-function defaultDir(): string {
+function defaultDir(home: string): string {
   const installed = /(^|[\\/])(node_modules|\.claude[\\/]plugins)([\\/]|$)/.test(PACKAGE_ROOT);
-  return installed ? join(homedir(), ".t9-ipc") : join(PACKAGE_ROOT, "data", "ipc");
+  return installed ? join(home, ".t9-ipc") : join(PACKAGE_ROOT, "data", "ipc");
 }
 
 function pushMode(value: string | undefined, log: Log): (typeof PUSH_MODES)[number] {

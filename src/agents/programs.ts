@@ -1,17 +1,40 @@
-import { spawnSync } from "node:child_process";
+import spawn from "cross-spawn";
+import { errorCode } from "../files.ts";
 
-/** Runs a program to its end, 30 s at most; `code` is null where there is no such program. */
-export function run(program: string, ...args: string[]): { code: number | null; said: string } {
-  const { status, stdout, stderr } = spawnSync(program, args, {
-    encoding: "utf8",
-    timeout: 30_000,
-  });
-  return { code: status, said: `${stdout ?? ""}${stderr ?? ""}`.trim() };
+const TIMEOUT_MS = 30_000;
+
+export interface ProgramResult {
+  /** False also if the program is missing or did not end in time. */
+  readonly hasSucceeded: boolean;
+  /** True if there is no such program on PATH. */
+  readonly isMissing: boolean;
+  /** Everything that it printed. */
+  readonly output: string;
 }
 
-/** Where `node` is this version, its name outlives the next upgrade; a path of nvm or Homebrew does not. */
-export const nodeProgram = (): string =>
-  run("node", "--version").said === process.version ? "node" : process.execPath;
+/**
+ * Runs a program to its end, for at most 30 s. cross-spawn also finds `claude.cmd`, which is how npm
+ * installs programs on Windows.
+ */
+export function runProgram(
+  env: NodeJS.ProcessEnv,
+  program: string,
+  ...args: readonly string[]
+): ProgramResult {
+  const { status, error, stdout, stderr } = spawn.sync(program, args, {
+    env,
+    encoding: "utf8",
+    timeout: TIMEOUT_MS,
+    windowsHide: true,
+  });
+  return {
+    hasSucceeded: status === 0,
+    isMissing: errorCode(error) === "ENOENT",
+    output: `${stdout ?? ""}${stderr ?? ""}`.trim(),
+  };
+}
 
-export const isFrom = (version: string, least: string): boolean =>
-  version.localeCompare(least, "en", { numeric: true }) >= 0;
+/** True if a version like `2.1.330` is this one or a later one. */
+export function isAtLeast(version: string, least: string): boolean {
+  return version.localeCompare(least, "en", { numeric: true }) >= 0;
+}

@@ -1,55 +1,68 @@
-import { checkClaude, checkInboxSocket } from "../agents/claude/doctor.ts";
+import { checkClaude } from "../agents/claude/doctor.ts";
 import { checkCodex } from "../agents/codex/doctor.ts";
-import type { Check, Report } from "../agents/report.ts";
+import { broken, type Finding } from "../agents/finding.ts";
+import type { LiveServer } from "../agents/live-server.ts";
 import type { Config } from "../config.ts";
+import { reasonOf } from "../files.ts";
 import { Heartbeats } from "../sessions/heartbeats.ts";
-import { folder } from "./checks/folder.ts";
-import { installation } from "./checks/installation.ts";
-import { network } from "./checks/network.ts";
-import { sessions } from "./checks/sessions.ts";
+import { checkFolder } from "./checks/folder.ts";
+import { checkInstallation } from "./checks/installation.ts";
+import { checkNetwork } from "./checks/network.ts";
+import { checkSessions } from "./checks/sessions.ts";
 import { ReportedError } from "./errors.ts";
-import { printJson, printText } from "./print.ts";
+import { printJson, printText, type Style } from "./print.ts";
 
-const COLOURS = { ok: "green", warning: "yellow", broken: "red" } as const;
+const COLORS = { ok: "green", warning: "yellow", broken: "red" } as const satisfies Record<
+  Finding["state"],
+  Style
+>;
+
+type Check = (config: Config) => AsyncIterable<Finding> | Iterable<Finding>;
+
+const CHECKS: readonly Check[] = [
+  checkInstallation,
+  (config) => checkClaude(config, liveServers(config)),
+  checkCodex,
+  checkFolder,
+  checkNetwork,
+  checkSessions,
+];
 
 /** Checks everything that mail needs to arrive. Rejects if something is broken. */
-export async function doctor(config: Config, options: { readonly json?: true }): Promise<void> {
+export async function doctor(config: Config, { json }: { readonly json?: true }): Promise<void> {
   let isBroken = false;
-  const report: Report = (what, problem, remedy = "", bad = "broken") => {
-    const state = problem ? bad : "ok";
-    if (state === "broken") isBroken = true;
-    if (options.json) {
-      printJson({ state, what, ...(problem && { problem, remedy }) });
-      return;
-    }
-    const arrow = problem && remedy ? `\n         → ${remedy}` : "";
-    printText(`${state.padEnd(8)} ${what}${problem ? `: ${problem}` : ""}${arrow}`, COLOURS[state]);
-  };
-
-  const checks: Check[] = [
-    installation,
-    claude,
-    folder,
-    network,
-    checkInboxSocket,
-    sessions,
-    checkCodex,
-  ];
-  for (const check of checks) {
-    try {
-      await check(report, config);
-    } catch (error) {
-      report("cannot look further", (error as Error).message, "mend that first");
-    }
+  for await (const finding of runChecks(config)) {
+    if (finding.state === "broken") isBroken = true;
+    if (json) printJson(finding);
+    else printText(describe(finding), COLORS[finding.state]);
   }
   if (isBroken) throw new ReportedError("something is broken");
 }
 
-function claude(report: Report, config: Config): Promise<void> {
-  const online = new Heartbeats(config).online();
-  return checkClaude(
-    report,
-    config,
-    online.map(({ entry }) => entry.tool_prefix ?? ""),
-  );
+/** If a check throws, the others still run. */
+async function* runChecks(config: Config): AsyncGenerator<Finding> {
+  for (const check of CHECKS) {
+    try {
+      yield* check(config);
+    } catch (error) {
+      yield broken("a check could not be finished", reasonOf(error), "fix this first");
+    }
+  }
+}
+
+function describe({ state, what, problem, remedy }: Finding): string {
+  const head = `${state.padEnd(8)} ${what}`;
+  if (!problem) return head;
+  return `${head}: ${problem}${remedy ? `\n         → ${remedy}` : ""}`;
+}
+
+function liveServers(config: Config): LiveServer[] {
+  const here = new Heartbeats(config).online().filter(({ entry }) => entry.host === config.host);
+  return here.map(({ name, entry }) => ({
+    name,
+    toolPrefix: entry.tool_prefix,
+    agentPid: entry.claude_pid,
+    parentPid: entry.parent,
+    conversation: entry.claude_session,
+  }));
 }

@@ -1,10 +1,11 @@
-import { QUESTION } from "../agents/claude/permissions.ts";
 import { setupClaude, undoClaude } from "../agents/claude/setup.ts";
-import { setupCodex } from "../agents/codex/setup.ts";
-import { nodeProgram } from "../agents/programs.ts";
+import { setupCodex, undoCodex } from "../agents/codex/setup.ts";
 import type { Config } from "../config.ts";
 import { exchangeMessage } from "./demo.ts";
 import { confirm, printText } from "./print.ts";
+
+const QUESTION = `A session that mail wakes while you are away stops where it has to ask you before it uses a tool.
+May it use the five tools of t9-ipc, and nothing else, without asking?`;
 
 interface SetupOptions {
   readonly plugin?: true;
@@ -13,17 +14,18 @@ interface SetupOptions {
   readonly undo?: true;
 }
 
-/** Registers this installation with Claude Code or Codex, or removes what it added. */
+/** Registers this installation with Claude Code or Codex, or removes what an earlier setup added. */
 export async function setup(config: Config, options: SetupOptions): Promise<void> {
   const { plugin = false, codex = false, allow = false, undo = false } = options;
   const isAllowed = async (): Promise<boolean> => allow || (await confirm(QUESTION));
 
-  if (codex) {
-    setupCodex(nodeProgram(), !undo && (await isAllowed()), undo, printText);
+  if (undo) {
+    if (codex) undoCodex(config, printText);
+    else await undoClaude(config, printText);
     return;
   }
-  if (undo) {
-    await undoClaude(config, printText);
+  if (codex) {
+    setupCodex(config, await isAllowed(), printText);
     return;
   }
 

@@ -10,15 +10,21 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { permission, SERVER_RULE } from "../../src/agents/claude/permissions.ts";
-import { readConfig } from "../../src/config.ts";
-import { type Around, run } from "../support/command.ts";
+import { checkPermission, SERVER_RULE } from "../../src/agents/claude/permissions.ts";
+import { nodeCommand } from "../../src/agents/node.ts";
+import { type Around, configOf, run } from "../support/command.ts";
 import { homeOf, putProgram, tempDir } from "../support/folder.ts";
 import { mail, stamp, writeMail } from "../support/mail.ts";
 import { isRoot, SERVER } from "../support/process.ts";
 import { startSession } from "../support/session.ts";
 
-const ENTRY = { type: "stdio", command: "node", args: [SERVER], env: {} };
+/** The entry that setup would write here. */
+const entryFor = (dir: string) => ({
+  type: "stdio",
+  command: nodeCommand(configOf(dir)),
+  args: [SERVER],
+  env: {},
+});
 
 /** Answers as the real one does. */
 const claudeOf = (version: string, status = "✔ Connected"): string => `
@@ -63,18 +69,14 @@ async function examine(dir: string, around: Around = {}) {
   return { all, wrong, find, code };
 }
 
-/** What doctor, and setup, find of the rule for our tools, asked here in this process. */
+/** What doctor and setup find about the rule for our tools, in this process. */
 function mayUseTools(dir: string, project = homeOf(dir)): boolean {
-  const config = readConfig(
-    { IPC_DIR: dir, CLAUDE_CONFIG_DIR: join(homeOf(dir), ".claude") },
-    project,
-  );
-  return permission(SERVER_RULE, config)[1] === "";
+  return checkPermission(SERVER_RULE, configOf(dir, {}, project)).state === "ok";
 }
 
 test("where all is well every line is ok, and the exit code is 0", async (t) => {
   const dir = tempDir(t);
-  register(dir, { mcpServers: { "t9-ipc": ENTRY } });
+  register(dir, { mcpServers: { "t9-ipc": entryFor(dir) } });
   const permissions = { allow: ["mcp__t9-ipc"] };
   const settings = writeSettings(homeOf(dir), { permissions, crossSessionInbound: "accept" });
   putProgram(dir, "claude", claudeOf("2.1.330"));
@@ -82,9 +84,7 @@ test("where all is well every line is ok, and the exit code is 0", async (t) => 
   const { code, stdout } = await run(dir, ["doctor"]);
   assert.equal(code, 0, stdout);
   // What this machine has left, and whether it has an optional dependency, is not ours to say.
-  const lines = stdout
-    .split("\n")
-    .filter((line) => line && !/inotify|MB free|better-sqlite3|→/.test(line));
+  const lines = stdout.split("\n").filter((line) => line && !/MB free|better-sqlite3|→/.test(line));
   for (const line of lines) assert.match(line, /^ok {7}/);
   for (const what of [
     /Node \d+/,
@@ -108,7 +108,7 @@ test("whether Claude may use the tools is told for the entry and for the plugin,
   const dir = tempDir(t);
   const project = join(dir, "..", "project");
   mkdirSync(project);
-  register(dir, { mcpServers: { "t9-ipc": ENTRY } });
+  register(dir, { mcpServers: { "t9-ipc": entryFor(dir) } });
   const none = await examine(dir);
   assert.equal(none.find(/tools of mcp__t9-ipc without asking: no rule allows it/), "warning");
   const { remedy = "" } = none.wrong.find(({ what }) => what.includes("tools of")) ?? {};
@@ -186,7 +186,7 @@ test("what keeps Claude Code from starting the server is found, with its remedy"
     mcpServers: { "t9-ipc": { command: "python3", args: ["mcp/server.py"], cwd: "/src/t9-ipc" } },
     projects: {
       "/one": { mcpServers: { "t9-ipc": { command: "node", args: [gone] } } },
-      "/two": { mcpServers: { "t9-ipc": { ...ENTRY, env: { IPC_DIR: "/elsewhere" } } } },
+      "/two": { mcpServers: { "t9-ipc": { ...entryFor(dir), env: { IPC_DIR: "/elsewhere" } } } },
       "/three": {
         mcpServers: {
           "t9-ipc": { command: "node", args: [process.argv[1]?.replace(/\.ts$/, ".js")] },

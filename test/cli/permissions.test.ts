@@ -17,9 +17,8 @@ import {
   readSettings,
   SERVER_RULE,
 } from "../../src/agents/claude/permissions.ts";
-import { readConfig } from "../../src/config.ts";
-import { run } from "../support/command.ts";
-import { binOf, homeOf, tempDir } from "../support/folder.ts";
+import { configOf, run } from "../support/command.ts";
+import { binOf, envOf, homeOf, tempDir } from "../support/folder.ts";
 import { SERVE, works } from "../support/process.ts";
 
 const RULE = "mcp__t9-ipc";
@@ -36,7 +35,7 @@ function home(t: TestContext, text?: string) {
   return { dir, folder, path, read, json: () => JSON.parse(read()) };
 }
 
-/** What `setup` does to the settings with that option; gives what it says. */
+/** What `setup` does to the settings with that option; returns what it prints. */
 type Setup = (option: "--allow" | "--undo") => Promise<string>;
 
 const byCommand =
@@ -47,22 +46,19 @@ const byCommand =
     return stdout;
   };
 
-/** The same in this process, and without all else that `setup` does, as its proof with two servers. */
+/** The same in this process, without everything else that `setup` does. */
 const inProcess =
   (dir: string): Setup =>
   async (option) => {
-    const said: unknown[] = [];
-    const print = (line: string) => said.push(line);
+    const lines: string[] = [];
+    const print = (line: string) => lines.push(line);
     const config = configOf(dir);
     readSettings(config);
     await (option === "--allow"
       ? allowTools(SERVER_RULE, async () => true, config, print)
       : disallowTools(config, print));
-    return said.join("\n");
+    return lines.join("\n");
   };
-
-const configOf = (dir: string) =>
-  readConfig({ IPC_DIR: dir, CLAUDE_CONFIG_DIR: join(homeOf(dir), ".claude") }, homeOf(dir));
 
 const FILES: Record<string, string> = {
   "rules, two spaces": `${JSON.stringify({ model: "opus", permissions: { allow: ["Bash(ls:*)"], deny: [] }, z: null }, null, 2)}\n`,
@@ -76,18 +72,12 @@ const FILES: Record<string, string> = {
   "an empty file": "",
 };
 
-function firstDifference(one: string, other: string): number {
-  let index = 0;
-  while (index < one.length && one[index] === other[index]) index++;
-  return index;
-}
-
 for (const [name, before] of Object.entries(FILES)) {
-  test(`settings keep every other byte, and return with --undo: ${name}`, (t) =>
+  test(`--allow keeps everything else in the settings, and --undo gives it back: ${name}`, (t) =>
     changeAndUndo(t, before, inProcess));
 }
 
-test("settings keep every other byte, and return with --undo: by the command itself", async (t) => {
+test("--allow keeps everything else in the settings, and --undo gives it back: by the command itself", async (t) => {
   await changeAndUndo(t, FILES["no permissions, CRLF"] ?? "", byCommand);
 });
 
@@ -104,17 +94,13 @@ async function changeAndUndo(
     new RegExp(`Claude may use the tools of ${RULE} without asking: .+ in ${path}$`, "m"),
   );
   const after = read();
-  // What was there is there, in one or two pieces; the rule stands at its end or between them.
-  assert.ok(
-    after.endsWith(before.slice(firstDifference(before, after))),
-    JSON.stringify([before, after]),
-  );
   assert.equal(
     /[^\r]\n/.test(after),
     /[^\r]\n/.test(before) || !before.includes("\n"),
     "its own line ends",
   );
-  const { permissions, ...rest } = JSON.parse(before || "{}");
+  const former = JSON.parse(before || "{}");
+  const { permissions, ...rest } = former;
   assert.deepEqual(json(), {
     ...rest,
     permissions: { ...permissions, allow: [...(permissions?.allow ?? []), RULE] },
@@ -126,25 +112,19 @@ async function changeAndUndo(
   assert.equal(readFileSync(`${path}.t9-ipc-backup`, "utf8"), before);
 
   const undone = await setup("--undo");
-  assert.ok(undone.includes(`Taken back in ${path}.`), undone);
-  assert.equal(read(), before);
+  assert.ok(undone.includes(`Removed from ${path}.`), undone);
+  if (before === "") {
+    assert.deepEqual(readdirSync(folder), []);
+    return;
+  }
+  assert.deepEqual(json(), former);
   assert.deepEqual(readdirSync(folder), ["settings.json"], "and nothing is left beside it");
-  if (before === "") return;
 
-  // Where something else has changed in between, only our rule goes, and what stands around the list stays.
+  // Only our rule is removed if something else has changed in between.
   await setup("--allow");
-  const changed = read()
-    .replace("{", '{"mine":[0], ')
-    .replace(/, \s*\}$/, "}");
-  writeFileSync(path, changed);
+  writeFileSync(path, read().replace("{", '{"mine":[0], '));
   await setup("--undo");
-  const [first = "", last = ""] = changed.split(/"allow"\s*:\s*\[[^\]]*\]/);
-  assert.ok(read().startsWith(first) && read().endsWith(last), read());
-  assert.deepEqual(json(), {
-    mine: [0],
-    ...rest,
-    permissions: { ...permissions, allow: permissions?.allow ?? [] },
-  });
+  assert.deepEqual(json(), { mine: [0], ...former });
 }
 
 test("where there were no settings, they hold our rule and nothing else, and --undo removes them", async (t) => {
@@ -173,7 +153,7 @@ test("what the user has added to the list stays", async (t) => {
   await inProcess(other.dir)("--allow");
   writeFileSync(other.path, JSON.stringify({ ...other.json(), model: "haiku" }));
   await inProcess(other.dir)("--undo");
-  assert.deepEqual(other.json(), { permissions: { allow: [] }, model: "haiku" });
+  assert.deepEqual(other.json(), { model: "haiku" });
 });
 
 test("a rule that the user wrote himself is enough, and stays with --undo", async (t) => {
@@ -191,7 +171,7 @@ test("a rule that the user wrote himself is enough, and stays with --undo", asyn
 });
 
 test("settings that are no JSON object are left alone, and so is everything else", async (t) => {
-  const refusal = /settings\.json.+ Nothing was changed: mend it first\.$/;
+  const refusal = /settings\.json.+ Nothing was changed: fix it first\.$/;
   const wrong = ['{ "a": 1, ', '{ "permissions": { "allow": "Bash" } }'];
   for (const text of [...wrong, "// mine\n{}", "[]", '"x"']) {
     const { dir, read } = home(t, text);
@@ -224,7 +204,7 @@ test("a link to somebody's dotfiles stays a link; one that leads nowhere is left
   assert.equal(lstatSync(real).mode & 0o777, 0o644, "its mode stays too");
   assert.deepEqual(JSON.parse(readFileSync(real, "utf8")), { model: "opus", ...ONLY_OURS });
   await inProcess(dir)("--undo");
-  assert.equal(readFileSync(real, "utf8"), '{\n  "model": "opus"\n}\n');
+  assert.deepEqual(JSON.parse(readFileSync(real, "utf8")), { model: "opus" });
 
   const lost = home(t);
   symlinkSync(join(lost.dir, "none.json"), lost.path);
@@ -305,7 +285,7 @@ test("on a terminal the question is asked once, with yes as its default", {
   /** What is on the terminal after that input. */
   const answer = (dir: string, input: string): string => {
     const command = [...SERVE, "setup"].map((each) => `'${each}'`).join(" ");
-    const env = { PATH: binOf(dir), HOME: homeOf(dir), IPC_DIR: dir, SHELL: "/bin/sh" };
+    const env = { ...envOf(dir), PATH: binOf(dir), SHELL: "/bin/sh" };
     const { stdout, status } = spawnSync("/usr/bin/script", ["-qec", command, "/dev/null"], {
       encoding: "utf8",
       input,

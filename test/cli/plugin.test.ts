@@ -38,8 +38,8 @@ test("the rule for the entry that the user wrote himself stays when that for the
   writeFileSync(path, readFileSync(path, "utf8").replace("{", '{"cleanupPeriodDays":30,'));
   assert.match(readFileSync(path, "utf8"), new RegExp(RULE));
   assert.equal((await run(dir, ["setup", "--undo"])).code, 0);
-  assert.equal(
-    readFileSync(path, "utf8"),
-    '{"cleanupPeriodDays":30,"permissions":{"allow":["mcp__t9-ipc"]}}',
-  );
+  assert.deepEqual(JSON.parse(readFileSync(path, "utf8")), {
+    cleanupPeriodDays: 30,
+    permissions: { allow: ["mcp__t9-ipc"] },
+  });
 });

@@ -1,3 +1,5 @@
+// `setup` and `setup --undo`: the entry in Claude Code's own file.
+
 import assert from "node:assert/strict";
 import {
   existsSync,
@@ -10,30 +12,61 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { restore, setValue, withValue } from "../../src/agents/claude/json-file.ts";
-import { run } from "../support/command.ts";
+import { setupClaude, undoClaude } from "../../src/agents/claude/setup.ts";
+import { nodeCommand } from "../../src/agents/node.ts";
+import { configOf, run } from "../support/command.ts";
 import { homeOf, putProgram, tempDir } from "../support/folder.ts";
 import { SERVER } from "../support/process.ts";
 
 const PROOF = /^It works: two servers, and a message across in [\d.]+ ms\.$/m;
-const ENTRY = { type: "stdio", command: "node", args: [SERVER], env: {} };
 
-/** A home with that `.claude.json`, if any. */
-function home(t: TestContext, text?: string): { dir: string; path: string; read(): string } {
+/** A home with that `.claude.json`, if any; `claude` is not on PATH. */
+function home(t: TestContext, text?: string) {
   const dir = tempDir(t);
   const path = join(homeOf(dir), ".claude.json");
   if (text !== undefined) writeFileSync(path, text);
-  return { dir, path, read: () => readFileSync(path, "utf8") };
+  // What this machine has in /usr/local/bin decides between a name and a path.
+  const command = nodeCommand(configOf(dir));
+  return {
+    dir,
+    path,
+    entry: { type: "stdio", command, args: [SERVER], env: {} },
+    read: () => readFileSync(path, "utf8"),
+    json: () => JSON.parse(readFileSync(path, "utf8")),
+  };
+}
+
+/** `setup` in this process, without its proof with two servers. Returns what it printed. */
+async function setup(dir: string, env: NodeJS.ProcessEnv = {}): Promise<string> {
+  const lines: string[] = [];
+  const options = { plugin: false, isAllowed: async () => false };
+  await setupClaude(configOf(dir, env), options, (line) => lines.push(line));
+  return lines.join("\n");
+}
+
+/** `setup --undo` in this process. Returns what it printed. */
+async function undo(dir: string): Promise<string> {
+  const lines: string[] = [];
+  await undoClaude(configOf(dir), (line) => lines.push(line));
+  return lines.join("\n");
 }
 
 test("without claude, setup writes the entry itself and proves that a message gets across", async (t) => {
-  const { dir, path, read } = home(t);
+  const { dir, path, entry, json } = home(t);
   const { code, stdout, stderr } = await run(dir, ["setup"]);
   assert.equal(code, 0, stderr);
-  assert.match(stdout, new RegExp(`^Added t9-ipc to ${path}: node ${SERVER}$`, "m"));
+  assert.match(stdout, new RegExp(`^Added t9-ipc to ${path}: ${entry.command} ${SERVER}$`, "m"));
   assert.match(stdout, PROOF);
-  assert.deepEqual(JSON.parse(read()), { mcpServers: { "t9-ipc": ENTRY } });
+  assert.deepEqual(json(), { mcpServers: { "t9-ipc": entry } });
   assert.equal(lstatSync(path).mode & 0o777, 0o600);
+
+  const again = await run(dir, ["setup"]);
+  assert.match(again.stdout, /has the entry already: nothing was changed\./);
+  assert.match(again.stdout, PROOF);
+
+  assert.match((await run(dir, ["setup", "--undo"])).stdout, /^Removed from /);
+  assert.ok(!existsSync(path), "there was no file before");
+  assert.match((await run(dir, ["setup", "--undo"])).stdout, /nothing was changed/);
 });
 
 const FILES: Record<string, string> = {
@@ -43,55 +76,31 @@ const FILES: Record<string, string> = {
     2,
   ),
   "tabs and a last line end": `${JSON.stringify({ projects: { "/p": { mcpServers: {} } }, z: null }, null, "\t")}\n`,
+  CRLF: '{\r\n  "a": 1\r\n}\r\n',
   "one line": '{"numStartups":3,"mcpServers":{}}\n',
 };
 
-const UNDONE = "and --undo gives the same bytes again";
-
-test(`all else in the file stays as it is, ${UNDONE}: by the command itself`, async (t) => {
-  const before = FILES["two spaces, as Claude Code writes it"] ?? "";
-  const { dir, path, read } = home(t, before);
-  assert.equal((await run(dir, ["setup"])).code, 0);
-  checkRest(path, before);
-
-  const text = read();
-  const again = await run(dir, ["setup"]);
-  assert.match(again.stdout, /has the entry already: nothing was changed\./);
-  assert.match(again.stdout, PROOF);
-  assert.equal(read(), text);
-
-  assert.match((await run(dir, ["setup", "--undo"])).stdout, /^Taken back in /);
-  assert.equal(read(), before);
-  assert.match((await run(dir, ["setup", "--undo"])).stdout, /nothing was changed/);
-  assert.equal(read(), before);
-});
-
 for (const [name, before] of Object.entries(FILES)) {
-  test(`all else in the file stays as it is, ${UNDONE}: ${name}`, async (t) => {
-    const { path, read } = home(t, before);
-    const place = ["mcpServers", "t9-ipc"];
-    await setValue(path, place, ENTRY);
-    checkRest(path, before);
-    await restore(path, (text) => withValue(text, place, undefined));
-    assert.equal(read(), before);
-  });
-}
+  test(`setup keeps everything else, and --undo gives it back: ${name}`, async (t) => {
+    const { dir, path, entry, read, json } = home(t, before);
+    await setup(dir);
+    const former = JSON.parse(before);
+    const expected = { ...former, mcpServers: { ...former.mcpServers, "t9-ipc": entry } };
+    assert.deepEqual(json(), expected);
+    assert.equal(readFileSync(`${path}.t9-ipc-backup`, "utf8"), before);
+    assert.equal(/[^\r]\n/.test(read()), !before.includes("\r\n"), "its own line ends");
 
-/** Has the file our entry, and all else as it was before? */
-function checkRest(path: string, before: string): void {
-  const text = readFileSync(path, "utf8");
-  const after = JSON.parse(text);
-  assert.deepEqual(after.mcpServers["t9-ipc"], ENTRY);
-  delete after.mcpServers["t9-ipc"];
-  assert.deepEqual(
-    { ...after, mcpServers: undefined },
-    { ...JSON.parse(before), mcpServers: undefined },
-  );
-  for (const line of before.split("\n").filter((each) => /"(a|z|c)"/.test(each))) {
-    assert.ok(text.includes(line.replace(/,$/, "")), line);
-  }
-  assert.equal(readFileSync(`${path}.t9-ipc-backup`, "utf8"), before);
-  assert.equal(/\n$/.test(text), /\n$/.test(before));
+    const text = read();
+    assert.match(await setup(dir), /nothing was changed/);
+    assert.equal(read(), text);
+
+    await undo(dir);
+    assert.deepEqual(json(), former);
+    assert.deepEqual(readdirSync(homeOf(dir)), [".claude.json"], "the backup is gone");
+    const restored = read();
+    assert.match(await undo(dir), /nothing was changed/);
+    assert.equal(read(), restored);
+  });
 }
 
 test("an earlier entry is replaced, keeps its environment, and returns with --undo, whatever else changed", async (t) => {
@@ -101,24 +110,15 @@ test("an earlier entry is replaced, keeps its environment, and returns with --un
     cwd: "/src/t9-ipc",
     env: { IPC_TG_CHAT: "7" },
   };
-  const { dir, path, read } = home(
-    t,
-    JSON.stringify({ mcpServers: { "t9-ipc": python, other: {} } }, null, 2),
-  );
-  assert.equal((await run(dir, ["setup"])).code, 0);
-  const after = JSON.parse(read());
-  assert.deepEqual(after.mcpServers, { "t9-ipc": { ...ENTRY, env: python.env }, other: {} });
+  const before = JSON.stringify({ mcpServers: { "t9-ipc": python, other: {} } }, null, 2);
+  const { dir, path, entry, json } = home(t, before);
+  await setup(dir);
+  const after = json();
+  assert.deepEqual(after.mcpServers, { "t9-ipc": { ...entry, env: python.env }, other: {} });
   writeFileSync(path, JSON.stringify({ ...after, numStartups: 4 }, null, 2));
-  assert.equal((await run(dir, ["setup", "--undo"])).code, 0);
-  assert.deepEqual(JSON.parse(read()), {
-    mcpServers: { "t9-ipc": python, other: {} },
-    numStartups: 4,
-  });
-  assert.match(
-    (await run(dir, ["setup", "--undo"])).stdout,
-    /nothing was changed/,
-    "that one is not ours to take",
-  );
+  await undo(dir);
+  assert.deepEqual(json(), { mcpServers: { "t9-ipc": python, other: {} }, numStartups: 4 });
+  assert.match(await undo(dir), /nothing was changed/, "that one is not ours to remove");
 });
 
 test("a file that is not JSON is not touched, with or without claude", async (t) => {
@@ -129,30 +129,34 @@ test("a file that is not JSON is not touched, with or without claude", async (t)
     assert.equal(code, 1);
     assert.match(
       stderr,
-      /\.claude\.json is not valid JSON \(.+\)\. Nothing was changed: mend it first\./,
+      /\.claude\.json is not valid JSON \(.+\)\. Nothing was changed: fix it first\./,
     );
   }
   assert.equal(read(), '{ "a": 1, ');
   assert.deepEqual(readdirSync(homeOf(dir)), [".claude.json"]);
 });
 
-test("a link stays a link, and CLAUDE_CONFIG_DIR is where the file is then", async (t) => {
-  const { dir, path } = home(t);
+test("a link stays a link, and CLAUDE_CONFIG_DIR moves the file", async (t) => {
+  const { dir, path, entry } = home(t);
   const real = join(dir, "..", "dotfiles.json");
-  writeFileSync(real, "{}\n");
+  writeFileSync(real, "{}\n", { mode: 0o644 });
   symlinkSync(real, path);
-  assert.equal((await run(dir, ["setup"])).code, 0);
+  await setup(dir);
   assert.ok(lstatSync(path).isSymbolicLink());
-  assert.deepEqual(JSON.parse(readFileSync(real, "utf8")).mcpServers["t9-ipc"], ENTRY);
+  assert.equal(lstatSync(real).mode & 0o777, 0o644, "its mode stays too");
+  assert.deepEqual(JSON.parse(readFileSync(real, "utf8")).mcpServers["t9-ipc"], entry);
+  await undo(dir);
+  assert.ok(lstatSync(path).isSymbolicLink());
+  assert.deepEqual(JSON.parse(readFileSync(real, "utf8")), {});
 
   const elsewhere = join(dir, "..", "config");
   mkdirSync(elsewhere);
-  assert.equal((await run(dir, ["setup"], { env: { CLAUDE_CONFIG_DIR: elsewhere } })).code, 0);
+  await setup(dir, { CLAUDE_CONFIG_DIR: elsewhere });
   assert.ok(existsSync(join(elsewhere, ".claude.json")));
 });
 
-test("where claude is, it is asked; what it refuses is told, and nothing else is tried", async (t) => {
-  const { dir, path } = home(t);
+test("setup asks claude if it is there, prints what it refuses, and tries nothing else", async (t) => {
+  const { dir, path, entry } = home(t);
   putProgram(
     dir,
     "claude",
@@ -160,15 +164,17 @@ test("where claude is, it is asked; what it refuses is told, and nothing else is
   );
   const { code, stderr } = await run(dir, ["setup"]);
   assert.equal(code, 1);
-  assert.match(stderr, new RegExp(`no, by policy: mcp add --scope user t9-ipc -- node ${SERVER}`));
+  const command = `mcp add --scope user t9-ipc -- ${entry.command} ${SERVER}`;
+  assert.match(stderr, new RegExp(`no, by policy: ${command}`));
   assert.ok(!existsSync(path));
 });
 
-test("another node on PATH is not trusted: the entry gets this one's path", async (t) => {
-  const { dir, read } = home(t);
+test("another node on PATH is not trusted: the entry has this one's path, and setup says what that means", async (t) => {
+  const { dir, json } = home(t);
   const bin = join(dir, "..", "other");
   mkdirSync(bin);
   writeFileSync(join(bin, "node"), "#!/bin/sh\necho v18.0.0\n", { mode: 0o755 });
-  assert.equal((await run(dir, ["setup"], { env: { PATH: bin } })).code, 0);
-  assert.equal(JSON.parse(read()).mcpServers["t9-ipc"].command, process.execPath);
+  const said = await setup(dir, { PATH: bin });
+  assert.equal(json().mcpServers["t9-ipc"].command, process.execPath);
+  assert.match(said, /An update of Node may remove .+: run setup again after it\./);
 });

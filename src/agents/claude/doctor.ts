@@ -1,75 +1,108 @@
 import { existsSync } from "node:fs";
 import { isAbsolute } from "node:path";
 import { type Config, readConfig, SERVER } from "../../config.ts";
-import { isFrom, run } from "../programs.ts";
-import type { Report } from "../report.ts";
-import { readClaudeJson, type Servers } from "./claude-json.ts";
-import { PLUGIN_RULE, permission, SERVER_RULE } from "./permissions.ts";
+import { broken, type Finding, ok, warning } from "../finding.ts";
+import type { LiveServer } from "../live-server.ts";
+import { isAtLeast, runProgram } from "../programs.ts";
+import { findRegistrations, type McpEntry, readClaudeJson } from "./claude-json.ts";
+import { checkPermission, PLUGIN_RULE, SERVER_RULE } from "./permissions.ts";
 import { crossSessionInbound, settingsLayers } from "./settings.ts";
 
-export async function checkClaude(
-  report: Report,
+/** Everything that Claude Code needs for its sessions to get mail. */
+export async function* checkClaude(
   config: Config,
-  toolPrefixes: readonly string[],
-): Promise<void> {
-  const version = /^[\d.]+/.exec(run("claude", "--version").said)?.[0] ?? "";
-  const lacks = ["2.1.80, no channels", "2.1.224, no inbox socket"].find(
-    (least) => !isFrom(version, least),
-  );
-  const problem = version ? lacks && `older than ${lacks}` : "claude is not on PATH";
-  report(`Claude Code ${version}`.trim(), problem, version && "claude update", "warning");
-  const { path, json } = readClaudeJson();
-  const all: [string, Servers][] = [["", json], ...Object.entries(json.projects ?? {})];
-  const found = all.filter(([, { mcpServers }]) => mcpServers?.["t9-ipc"]);
-  const layers = settingsLayers(config.claudeDir, config.folder);
-  const plugins = layers.flatMap(({ json }) =>
-    Object.entries({ ...(json.enabledPlugins as object) }),
-  );
-  const isPlugin =
-    plugins.some(([name, isOn]) => isOn && name.startsWith("t9-ipc@")) ||
-    toolPrefixes.some((prefix) => prefix.startsWith(PLUGIN_RULE)); // by --plugin-dir
-  report(path, found.length === 0 && !isPlugin && "no t9-ipc entry, nor the plugin", "run setup");
-  for (const [project, { mcpServers }] of found) {
-    const { command, args = [], cwd, env } = mcpServers?.["t9-ipc"] ?? {};
-    const what = [command, ...args, project && `(in ${project})`].join(" ").trim();
-    const remedy = project ? `claude mcp remove --scope local t9-ipc, in ${project}` : "run setup";
-    const script = args.find((arg) => /\.(\w?js|py)$/.test(arg)) ?? SERVER; // else it is npx or the like
-    if (!isAbsolute(script))
-      report(what, 'the path must be absolute: Claude Code ignores "cwd"', remedy);
-    else if (!existsSync(script)) report(what, "there is no such file", remedy);
-    else report(what, script !== SERVER && `not this installation, ${SERVER}`, remedy, "warning");
-    if (cwd !== undefined) report(what, 'Claude Code ignores "cwd"', remedy, "warning");
-    const { dir } = readConfig({ ...process.env, ...env }, process.cwd(), () => {});
-    if (dir !== config.dir)
-      report(what, `its mail is in ${dir}, not ${config.dir}`, `export IPC_DIR=${dir}`, "warning");
+  servers: readonly LiveServer[],
+): AsyncGenerator<Finding> {
+  yield checkVersion(config);
+
+  const { path, json } = readClaudeJson(config);
+  const registrations = findRegistrations(json);
+  const isPlugin = hasPlugin(config, servers);
+  if (registrations.length > 0 || isPlugin) yield ok(path);
+  else yield broken(path, "no t9-ipc entry, nor the plugin", "run setup");
+
+  for (const { entry, project } of registrations) yield* checkEntry(config, entry, project);
+
+  if (registrations.length > 0) yield* checkServer(config, "t9-ipc", SERVER_RULE);
+  if (isPlugin) {
+    yield* checkServer(config, "plugin:t9-ipc:t9-ipc", PLUGIN_RULE);
   }
-  const servers = [
-    found.length > 0 && ["t9-ipc", SERVER_RULE],
-    isPlugin && ["plugin:t9-ipc:t9-ipc", PLUGIN_RULE],
-  ];
-  for (const [name = "", rule = ""] of servers.filter((each) => each !== false)) {
-    const status = /Status: (.*)/.exec(run("claude", "mcp", "get", name).said)?.[1];
-    if (status)
-      report("Claude Code starts it", !status.includes("Connected") && status, "claude --debug");
-    report(...permission(rule, config), "warning");
-  }
+  yield* checkInboxSocket(config);
 }
 
-export function checkInboxSocket(report: Report, config: Config): void {
-  const layers = settingsLayers(config.claudeDir, config.folder);
+function checkVersion({ env }: Config): Finding {
+  const version = /^[\d.]+/.exec(runProgram(env, "claude", "--version").output)?.[0];
+  if (!version) return warning("Claude Code", "claude is not on PATH", "");
+
+  const what = `Claude Code ${version}`;
+  if (!isAtLeast(version, "2.1.80")) {
+    return warning(what, "older than 2.1.80, no channels", "claude update");
+  }
+  if (!isAtLeast(version, "2.1.224")) {
+    return warning(what, "older than 2.1.224, no inbox socket", "claude update");
+  }
+  return ok(what);
+}
+
+/** True if the plugin is switched on, or a session runs with it by `--plugin-dir`. */
+function hasPlugin({ claudeDir, folder }: Config, servers: readonly LiveServer[]): boolean {
+  const plugins = settingsLayers(claudeDir, folder).flatMap(({ json }) =>
+    Object.entries({ ...(json.enabledPlugins as object) }),
+  );
+  return (
+    plugins.some(([name, isEnabled]) => isEnabled && name.startsWith("t9-ipc@")) ||
+    servers.some(({ toolPrefix }) => toolPrefix?.startsWith(PLUGIN_RULE))
+  );
+}
+
+async function* checkEntry(
+  config: Config,
+  { command = "", args = [], cwd, env }: McpEntry,
+  project: string | undefined,
+): AsyncGenerator<Finding> {
+  const what = [command, ...args, project && `(in ${project})`].filter(Boolean).join(" ");
+  const remedy = project ? `claude mcp remove --scope local t9-ipc, in ${project}` : "run setup";
+
+  if (cwd !== undefined) yield warning(what, 'Claude Code ignores "cwd"', remedy);
+  const { dir } = readConfig({ ...config.env, ...env }, config.folder, () => {});
+  if (dir !== config.dir) {
+    yield warning(what, `its mail is in ${dir}, not ${config.dir}`, `export IPC_DIR=${dir}`);
+  }
+
+  // An entry without a script starts npx or the like.
+  const script = args.find((arg) => /\.(\w?js|py)$/.test(arg)) ?? SERVER;
+  if (!isAbsolute(script)) {
+    yield broken(what, 'the path must be absolute: Claude Code ignores "cwd"', remedy);
+    return;
+  }
+  if (!existsSync(script)) {
+    yield broken(what, "there is no such file", remedy);
+    return;
+  }
+  if (script === SERVER) yield ok(what);
+  else yield warning(what, `not this installation, ${SERVER}`, remedy);
+}
+
+/** Whether Claude Code itself can start a server, and may use its tools. */
+function* checkServer(config: Config, name: string, rule: string): Generator<Finding> {
+  const { output } = runProgram(config.env, "claude", "mcp", "get", name);
+  const status = /Status: (.*)/.exec(output)?.[1];
+  if (status?.includes("Connected")) yield ok("Claude Code starts it");
+  else if (status) yield broken("Claude Code starts it", status, "claude --debug");
+
+  yield checkPermission(rule, config);
+}
+
+function* checkInboxSocket({ claudeDir, folder }: Config): Generator<Finding> {
+  const layers = settingsLayers(claudeDir, folder);
   const inbound = crossSessionInbound(layers);
-  const by = layers.find(
+  const layer = layers.find(
     ({ json }) => json.crossSessionInbound !== undefined && json.crossSessionInbound !== "accept",
   );
-  const shut =
-    by &&
-    inbound !== "accept" &&
-    `"${inbound}" in ${by.path}: no session is woken by its inbox socket`;
-  if (shut)
-    report(
-      "crossSessionInbound",
-      shut,
-      "take it out there, or setup --plugin: its hook wakes instead",
-      "warning",
-    );
+  if (!layer || inbound === "accept") return;
+  yield warning(
+    "crossSessionInbound",
+    `"${inbound}" in ${layer.path}: no session is woken by its inbox socket`,
+    "remove it there, or run setup --plugin, whose hook wakes instead",
+  );
 }

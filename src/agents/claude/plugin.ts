@@ -1,41 +1,51 @@
 import { type Config, PACKAGE_ROOT } from "../../config.ts";
-import { run } from "../programs.ts";
-import type { Print } from "../report.ts";
-import { keepBackup } from "./json-file.ts";
+import type { Print } from "../print.ts";
+import { runProgram } from "../programs.ts";
+import { keepBackup } from "../user-file.ts";
 import { readSettings } from "./permissions.ts";
 
 const PLUGIN = "t9-ipc@t9-ipc";
+const MARKETPLACE = "t9-ipc";
 
-/** The user's settings, whether our marketplace in them is this installation, and whether its plugin is on. */
-function findPlugin(config: Config) {
-  const { path, json } = readSettings(config);
-  const isOurs = json.extraKnownMarketplaces?.["t9-ipc"]?.source?.path === PACKAGE_ROOT;
-  return { path, isOurs, isOn: json.enabledPlugins?.[PLUGIN] };
-}
-
+/** Installs the plugin from this installation. Throws with the words of `claude` if it refuses. */
 export function addPlugin(config: Config, print: Print): void {
-  const { path, isOurs, isOn } = findPlugin(config);
-  if (isOurs && isOn) {
+  const { path, isOurs, isEnabled } = findPlugin(config);
+  if (isOurs && isEnabled) {
     print(`${path} has the plugin already: nothing was changed.`);
     return;
   }
+
   keepBackup(path);
-  claudePlugin(print, "marketplace", "add", PACKAGE_ROOT);
-  claudePlugin(print, "install", PLUGIN);
+  runClaudePlugin(config, print, "marketplace", "add", PACKAGE_ROOT);
+  runClaudePlugin(config, print, "install", PLUGIN);
 }
 
+/** Returns false if this installation's plugin was not there. */
 export function removePlugin(config: Config, print: Print): boolean {
-  const { isOurs, isOn } = findPlugin(config);
-  if (isOurs && isOn !== undefined) claudePlugin(print, "uninstall", PLUGIN);
-  if (isOurs) claudePlugin(print, "marketplace", "remove", "t9-ipc");
-  return isOurs;
+  const { isOurs, isEnabled } = findPlugin(config);
+  if (!isOurs) return false;
+
+  if (isEnabled !== undefined) runClaudePlugin(config, print, "uninstall", PLUGIN);
+  runClaudePlugin(config, print, "marketplace", "remove", MARKETPLACE);
+  return true;
 }
 
-function claudePlugin(print: Print, ...args: string[]): void {
-  const { code, said } = run("claude", "plugin", ...args);
-  if (code !== 0)
-    throw new Error(
-      `claude plugin ${args.join(" ")}: ${code === null ? "claude is not on PATH" : said}`,
-    );
-  print(said);
+/** Whether the user's settings know this installation as a marketplace, and its plugin. */
+function findPlugin(config: Config) {
+  const { path, json } = readSettings(config);
+  return {
+    path,
+    isOurs: json.extraKnownMarketplaces?.[MARKETPLACE]?.source?.path === PACKAGE_ROOT,
+    /** Undefined if the plugin is not installed. */
+    isEnabled: json.enabledPlugins?.[PLUGIN],
+  };
+}
+
+function runClaudePlugin({ env }: Config, print: Print, ...args: string[]): void {
+  const { hasSucceeded, isMissing, output } = runProgram(env, "claude", "plugin", ...args);
+  if (!hasSucceeded) {
+    const reason = isMissing ? "claude is not on PATH" : output;
+    throw new Error(`claude plugin ${args.join(" ")}: ${reason}`);
+  }
+  print(output);
 }

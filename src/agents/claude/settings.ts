@@ -1,75 +1,96 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** One of Claude Code's settings files. What an administrator wrote cannot be changed by the others. */
-export type Layer = { readonly path: string; readonly json: Settings; readonly isManaged: boolean };
-type Settings = Record<string, unknown> & {
-  readonly permissions?: Partial<Record<string, string[]>>;
-};
-
-/** Where an administrator's settings are (Claude Code's documentation, "Settings files"). */
-const MANAGED =
-  process.platform === "darwin" ? "/Library/Application Support/ClaudeCode" : "/etc/claude-code";
-
-/** The settings files that count in a project, strongest first. Those that are missing or no JSON are left out. */
-export function settingsLayers(claudeDir: string, project: string, managed = MANAGED): Layer[] {
-  const parts = join(managed, "managed-settings.d");
-  const added = existsSync(parts)
-    ? readdirSync(parts).filter((file) => file.endsWith(".json"))
-    : [];
-  const ofManaged = [
-    ...added
-      .sort()
-      .reverse()
-      .map((file) => join(parts, file)),
-    join(managed, "managed-settings.json"),
-  ];
-  const ofProject = ["settings.local.json", "settings.json"].map((file) =>
-    join(project, ".claude", file),
-  );
-  return [...ofManaged, ...ofProject, join(claudeDir, "settings.json")].flatMap((path, index) => {
-    try {
-      return [
-        {
-          path,
-          json: { ...JSON.parse(readFileSync(path, "utf8")) },
-          isManaged: index < ofManaged.length,
-        },
-      ];
-    } catch {
-      return [];
-    }
-  });
+/** One of Claude Code's settings files. No other file can change what an administrator's says. */
+export interface Layer {
+  readonly path: string;
+  readonly json: Settings;
+  readonly isManaged: boolean;
 }
 
-/** What the settings say about text from outside a session, our pointer included; undefined: nothing. */
+type Settings = Record<string, unknown> & {
+  readonly permissions?: Readonly<Record<string, unknown>>;
+};
+
+/** The folder of an administrator's settings (Claude Code's documentation, "Settings files"). */
+function managedFolder(platform: string): string {
+  if (platform === "darwin") return "/Library/Application Support/ClaudeCode";
+  if (platform === "win32") return "C:\\Program Files\\ClaudeCode";
+  return "/etc/claude-code";
+}
+
+/**
+ * The settings files that hold in a project, strongest first. Files that are missing or not JSON are
+ * left out.
+ */
+export function settingsLayers(
+  claudeDir: string,
+  project: string,
+  managed = managedFolder(process.platform),
+): Layer[] {
+  const managedPaths = [...managedParts(managed), join(managed, "managed-settings.json")];
+  const paths = [
+    join(project, ".claude", "settings.local.json"),
+    join(project, ".claude", "settings.json"),
+    join(claudeDir, "settings.json"),
+  ];
+  return [
+    ...managedPaths.flatMap((path) => readLayer(path, true)),
+    ...paths.flatMap((path) => readLayer(path, false)),
+  ];
+}
+
+/** An administrator's further files. Those that come later in the alphabet are stronger. */
+function managedParts(managed: string): string[] {
+  const folder = join(managed, "managed-settings.d");
+  if (!existsSync(folder)) return [];
+  const files = readdirSync(folder).filter((file) => file.endsWith(".json"));
+  return files
+    .sort()
+    .reverse()
+    .map((file) => join(folder, file));
+}
+
+function readLayer(path: string, isManaged: boolean): Layer | [] {
+  try {
+    return { path, json: { ...JSON.parse(readFileSync(path, "utf8")) }, isManaged };
+  } catch {
+    return [];
+  }
+}
+
+/**
+ * What Claude Code does with text from outside a session, our notice included. Undefined if no
+ * settings file says anything.
+ */
 export function crossSessionInbound(
   layers: readonly Layer[],
 ): "accept" | "hold" | "refuse" | undefined {
-  const telling = layers.filter(({ json }) => json.crossSessionInbound !== undefined);
-  // An administrator's word is final. Otherwise the strictest counts, since a project can only be stricter.
-  const values = (telling[0]?.isManaged ? telling.slice(0, 1) : telling).map(
-    ({ json }) => json.crossSessionInbound,
-  );
-  // Where Claude Code does not know a value, it holds the text.
-  const isAccepted = values.every((value) => value === "accept") && "accept";
-  return values.length === 0
-    ? undefined
-    : values.includes("refuse")
-      ? "refuse"
-      : isAccepted || "hold";
+  const deciding = layers.filter(({ json }) => json.crossSessionInbound !== undefined);
+  const [strongest] = deciding;
+  if (!strongest) return undefined;
+
+  // An administrator's word is final. Otherwise the strictest holds: a project can only be stricter.
+  const binding = strongest.isManaged ? [strongest] : deciding;
+  const values = binding.map(({ json }) => json.crossSessionInbound);
+  if (values.includes("refuse")) return "refuse";
+  // Claude Code holds the text if it does not know a value.
+  return values.every((value) => value === "accept") ? "accept" : "hold";
 }
 
-const LISTS = ["deny", "ask", "allow"] as const; // in the order in which Claude Code looks at them
-export type Rule = {
+/** In the order in which Claude Code applies them. */
+const LISTS = ["deny", "ask", "allow"] as const;
+
+export interface Rule {
   readonly list: (typeof LISTS)[number];
   readonly rule: string;
   readonly path: string;
-};
+}
 
 /**
- * May Claude use these tools of a server (`mcp__NAME`) without asking? Gives the rule that decides: one that forbids
- * a tool or makes Claude ask, else one that allows. Undefined where a tool has no rule: then Claude asks as well.
+ * The rule that decides whether Claude may use these tools of a server (`mcp__NAME`) without asking:
+ * one that denies a tool or makes Claude ask, else one that allows. Undefined if a tool has no rule,
+ * and then Claude asks as well.
  */
 export function toolsAllowed(
   layers: readonly Layer[],
@@ -79,19 +100,26 @@ export function toolsAllowed(
   const isLocked = layers.some(
     ({ json, isManaged }) => isManaged && json.allowManagedPermissionRulesOnly === true,
   );
-  const counting = layers.filter(({ isManaged }) => isManaged || !isLocked);
-  const rulesIn = (list: Rule["list"], { path, json }: Layer): Rule[] =>
-    [json.permissions?.[list] ?? []].flat().map((rule) => ({ list, rule: String(rule), path }));
-  const rules = LISTS.flatMap((list) => counting.flatMap((layer) => rulesIn(list, layer)));
-  const deciding = tools.map((tool) =>
-    rules.find((rule) => covers(rule, server, `${server}__${tool}`)),
+  const binding = layers.filter(({ isManaged }) => isManaged || !isLocked);
+  const rules = LISTS.flatMap((list) => binding.flatMap((layer) => rulesIn(list, layer)));
+
+  const decisive = tools.map((tool) =>
+    rules.find((rule) => matches(rule, server, `${server}__${tool}`)),
   );
-  const against = deciding.find((rule) => rule && rule.list !== "allow");
-  return against ?? (deciding.includes(undefined) ? undefined : deciding[0]);
+  const against = decisive.find((rule) => rule && rule.list !== "allow");
+  if (against) return against;
+  return decisive.includes(undefined) ? undefined : decisive[0];
 }
 
-/** A pattern may stand for the server's name as well, but not in a rule that allows. */
-function covers({ list, rule }: Rule, server: string, tool: string): boolean {
-  const pattern = new RegExp(`^${rule.replace(/[^\w*-]/g, "\\$&").replaceAll("*", ".*")}$`);
-  return rule === server || (pattern.test(tool) && (list !== "allow" || rule.startsWith(server)));
+function rulesIn(list: Rule["list"], { path, json }: Layer): Rule[] {
+  const rules = [json.permissions?.[list] ?? []].flat();
+  return rules.map((rule) => ({ list, rule: String(rule), path }));
+}
+
+/** A pattern may match the server's name too, but not in a rule that allows. */
+function matches({ list, rule }: Rule, server: string, tool: string): boolean {
+  if (rule === server) return true;
+  if (list === "allow" && !rule.startsWith(server)) return false;
+  const escaped = rule.replace(/[^\w*-]/g, "\\$&").replaceAll("*", ".*");
+  return new RegExp(`^${escaped}$`).test(tool);
 }

@@ -1,8 +1,10 @@
 import { type Config, SERVER } from "../../config.ts";
-import { nodeProgram, run } from "../programs.ts";
-import type { Print } from "../report.ts";
+import { nodeCommand, updateNote } from "../node.ts";
+import type { Print } from "../print.ts";
+import { runProgram } from "../programs.ts";
+import { backupNote, keepBackup } from "../user-file.ts";
 import { type ClaudeJson, readClaudeJson } from "./claude-json.ts";
-import { keepBackup, readBackup, restore, setValue, withValue } from "./json-file.ts";
+import { readJsonBackup, restoreValue, setValue } from "./json-file.ts";
 import {
   allowTools,
   disallowTools,
@@ -14,68 +16,96 @@ import { addPlugin, removePlugin } from "./plugin.ts";
 
 const PLACE = ["mcpServers", "t9-ipc"];
 
-export interface ClaudeOptions {
+export interface ClaudeSetup {
+  /** Install the plugin instead of the entry. */
   readonly plugin: boolean;
-  /** May Claude use the tools without asking? Asked only when no rule says so yet. */
+  /** Whether Claude may use the tools without asking. Called only if no rule decides it yet. */
   readonly isAllowed: () => Promise<boolean>;
 }
 
 /** Registers this installation with Claude Code for all projects. */
 export async function setupClaude(
   config: Config,
-  { plugin, isAllowed }: ClaudeOptions,
+  { plugin, isAllowed }: ClaudeSetup,
   print: Print,
 ): Promise<void> {
-  readSettings(config); // before anything is changed: where it is no JSON, nothing is
-  readClaudeJson();
-  // One of the two: beside the entry, Claude Code leaves the plugin's server out, and the tools have other names.
-  if (plugin) await removeEntry(print);
-  else removePlugin(config, print);
-  await (plugin ? addPlugin(config, print) : addEntry(print));
+  checkFiles(config);
+
+  // Never both: beside the entry, Claude Code does not start the plugin's server, and the tools of
+  // the two have different names.
+  if (plugin) {
+    await removeEntry(config, print);
+    addPlugin(config, print);
+  } else {
+    removePlugin(config, print);
+    await addEntry(config, print);
+  }
   await allowTools(plugin ? PLUGIN_RULE : SERVER_RULE, isAllowed, config, print);
 }
 
-/** Takes back what `setupClaude` did. */
+/** Removes everything that `setupClaude` added. */
 export async function undoClaude(config: Config, print: Print): Promise<void> {
-  readSettings(config);
-  const { path } = readClaudeJson();
-  const hadEntry = await removeEntry(print);
+  checkFiles(config);
+
+  const hadEntry = await removeEntry(config, print);
   const hadPlugin = removePlugin(config, print);
   const hadRule = await disallowTools(config, print);
-  if (!hadEntry && !hadPlugin && !hadRule)
-    print(`${path} has no entry for ${SERVER}: nothing was changed.`);
+  if (hadEntry || hadPlugin || hadRule) return;
+  print(`${config.claudeJson} has no entry for ${SERVER}: nothing was changed.`);
 }
 
-/** The entry for all projects, and whether it is what `setup` writes. */
-function findEntry() {
-  const { path, json } = readClaudeJson();
-  const { cwd, ...found } = json.mcpServers?.["t9-ipc"] ?? {};
-  return { path, found, isOurs: found.args?.[0] === SERVER && cwd === undefined };
+/** Throws before anything is changed if one of the files is not JSON. */
+function checkFiles(config: Config): void {
+  readSettings(config);
+  readClaudeJson(config);
 }
 
-async function addEntry(print: Print): Promise<void> {
-  const { path, found, isOurs } = findEntry();
-  const command = nodeProgram();
-  if (isOurs && found.command === command) {
+async function addEntry(config: Config, print: Print): Promise<void> {
+  const { path, entry, isOurs } = findEntry(config);
+  const command = nodeCommand(config);
+  if (isOurs && entry?.command === command) {
     print(`${path} has the entry already: nothing was changed.`);
     return;
   }
-  const add = ["mcp", "add", "--scope", "user", "t9-ipc", "--", command, SERVER];
+
   keepBackup(path);
-  const claude = found.args ? { code: null, said: "" } : run("claude", ...add);
-  if (claude.code) throw new Error(`claude ${add.join(" ")}: ${claude.said}`);
-  const entry = { type: "stdio", ...found, command, args: [SERVER], env: found.env ?? {} };
-  if (claude.code === null) await setValue(path, PLACE, entry);
-  print(
-    `${claude.said || `Added t9-ipc to ${path}: ${command} ${SERVER}`}\nAs it was: ${path}.t9-ipc-backup`,
-  );
+  // `claude mcp add` refuses to replace an entry.
+  const added = entry ? undefined : addByClaude(config, command);
+  if (added === undefined) {
+    const { cwd: _ignoredByClaude, ...kept } = entry ?? {};
+    const env = entry?.env ?? {};
+    await setValue(path, PLACE, { type: "stdio", ...kept, command, args: [SERVER], env });
+  }
+
+  print(added ?? `Added t9-ipc to ${path}: ${command} ${SERVER}`);
+  print(backupNote(path));
+  const note = updateNote(command);
+  if (note) print(note);
 }
 
-async function removeEntry(print: Print): Promise<boolean> {
-  const { path, isOurs } = findEntry();
+/** Claude Code's own words; undefined if there is no `claude` to do it. Throws if it refuses. */
+function addByClaude({ env }: Config, command: string): string | undefined {
+  const args = ["mcp", "add", "--scope", "user", "t9-ipc", "--", command, SERVER];
+  const { hasSucceeded, isMissing, output } = runProgram(env, "claude", ...args);
+  if (isMissing) return undefined;
+  if (!hasSucceeded) throw new Error(`claude ${args.join(" ")}: ${output}`);
+  return output;
+}
+
+/** Resolves to false if this installation's entry was not there. */
+async function removeEntry(config: Config, print: Print): Promise<boolean> {
+  const { path, isOurs } = findEntry(config);
   if (!isOurs) return false;
-  const former = readBackup<ClaudeJson>(path)?.mcpServers?.["t9-ipc"];
-  await restore(path, (text) => withValue(text, PLACE, former));
-  print(`Taken back in ${path}.`);
+
+  const before = readJsonBackup<ClaudeJson>(path);
+  await restoreValue(path, PLACE, before?.mcpServers?.["t9-ipc"]);
+  print(`Removed from ${path}.`);
   return true;
+}
+
+/** The entry for all projects, and whether it is one that `setup` writes for this installation. */
+function findEntry(config: Config) {
+  const { path, json } = readClaudeJson(config);
+  const entry = json.mcpServers?.["t9-ipc"];
+  return { path, entry, isOurs: entry?.args?.[0] === SERVER && entry.cwd === undefined };
 }

@@ -1,40 +1,68 @@
 import { existsSync } from "node:fs";
 import { type Config, readConfig, SERVER } from "../../config.ts";
-import { run } from "../programs.ts";
-import type { Report } from "../report.ts";
-import { ENV_VARS, readCodexConfig } from "./config-file.ts";
+import { broken, type Finding, ok, warning } from "../finding.ts";
+import { runProgram } from "../programs.ts";
+import { type CodexEntry, ENV_VARS, readCodexConfig } from "./config-file.ts";
 
-/** What `doctor` says of Codex: nothing where it is not used. */
-export function checkCodex(report: Report, config: Config): void {
-  const { path, entry, table } = readCodexConfig();
-  const version = /codex-cli (\S+)/.exec(run("codex", "--version").said)?.[1];
-  if (!version && !table) return;
-  const check = (what: string, problem: string | false, remedy = "run setup --codex"): void =>
-    report(what, problem, remedy, "warning");
-  const isDeaf =
-    run("codex", "queue", "--help").code !== 0 && "it has no `queue`: its sessions are not woken";
-  check(`Codex ${version ?? ""}`.trim(), version ? isDeaf : "codex is not on PATH", "codex update");
-  check(path, !table && "no t9-ipc entry");
-  if (!table) return;
-  const script = /"([^"]+\.js)"/.exec(table)?.[1] ?? SERVER; // else it is npx or the like
-  if (!existsSync(script)) report(script, "there is no such file", "run setup --codex");
-  else check(script, script !== SERVER && `not this installation, ${SERVER}`);
-  const lacking = ENV_VARS.split(" ").filter((name) => !table.includes(`"${name}"`));
-  check("what Codex hands on", lacking.length > 0 && `env_vars lacks ${lacking.join(", ")}`);
-  const mode = /approval_mode[ \t]*=[ \t]*"(prompt|writes)"/.exec(entry)?.[1];
-  check(
+const SETUP = "run setup --codex";
+
+/** Everything that Codex needs for its sessions to get mail. Nothing if Codex is not used. */
+export async function* checkCodex(config: Config): AsyncGenerator<Finding> {
+  const { path, entry } = readCodexConfig(config);
+  const version = /codex-cli (\S+)/.exec(runProgram(config.env, "codex", "--version").output)?.[1];
+  if (!version && !entry) return;
+
+  yield checkProgram(config, version);
+  if (!entry) {
+    yield warning(path, "no t9-ipc entry", SETUP);
+    return;
+  }
+  yield ok(path);
+  yield* checkScript(config, entry);
+  yield* checkEnvironment(config, entry);
+  yield checkApproval(entry);
+}
+
+function checkProgram({ env }: Config, version: string | undefined): Finding {
+  if (!version) return warning("Codex", "codex is not on PATH", "codex update");
+
+  const what = `Codex ${version}`;
+  if (runProgram(env, "codex", "queue", "--help").hasSucceeded) return ok(what);
+  return warning(what, "it has no `queue`: its sessions are not woken", "codex update");
+}
+
+async function* checkScript(_config: Config, { args = [] }: CodexEntry): AsyncGenerator<Finding> {
+  // An entry without a script starts npx or the like.
+  const script = args.find((arg) => arg.endsWith(".js")) ?? SERVER;
+  if (!existsSync(script)) {
+    yield broken(script, "there is no such file", SETUP);
+    return;
+  }
+  if (script === SERVER) yield ok(`Codex starts ${script}`);
+  else yield warning(script, `not this installation, ${SERVER}`, SETUP);
+}
+
+function* checkEnvironment(config: Config, { env = {}, env_vars = [] }: CodexEntry) {
+  const missing = ENV_VARS.filter((name) => !env_vars.includes(name));
+  const what = "environment variables that Codex hands on";
+  if (missing.length === 0) yield ok(what);
+  else yield warning(what, `env_vars lacks ${missing.join(", ")}`, SETUP);
+
+  const { dir } = readConfig({ ...config.env, ...env }, config.folder, () => {});
+  if (dir === config.dir) yield ok(`Codex's mail is in ${dir}`);
+  else yield warning(`Codex's mail is in ${dir}`, `not in ${config.dir}`, `export IPC_DIR=${dir}`);
+}
+
+function checkApproval({ default_tools_approval_mode, tools = {} }: CodexEntry): Finding {
+  const modes = [
+    default_tools_approval_mode,
+    ...Object.values(tools).map((tool) => tool.approval_mode),
+  ];
+  const asking = modes.find((mode) => mode === "prompt" || mode === "writes");
+  if (!asking) return ok("tools in Codex");
+  return warning(
     "tools in Codex",
-    !!mode && `with approval mode "${mode}", a woken session waits for its user`,
-  );
-  const own = /\bIPC_DIR["']?[ \t]*=[ \t]*"([^"]*)"/.exec(entry)?.[1];
-  const { dir } = readConfig(
-    { ...process.env, ...(own && { IPC_DIR: own }) },
-    process.cwd(),
-    () => {},
-  );
-  check(
-    `Codex's mail is in ${dir}`,
-    dir !== config.dir && `not in ${config.dir}`,
-    `export IPC_DIR=${dir}`,
+    `with approval mode "${asking}", a woken session waits for its user`,
+    "setup --codex --allow",
   );
 }

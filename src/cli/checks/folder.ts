@@ -1,61 +1,81 @@
 import fs from "node:fs";
 import { join } from "node:path";
-import type { Report } from "../../agents/report.ts";
+import { broken, type Finding, ok, warning } from "../../agents/finding.ts";
 import type { Config } from "../../config.ts";
 import { reasonOf } from "../../files.ts";
 import { Inbox, readMessage } from "../../mail/inbox.ts";
 import { isMessageName } from "../../mail/message.ts";
 import { warnIfShared } from "../../mcp/session.ts";
 
-export async function folder(report: Report, config: Config): Promise<void> {
-  const { dir, inbox, archive, read, heartbeats } = config;
-  for (const path of [dir, inbox, archive, read].filter(fs.existsSync))
+const MB = 2 ** 20;
+/** The holder of a lock touches it every 2.5 s. An older lock has lost its holder. */
+const ABANDONED_MS = 10_000;
+
+/** The data folder: rights, space, locks, and the files in the inbox. Creates it if it is missing. */
+export async function* checkFolder(config: Config): AsyncGenerator<Finding> {
+  const { dir, inbox, archive, read } = config;
+  for (const path of [dir, inbox, archive, read].filter(fs.existsSync)) {
     fs.accessSync(path, fs.constants.W_OK);
-  const mail = new Inbox(config); // makes the folder
-  await mail.reconcile();
-  const stat = (path: string) => fs.lstatSync(path, { throwIfNoEntry: false });
-  const uid = process.getuid?.();
-  const files = ["", ...fs.readdirSync(dir, { recursive: true, encoding: "utf8" })];
-  const foreign = files.find(
-    (file) => uid !== undefined && (stat(join(dir, file))?.uid ?? uid) !== uid,
-  );
-  const chown = `sudo chown -R "$(id -un)" '${dir}'`;
-  report(
-    dir,
-    foreign !== undefined && `another user owns ${foreign || "it"}, and maybe more`,
-    chown,
-  );
-  warnIfShared({ ...config, log: (line) => report(dir, line, `chmod -R go= '${dir}'`, "warning") });
-  const { bavail, bsize } = fs.statfsSync(dir);
-  const free = Math.floor((bavail * bsize) / 2 ** 20);
-  report(
-    `${free} MB free`,
-    free < 100 && "too little",
-    "make room",
-    free < 1 ? "broken" : "warning",
-  );
-  for (const lock of [`${inbox}.lock`, `${heartbeats}.lock`]) {
-    const age = Date.now() - (stat(lock)?.mtimeMs ?? Date.now()); // a living holder touches it every 2.5 s
-    if (age > 10_000)
-      report(
-        lock,
-        "its holder was killed",
-        "the next writer takes it over; else: rmdir",
-        "warning",
-      );
   }
-  report(`${mail.files.size} messages in the inbox`);
+  const mail = new Inbox(config);
+  await mail.reconcile();
+
+  yield checkOwner(dir);
+  yield* checkRights(config);
+  yield checkSpace(dir);
+  yield* checkLocks(config);
+  yield ok(`${mail.files.size} messages in the inbox`);
+  yield* checkMessages(inbox);
+  await mail.close();
+}
+
+function checkOwner(dir: string): Finding {
+  const files = ["", ...fs.readdirSync(dir, { recursive: true, encoding: "utf8" })];
+  const foreign = files.find((file) => isForeign(join(dir, file)));
+  if (foreign === undefined) return ok(dir);
+  return broken(
+    dir,
+    `another user owns ${foreign || "it"}, and maybe more`,
+    `sudo chown -R "$(id -un)" '${dir}'`,
+  );
+}
+
+function isForeign(path: string): boolean {
+  const user = process.getuid?.();
+  const owner = fs.lstatSync(path, { throwIfNoEntry: false })?.uid;
+  return user !== undefined && owner !== undefined && owner !== user;
+}
+
+function checkRights(config: Config): Finding[] {
+  const problems: string[] = [];
+  warnIfShared({ ...config, log: (line) => problems.push(line) });
+  return problems.map((line) => warning(config.dir, line, `chmod -R go= '${config.dir}'`));
+}
+
+function checkSpace(dir: string): Finding {
+  const { bavail, bsize } = fs.statfsSync(dir);
+  const free = Math.floor((bavail * bsize) / MB);
+  const what = `${free} MB free`;
+  if (free < 1) return broken(what, "too little", "make room");
+  return free < 100 ? warning(what, "too little", "make room") : ok(what);
+}
+
+function* checkLocks({ inbox, heartbeats }: Config): Generator<Finding> {
+  for (const lock of [`${inbox}.lock`, `${heartbeats}.lock`]) {
+    const touched = fs.lstatSync(lock, { throwIfNoEntry: false })?.mtimeMs;
+    if (touched === undefined || Date.now() - touched < ABANDONED_MS) continue;
+    const remedy = "the next writer acquires it; otherwise rmdir it";
+    yield warning(lock, "its holder was killed", remedy);
+  }
+}
+
+function* checkMessages(inbox: string): Generator<Finding> {
   for (const file of fs.readdirSync(inbox).filter(isMessageName)) {
     try {
       readMessage(join(inbox, file), file);
     } catch (error) {
-      report(
-        `inbox/${file}`,
-        reasonOf(error),
-        "nobody gets it: mend it, or move it away",
-        "warning",
-      );
+      const remedy = "nobody receives it: fix it, or move it away";
+      yield warning(`inbox/${file}`, reasonOf(error), remedy);
     }
   }
-  await mail.close();
 }

@@ -1,30 +1,37 @@
-import packageJson from "../../../package.json" with { type: "json" };
-import { isFrom } from "../../agents/programs.ts";
-import type { Report } from "../../agents/report.ts";
+import { broken, type Finding, ok, warning } from "../../agents/finding.ts";
+import { LEAST_NODE } from "../../agents/node.ts";
+import { isAtLeast } from "../../agents/programs.ts";
 import { type Config, SERVER } from "../../config.ts";
 import { reasonOf } from "../../files.ts";
 import { openCache } from "../../mail/cache.ts";
 import { exchangeMessage } from "../demo.ts";
 
-export async function installation(report: Report, config: Config): Promise<void> {
+/** Node, our own build, and the optional dependency. */
+export async function* checkInstallation(config: Config): AsyncGenerator<Finding> {
   const { node } = process.versions;
-  const least = packageJson.engines.node.slice(2);
-  report(`Node ${node}`, !isFrom(node, least) && "too old", `install ${least} or newer`);
-  await exchangeMessage().then(
-    (ms) => report(`${SERVER}: a message from server to server takes ${ms.toFixed(1)} ms`),
-    (error) =>
-      report(
-        SERVER,
-        reasonOf(error),
-        "npm install && npm run build in its folder, or install it anew",
-      ),
-  );
+  if (isAtLeast(node, LEAST_NODE)) yield ok(`Node ${node}`);
+  else yield broken(`Node ${node}`, "too old", `install ${LEAST_NODE} or newer`);
+
+  yield await checkServer();
+  yield checkSqlite(config);
+}
+
+async function checkServer(): Promise<Finding> {
+  try {
+    const ms = await exchangeMessage();
+    return ok(`${SERVER}: a message from server to server takes ${ms.toFixed(1)} ms`);
+  } catch (error) {
+    const remedy = "npm install && npm run build in its folder, or install it anew";
+    return broken(SERVER, reasonOf(error), remedy);
+  }
+}
+
+function checkSqlite({ db }: Config): Finding {
   const problems: string[] = [];
-  openCache(config.db, (line) => problems.push(line))?.close();
-  report(
-    "better-sqlite3",
-    problems[0],
-    "only large inboxes need it: install or npm rebuild it",
-    "warning",
-  );
+  openCache(db, (line) => problems.push(line))?.close();
+  const [problem] = problems;
+  if (problem === undefined) return ok("better-sqlite3");
+
+  const remedy = "only large inboxes need it: install or npm rebuild it";
+  return warning("better-sqlite3", problem, remedy);
 }

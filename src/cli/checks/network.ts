@@ -2,104 +2,137 @@ import { linkSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { readClaudeJson } from "../../agents/claude/claude-json.ts";
-import { run } from "../../agents/programs.ts";
-import type { Report } from "../../agents/report.ts";
+import { broken, type Finding, ok, warning } from "../../agents/finding.ts";
+import { runProgram } from "../../agents/programs.ts";
 import { type Config, readConfig } from "../../config.ts";
 import { mountPoint, reasonOf } from "../../files.ts";
 import { Heartbeats } from "../../sessions/heartbeats.ts";
 
-/** File systems that others change without an event here: over a network, or from a virtual machine's host. */
-const REMOTE =
-  /nfs|cifs|smb|afp|dav|9p|ceph|gluster|sshfs|rclone|s3fs|gcsfuse|gvfsd|macfuse|osxfuse|virtiofs|vboxsf|hgfs|prl_fs|fakeowner/;
-/** A mount whose cache hides a change for longer is too slow for mail; we do not wait to see how slow. */
-const SLOW_MS = 2500;
-/** Clocks further apart make a lock that is held look abandoned (files.ts). Times may be whole seconds. */
-const APART_MS = 4000;
-/** A session beats every 30 s. */
-const LATE_BEAT_MS = 45_000;
-const NTP = "set all clocks by NTP: locks go by them";
-const UNCACHED = "mount it with -o dir_cache=no,attr_timeout=0 (sshfs) or -o actimeo=1 (NFS)";
+/** File systems that others change without an event here: on a network, or a virtual machine's host. */
+const REMOTE = new RegExp(
+  [
+    "nfs|cifs|smb|afp|dav|9p|ceph|gluster|sshfs|rclone|s3fs|gcsfuse|gvfsd|macfuse|osxfuse",
+    "virtiofs|vboxsf|hgfs|prl_fs|fakeowner",
+  ].join("|"),
+);
 
-/** What `doctor` finds out about a folder that several machines share: its mount, and whether their clocks agree. */
-export async function network(report: Report, config: Config): Promise<void> {
-  const { env } = readClaudeJson().json.mcpServers?.["t9-ipc"] ?? {};
-  const { db, poll } = readConfig({ ...process.env, ...env }, process.cwd(), () => {}); // as the server has them
-  const { dir, host } = config;
-  const mounts = run("mount").said;
-  const { type, options } = fileSystemOf(dir, mounts);
-  if (REMOTE.test(type)) {
-    await writeAndRead(report, dir, type, options);
-    report(
-      "IPC_POLL",
-      !poll && "not set, and this folder tells of no changes",
-      "set IPC_POLL=500",
-      "warning",
-    );
-    const isAway = REMOTE.test(fileSystemOf(dirname(db), mounts).type);
-    const local = "set IPC_DB_PATH to a file on this machine's disk";
-    report(db, isAway && "SQLite's file does not belong on a network", local, "warning");
-  } else if (poll) {
-    const remedy =
-      "mount the other machine's folder there; where it is this machine's own, unset IPC_POLL";
-    report(
-      `IPC_POLL=${poll}`,
-      `${dir} is on this machine (${type || "unknown file system"})`,
-      remedy,
-      "warning",
+/** A change that is seen later than this makes mail late. */
+const LATE_MS = 500;
+/** No change is waited for longer than this. */
+const WAIT_MS = 2500;
+/** With clocks further apart, a lock that is held looks abandoned. File times may be whole seconds. */
+const MAX_CLOCK_DIFFERENCE_MS = 4000;
+/** A heartbeat that is older than this is overdue: sessions write one every 30 s. */
+const OVERDUE_MS = 45_000;
+
+const SET_CLOCKS = "set all clocks by NTP: locks depend on them";
+const MOUNT_UNCACHED = "mount it with -o dir_cache=no,attr_timeout=0 (sshfs) or -o actimeo=1 (NFS)";
+
+interface FileSystem {
+  /** Empty if the system does not say. */
+  readonly type: string;
+  readonly options: string;
+}
+
+/** A folder that several machines share: its mount, and whether their clocks agree. */
+export async function* checkNetwork(config: Config): AsyncGenerator<Finding> {
+  const mounts = runProgram(config.env, "mount").output;
+  const fileSystem = fileSystemOf(config.dir, mounts);
+  const server = serverConfig(config);
+
+  if (REMOTE.test(fileSystem.type)) {
+    yield* checkMount(config.dir, fileSystem);
+    yield checkPolling(server);
+    yield checkCachePath(server, mounts);
+  } else if (server.poll) {
+    yield warning(
+      `IPC_POLL=${server.poll}`,
+      `${config.dir} is on this machine (${fileSystem.type || "unknown file system"})`,
+      "mount the other machine's folder there; if the folder is this machine's, unset IPC_POLL",
     );
   }
+  yield* checkClocks(config);
+}
+
+/** The configuration of the servers that Claude Code starts. */
+function serverConfig(config: Config): Config {
+  const { json } = readClaudeJson(config);
+  const env = { ...config.env, ...json.mcpServers?.["t9-ipc"]?.env };
+  return readConfig(env, config.folder, () => {});
+}
+
+function checkPolling({ poll }: Config): Finding {
+  if (poll) return ok("IPC_POLL");
+  return warning("IPC_POLL", "not set, and this folder has no change events", "set IPC_POLL=500");
+}
+
+function checkCachePath({ db }: Config, mounts: string): Finding {
+  if (!REMOTE.test(fileSystemOf(dirname(db), mounts).type)) return ok(db);
+  const remedy = "set IPC_DB_PATH to a file on this machine's disk";
+  return warning(db, "SQLite's file does not belong on a network", remedy);
+}
+
+function* checkClocks(config: Config): Generator<Finding> {
   for (const { name, entry } of new Heartbeats(config).online()) {
-    if (!entry.beat || !entry.host || entry.host === host) continue;
+    if (!entry.beat || !entry.host || entry.host === config.host) continue;
     const age = Date.now() - entry.beat;
-    const wrong =
-      age < -APART_MS
-        ? "its clock is ahead"
-        : age > LATE_BEAT_MS && "its clock is behind, or it is down";
-    report(`${name}: last beat ${(age / 1000).toFixed(1)} s ago`, wrong, NTP, "warning");
+    const what = `${name}: last beat ${(age / 1000).toFixed(1)} s ago`;
+    if (age < -MAX_CLOCK_DIFFERENCE_MS) yield warning(what, "its clock is ahead", SET_CLOCKS);
+    else if (age > OVERDUE_MS)
+      yield warning(what, "its clock is behind, or it is down", SET_CLOCKS);
+    else yield ok(what);
   }
 }
 
-/** The file system of a folder, by what `mount` prints. Linux: `X on /p type T (OPTIONS)`; else: `X on /p (T, OPTIONS)`. */
-export function fileSystemOf(dir: string, mounts: string): { type: string; options: string } {
-  const here = ` on ${mountPoint(dir) ?? "/"} `;
-  // What was mounted last is what is seen.
-  const line = mounts.split("\n").findLast((each) => each.includes(here)) ?? "";
-  const [, , named, options = ""] =
-    /^(type (\S+) )?\((.*)\)$/.exec(line.slice(line.indexOf(here) + here.length)) ?? [];
-  return { type: named ?? /^\w*/.exec(options)?.[0] ?? "", options };
+/**
+ * The file system of a folder, from what `mount` prints: `X on /p type T (OPTIONS)` on Linux, and
+ * `X on /p (T, OPTIONS)` elsewhere.
+ */
+export function fileSystemOf(dir: string, mounts: string): FileSystem {
+  const place = ` on ${mountPoint(dir) ?? "/"} `;
+  // The last mount on a folder hides those before it.
+  const line = mounts.split("\n").findLast((each) => each.includes(place)) ?? "";
+  const description = line.slice(line.indexOf(place) + place.length);
+  const [, , type, options = ""] = /^(type (\S+) )?\((.*)\)$/.exec(description) ?? [];
+  return { type: type ?? /^\w*/.exec(options)?.[0] ?? "", options };
 }
 
-/** Writes through the folder, and looks by a second name of the same file, which a mount's cache takes for another. */
-async function writeAndRead(
-  report: Report,
-  dir: string,
-  type: string,
-  options: string,
-): Promise<void> {
+/** Writes a file, and reads it by a second name, which a mount's cache holds for another file. */
+async function* checkMount(dir: string, { type, options }: FileSystem): AsyncGenerator<Finding> {
   const path = join(dir, `.tmp-doctor-${process.pid}`);
   const second = `${path}-2`;
   try {
     writeFileSync(path, "1");
     linkSync(path, second);
-    statSync(second);
-    const [start, now] = [performance.now(), Date.now()];
+    statSync(second); // now the cache knows its size
+
+    const start = performance.now();
+    const writtenAt = Date.now();
     writeFileSync(path, "12");
-    while (statSync(second).size < 2 && performance.now() - start < SLOW_MS) await sleep(20);
+    while (statSync(second).size < 2 && performance.now() - start < WAIT_MS) await sleep(20);
     const ms = Math.round(performance.now() - start);
-    const apart = Math.abs(statSync(path).mtimeMs - now);
-    // NFS takes the two names for one file, but says how long it trusts a listing.
-    const isSlow = type.startsWith("nfs") ? !/noac|acdirmax=[0-3]\b/.test(options) : ms > 500;
-    const change = `${dir} (${type}): a change is seen after ${ms} ms`;
-    report(change, isSlow && "others' mail comes late", UNCACHED, "warning");
-    report(
-      "its server's clock",
-      apart > APART_MS && `${Math.round(apart / 1000)} s from this one`,
-      NTP,
-      "warning",
-    );
+    const difference = Math.abs(statSync(path).mtimeMs - writtenAt);
+
+    const what = `${dir} (${type}): a change is seen after ${ms} ms`;
+    if (isCacheLate(type, options, ms)) {
+      yield warning(what, "others' mail comes late", MOUNT_UNCACHED);
+    } else {
+      yield ok(what);
+    }
+
+    const clock = "its server's clock";
+    if (difference <= MAX_CLOCK_DIFFERENCE_MS) yield ok(clock);
+    else yield warning(clock, `${Math.round(difference / 1000)} s from this one`, SET_CLOCKS);
   } catch (error) {
-    report(`${dir} (${type})`, reasonOf(error), "mount it anew: sessions find it by themselves");
+    const remedy = "mount it again: sessions find it by themselves";
+    yield broken(`${dir} (${type})`, reasonOf(error), remedy);
   } finally {
     for (const each of [path, second]) rmSync(each, { force: true });
   }
+}
+
+/** NFS holds the two names for one file, but its options say how long it trusts a listing. */
+function isCacheLate(type: string, options: string, ms: number): boolean {
+  if (type.startsWith("nfs")) return !/noac|acdirmax=[0-3]\b/.test(options);
+  return ms > LATE_MS;
 }

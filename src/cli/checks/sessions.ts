@@ -1,17 +1,17 @@
-import type { Report } from "../../agents/report.ts";
+import { type Finding, ok, warning } from "../../agents/finding.ts";
 import type { Config } from "../../config.ts";
 import { routeOf } from "../../delivery/route.ts";
 import { Heartbeats } from "../../sessions/heartbeats.ts";
 
-/** Can each session that is online be woken? */
-export function sessions(report: Report, config: Config): void {
+/** The sessions that are online: whether each can be woken. */
+export function* checkSessions(config: Config): Generator<Finding> {
   for (const { name, entry } of new Heartbeats(config).online()) {
-    const sleeps = routeOf(entry).startsWith("on its") && "an idle session is not woken";
-    report(
-      `${name}: mail reaches it: ${routeOf(entry)}`,
-      sleeps,
-      "install the plugin: its hook wakes it",
-      "warning",
-    );
+    const route = routeOf(entry);
+    const what = `${name}: mail reaches it: ${route}`;
+    if (!route.startsWith("on its")) yield ok(what);
+    else {
+      const problem = "an idle session is not woken";
+      yield warning(what, problem, "install the plugin: its hook wakes it");
+    }
   }
 }

@@ -1,0 +1,10 @@
+/** A server of ours that is online on this machine, as far as a check of its agent needs to know it. */
+export interface LiveServer {
+  readonly name: string;
+  /** Beginning of the full names of its tools; tells the plugin's server from the entry's. */
+  readonly toolPrefix: string | undefined;
+  /** The process of the session it belongs to. */
+  readonly agentPid: number | undefined;
+  readonly parentPid: number | undefined;
+  readonly conversation: string | undefined;
+}
