@@ -191,7 +191,7 @@ test("doctor finds nothing wrong with what setup wrote", async (t) => {
   assert.equal(missing?.remedy, "run setup --codex");
   setup();
   const findings = await doctor();
-  assert.ok(findings.length >= 5, JSON.stringify(findings));
+  assert.ok(findings.length >= 6, JSON.stringify(findings));
   for (const { state, what, problem } of findings) assert.equal(state, "ok", `${what}: ${problem}`);
   const stdout = (await run(dir, ["doctor"])).stdout;
   assert.match(stdout, /^ok {7}Codex 0\.169\.0$/m);
@@ -208,6 +208,7 @@ env_vars = ["IPC_DIR"]
 default_tools_approval_mode = "prompt"
 [mcp_servers.t9-ipc.env]
 IPC_DIR = "/elsewhere"
+IPC_SESSION_ID = "everybody"
 `,
   );
   putProgram(dir, "codex", `${TOLERANT}if (command === "queue") process.exit(2);`);
@@ -218,6 +219,7 @@ IPC_DIR = "/elsewhere"
   assert.match(said, /^warning .*env_vars lacks CODEX_HOME, IPC_SESSION_ID/m);
   assert.match(said, /^warning .*approval mode "prompt"/m);
   assert.match(said, /^warning .*mail is in \/elsewhere: not in /m);
+  assert.match(said, /^warning IPC_SESSION_ID=everybody in .+: every Codex session asks for/m);
 });
 
 const entryOf = (text: string) => parse(text).mcp_servers["t9-ipc"];

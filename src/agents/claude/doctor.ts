@@ -4,6 +4,7 @@ import { type Config, readConfig, SERVER } from "../../config.ts";
 import { broken, type Finding, ok, warning } from "../finding.ts";
 import type { LiveServer } from "../live-server.ts";
 import { isAtLeast, runProgram } from "../programs.ts";
+import { checkStart } from "../try-server.ts";
 import { findRegistrations, type McpEntry, readClaudeJson } from "./claude-json.ts";
 import { checkPermission, PLUGIN_RULE, SERVER_RULE } from "./permissions.ts";
 import { crossSessionInbound, settingsLayers } from "./settings.ts";
@@ -25,6 +26,8 @@ export async function* checkClaude(
 
   if (registrations.length > 0) yield* checkServer(config, "t9-ipc", SERVER_RULE);
   if (isPlugin) {
+    const remedy = "run setup, whose entry has the path of Node, instead of the plugin";
+    yield await checkStart(config, { command: "node", args: [SERVER] }, remedy);
     yield* checkServer(config, "plugin:t9-ipc:t9-ipc", PLUGIN_RULE);
   }
   yield* checkInboxSocket(config);
@@ -81,6 +84,8 @@ async function* checkEntry(
   }
   if (script === SERVER) yield ok(what);
   else yield warning(what, `not this installation, ${SERVER}`, remedy);
+
+  yield await checkStart(config, { command, args, env }, remedy);
 }
 
 /** Whether Claude Code itself can start a server, and may use its tools. */

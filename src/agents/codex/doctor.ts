@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { type Config, readConfig, SERVER } from "../../config.ts";
 import { broken, type Finding, ok, warning } from "../finding.ts";
 import { runProgram } from "../programs.ts";
+import { checkStart } from "../try-server.ts";
 import { type CodexEntry, ENV_VARS, readCodexConfig } from "./config-file.ts";
 
 const SETUP = "run setup --codex";
@@ -31,7 +32,10 @@ function checkProgram({ env }: Config, version: string | undefined): Finding {
   return warning(what, "it has no `queue`: its sessions are not woken", "codex update");
 }
 
-async function* checkScript(_config: Config, { args = [] }: CodexEntry): AsyncGenerator<Finding> {
+async function* checkScript(
+  config: Config,
+  { command = "", args = [], env }: CodexEntry,
+): AsyncGenerator<Finding> {
   // An entry without a script starts npx or the like.
   const script = args.find((arg) => arg.endsWith(".js")) ?? SERVER;
   if (!existsSync(script)) {
@@ -40,6 +44,8 @@ async function* checkScript(_config: Config, { args = [] }: CodexEntry): AsyncGe
   }
   if (script === SERVER) yield ok(`Codex starts ${script}`);
   else yield warning(script, `not this installation, ${SERVER}`, SETUP);
+
+  yield await checkStart(config, { command, args, env }, SETUP);
 }
 
 function* checkEnvironment(config: Config, { env = {}, env_vars = [] }: CodexEntry) {
@@ -51,6 +57,13 @@ function* checkEnvironment(config: Config, { env = {}, env_vars = [] }: CodexEnt
   const { dir } = readConfig({ ...config.env, ...env }, config.folder, () => {});
   if (dir === config.dir) yield ok(`Codex's mail is in ${dir}`);
   else yield warning(`Codex's mail is in ${dir}`, `not in ${config.dir}`, `export IPC_DIR=${dir}`);
+
+  if (!env.IPC_SESSION_ID) return;
+  yield warning(
+    `IPC_SESSION_ID=${env.IPC_SESSION_ID} in Codex's entry`,
+    "every Codex session asks for this name, and only one can have it",
+    "remove it there",
+  );
 }
 
 function checkApproval({ default_tools_approval_mode, tools = {} }: CodexEntry): Finding {
