@@ -10,11 +10,13 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
+import packageJson from "../../package.json" with { type: "json" };
 import { checkPermission, SERVER_RULE } from "../../src/agents/claude/permissions.ts";
 import { nodeCommand } from "../../src/agents/node.ts";
+import { checkSessions } from "../../src/cli/checks/sessions.ts";
 import { type Around, configOf, run } from "../support/command.ts";
 import { homeOf, putProgram, tempDir } from "../support/folder.ts";
-import { mail, stamp, writeMail } from "../support/mail.ts";
+import { heartbeats, mail, stamp, writeMail } from "../support/mail.ts";
 import { isRoot, SERVER } from "../support/process.ts";
 import { startSession } from "../support/session.ts";
 
@@ -239,6 +241,27 @@ test("what is wrong with the folder and the mail in it is found", async (t) => {
     all.some(({ state, what }) => state === "ok" && what === "1 messages in the inbox"),
     JSON.stringify(all),
   );
+  await alpha.close();
+});
+
+test("a server of another version or installation among the live ones is found", async (t) => {
+  const dir = tempDir(t);
+  const alpha = await startSession("alpha", { dir });
+  const check = (fields: object): string[] => {
+    const entries = heartbeats(dir);
+    const changed = { alpha: { ...entries.alpha, ...fields } };
+    writeFileSync(join(dir, "heartbeats.json"), JSON.stringify(changed));
+    const findings = [...checkSessions(configOf(dir))].filter(({ what }) => what === "alpha");
+    return findings.map(({ state, problem }) => `${state}: ${problem}`);
+  };
+  const { version } = packageJson;
+  assert.deepEqual(check({ version, server: SERVER }), []);
+  assert.deepEqual(check({ version: "0.0.9", server: SERVER }), [
+    `warning: it runs t9-ipc 0.0.9, this is ${version}`,
+  ]);
+  assert.deepEqual(check({ version, server: "/opt/t9-ipc/dist/server.js" }), [
+    `warning: it runs /opt/t9-ipc/dist/server.js, this is ${SERVER}`,
+  ]);
   await alpha.close();
 });
 

@@ -1,12 +1,20 @@
 import { existsSync } from "node:fs";
-import { isAbsolute } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { type Config, readConfig, SERVER } from "../../config.ts";
 import { broken, type Finding, ok, warning } from "../finding.ts";
 import type { LiveServer } from "../live-server.ts";
 import { isAtLeast, runProgram } from "../programs.ts";
 import { checkStart } from "../try-server.ts";
-import { findRegistrations, type McpEntry, readClaudeJson } from "./claude-json.ts";
+import { backupTime } from "../user-file.ts";
+import {
+  type ClaudeJson,
+  findRegistrations,
+  type McpEntry,
+  readClaudeJson,
+} from "./claude-json.ts";
+import { type ClaudeHome, otherHomes } from "./homes.ts";
 import { checkPermission, PLUGIN_RULE, SERVER_RULE } from "./permissions.ts";
+import { type RunningSession, runningSessions } from "./running-sessions.ts";
 import { crossSessionInbound, settingsLayers } from "./settings.ts";
 
 /** Everything that Claude Code needs for its sessions to get mail. */
@@ -23,6 +31,8 @@ export async function* checkClaude(
   else yield broken(path, "no t9-ipc entry, nor the plugin", "run setup");
 
   for (const { entry, project } of registrations) yield* checkEntry(config, entry, project);
+  yield* checkNameForAll(config, json);
+  for (const home of otherHomes(config)) yield* checkOtherHome(config, home);
 
   if (registrations.length > 0) yield* checkServer(config, "t9-ipc", SERVER_RULE);
   if (isPlugin) {
@@ -31,6 +41,9 @@ export async function* checkClaude(
     yield* checkServer(config, "plugin:t9-ipc:t9-ipc", PLUGIN_RULE);
   }
   yield* checkInboxSocket(config);
+
+  yield* checkRunningSessions(config, isPlugin, servers);
+  for (const home of otherHomes(config)) yield* checkRunningSessions(home, false, servers);
 }
 
 function checkVersion({ env }: Config): Finding {
@@ -88,6 +101,37 @@ async function* checkEntry(
   yield await checkStart(config, { command, args, env }, remedy);
 }
 
+/** Only one session can have a name. An environment that all sessions share must not ask for one. */
+function* checkNameForAll(config: Config, json: Partial<ClaudeJson>): Generator<Finding> {
+  const settings = settingsLayers(config.claudeDir, config.folder).map(({ path, json }) => ({
+    path,
+    env: json.env as McpEntry["env"],
+  }));
+  const entry = { path: config.claudeJson, env: json.mcpServers?.["t9-ipc"]?.env };
+  for (const { path, env } of [entry, ...settings]) {
+    const name = env?.IPC_SESSION_ID;
+    if (!name) continue;
+    yield warning(
+      `IPC_SESSION_ID=${name} in ${path}`,
+      "every session asks for this name, and only one can have it",
+      "remove it there",
+    );
+  }
+}
+
+/** Sessions with another CLAUDE_CONFIG_DIR may start another installation, in another data folder. */
+function* checkOtherHome(config: Config, { claudeJson }: ClaudeHome): Generator<Finding> {
+  const { path, json } = readClaudeJson({ claudeJson });
+  for (const { entry, project } of findRegistrations(json)) {
+    const what = [`${path}:`, entry.command, ...(entry.args ?? []), project && `(in ${project})`];
+    const { dir } = readConfig({ ...config.env, ...entry.env }, config.folder, () => {});
+    const label = what.filter(Boolean).join(" ");
+    if (dir === config.dir) yield ok(label);
+    else
+      yield warning(label, `its mail is in ${dir}, not ${config.dir}`, "use one IPC_DIR in both");
+  }
+}
+
 /** Whether Claude Code itself can start a server, and may use its tools. */
 function* checkServer(config: Config, name: string, rule: string): Generator<Finding> {
   const { output } = runProgram(config.env, "claude", "mcp", "get", name);
@@ -110,4 +154,70 @@ function* checkInboxSocket({ claudeDir, folder }: Config): Generator<Finding> {
     `"${inbound}" in ${layer.path}: no session is woken by its inbox socket`,
     "remove it there, or run setup --plugin, whose hook wakes instead",
   );
+}
+
+/** The sessions of one configuration that run now, and have no server of ours. */
+function* checkRunningSessions(
+  home: ClaudeHome,
+  isPlugin: boolean,
+  servers: readonly LiveServer[],
+): Generator<Finding> {
+  const running = runningSessions(home.claudeDir);
+  const without = running.filter((session) => !servers.some((each) => belongsTo(each, session)));
+  const count = running.length - without.length;
+  if (count > 0) yield ok(`Claude Code sessions that run with t9-ipc: ${count}`);
+
+  for (const session of without) {
+    const { pid, name, folder } = session;
+    const label = [name, `PID ${pid}`, folder && `in ${folder}`].filter(Boolean).join(", ");
+    const { problem, remedy } = whyWithoutServer(session, home, isPlugin);
+    yield warning(`a Claude Code session (${label}) has no t9-ipc`, problem, remedy);
+  }
+}
+
+function belongsTo(server: LiveServer, { pid, conversation }: RunningSession): boolean {
+  if (server.agentPid !== undefined) return server.agentPid === pid;
+  return (
+    server.parentPid === pid ||
+    (server.conversation !== undefined && server.conversation === conversation)
+  );
+}
+
+function whyWithoutServer(
+  { argv, folder = "", startedAt }: RunningSession,
+  home: ClaudeHome,
+  isPlugin: boolean,
+): { problem: string; remedy: string } {
+  if (argv.includes("--strict-mcp-config")) {
+    return {
+      problem: "it was started with --strict-mcp-config",
+      remedy: "start it without, or add t9-ipc to its --mcp-config",
+    };
+  }
+
+  const { path, json } = readClaudeJson(home);
+  const disabled = json.projects?.[folder]?.disabledMcpServers ?? [];
+  const disabledName = disabled.find((name) => /^(plugin:t9-ipc:)?t9-ipc$/.test(name));
+  if (disabledName) {
+    const problem = `${disabledName} is disabled in ${folder}`;
+    return { problem, remedy: `type /mcp enable ${disabledName} in it` };
+  }
+
+  const isRegistered =
+    isPlugin ||
+    findRegistrations(json).some(({ project }) => project === undefined || project === folder);
+  if (!isRegistered) return { problem: `${path} has no t9-ipc entry for it`, remedy: "run setup" };
+
+  const setupAt = latestSetup(home);
+  if (startedAt !== undefined && setupAt !== undefined && startedAt < setupAt) {
+    return { problem: "it was started before setup", remedy: "restart it (claude --continue)" };
+  }
+  return { problem: "its server has ended, or was not started", remedy: "type /mcp in it to see" };
+}
+
+/** When `setup` changed the files last, in milliseconds since 1970: the backups are that old. */
+function latestSetup({ claudeDir, claudeJson }: ClaudeHome): number | undefined {
+  const paths = [claudeJson, join(claudeDir, "settings.json")];
+  const times = paths.flatMap((path) => backupTime(path) ?? []);
+  return times.length > 0 ? Math.max(...times) : undefined;
 }

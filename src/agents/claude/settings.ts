@@ -29,14 +29,15 @@ export function settingsLayers(
   managed = managedFolder(process.platform),
 ): Layer[] {
   const managedPaths = [...managedParts(managed), join(managed, "managed-settings.json")];
-  const paths = [
+  // In the home folder, the project's settings are the user's.
+  const paths = new Set([
     join(project, ".claude", "settings.local.json"),
     join(project, ".claude", "settings.json"),
     join(claudeDir, "settings.json"),
-  ];
+  ]);
   return [
     ...managedPaths.flatMap((path) => readLayer(path, true)),
-    ...paths.flatMap((path) => readLayer(path, false)),
+    ...[...paths].flatMap((path) => readLayer(path, false)),
   ];
 }
 

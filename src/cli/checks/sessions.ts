@@ -1,9 +1,18 @@
+import { dirname } from "node:path";
+import packageJson from "../../../package.json" with { type: "json" };
 import { type Finding, ok, warning } from "../../agents/finding.ts";
-import type { Config } from "../../config.ts";
+import { type Config, PACKAGE_ROOT, SERVER } from "../../config.ts";
 import { routeOf } from "../../delivery/route.ts";
 import { Heartbeats } from "../../sessions/heartbeats.ts";
 
-/** The sessions that are online: whether each can be woken. */
+/** What a server of ours writes into its entry about itself. */
+interface Installation {
+  readonly version?: string;
+  /** The installation's path. */
+  readonly server?: string;
+}
+
+/** The sessions that are online: whether each can be woken, and runs this version. */
 export function* checkSessions(config: Config): Generator<Finding> {
   for (const { name, entry } of new Heartbeats(config).online()) {
     const route = routeOf(entry);
@@ -13,5 +22,18 @@ export function* checkSessions(config: Config): Generator<Finding> {
       const problem = "an idle session is not woken";
       yield warning(what, problem, "install the plugin: its hook wakes it");
     }
+
+    if (entry.host === config.host) yield* checkInstallation(name, entry as Installation);
+  }
+}
+
+/** Servers of two versions may not agree about the files that they share. */
+function* checkInstallation(name: string, { version, server }: Installation): Generator<Finding> {
+  const remedy = "type /mcp in that session and reconnect t9-ipc, or restart the session";
+  if (version !== undefined && version !== packageJson.version) {
+    const problem = `it runs t9-ipc ${version}, this is ${packageJson.version}`;
+    yield warning(name, problem, remedy);
+  } else if (server !== undefined && ![PACKAGE_ROOT, dirname(SERVER), SERVER].includes(server)) {
+    yield warning(name, `it runs ${server}, this is ${SERVER}`, remedy);
   }
 }
