@@ -7,7 +7,7 @@ import { type TestContext, test } from "node:test";
 import { run } from "../../support/command.ts";
 import { binOf, homeOf, tempDir } from "../../support/folder.ts";
 import { Process, SERVER } from "../../support/process.ts";
-import { found, needsClient, root } from "./scene.ts";
+import { found, needsClient, needsTerminal, root, scene } from "./scene.ts";
 
 const PROOF = /^It works: two servers, and a message across in [\d.]+ ms\.$/m;
 const RULE = "mcp__plugin_t9-ipc_t9-ipc";
@@ -120,6 +120,32 @@ export function setup(): void {
     assert.equal(JSON.parse(readFileSync(path, "utf8")).enabledPlugins["t9-ipc@t9-ipc"], undefined);
     assert.equal((await setup("--undo")).code, 0);
     assert.ok(!existsSync(path));
+  });
+
+  test("doctor names the sessions that run without a server, and why", needsTerminal, async (t) => {
+    const { client, home, ipc, online, gone } = await scene(t, { name: "claude_here" });
+    const doctor = async (): Promise<string> =>
+      (await run(ipc, ["doctor"], { env: client.env, cwd: client.project })).stdout;
+
+    const session = await client.open();
+    await online("claude_here");
+    assert.match(await doctor(), /^ok {7}Claude Code sessions that run with t9-ipc: 1$/m);
+
+    await session.type("/mcp disable t9-ipc");
+    await gone("claude_here");
+    const server = { command: "node", args: [SERVER], env: { IPC_DIR: join(home, "other") } };
+    const config = JSON.stringify({ mcpServers: { other: server } });
+    await client.open(["--strict-mcp-config", "--mcp-config", config, "-n", "strict one"]);
+    const said = await doctor();
+    const disabled = `t9-ipc is disabled in ${client.project}`;
+    assert.match(
+      said,
+      new RegExp(`has no t9-ipc: ${disabled}\\n +→ type /mcp enable t9-ipc in it$`, "m"),
+    );
+    assert.match(
+      said,
+      /\(strict one, PID \d+, in .+\) has no t9-ipc: it was started with --strict/,
+    );
   });
 
   const byHand =
