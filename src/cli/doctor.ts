@@ -19,7 +19,8 @@ const COLORS = { ok: "green", warning: "yellow", broken: "red" } as const satisf
 
 type Check = (config: Config) => AsyncIterable<Finding> | Iterable<Finding>;
 
-const CHECKS: readonly Check[] = [
+/** In the order in which a user can fix what they find. */
+export const CHECKS: readonly Check[] = [
   checkInstallation,
   (config) => checkClaude(config, liveServers(config)),
   checkCodex,
@@ -40,8 +41,11 @@ export async function doctor(config: Config, { json }: { readonly json?: true })
 }
 
 /** If a check throws, the others still run. */
-async function* runChecks(config: Config): AsyncGenerator<Finding> {
-  for (const check of CHECKS) {
+export async function* runChecks(
+  config: Config,
+  checks: readonly Check[] = CHECKS,
+): AsyncGenerator<Finding> {
+  for (const check of checks) {
     try {
       yield* check(config);
     } catch (error) {
