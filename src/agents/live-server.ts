@@ -1,4 +1,6 @@
-/** A server of ours that is online on this machine, as far as a check of its agent needs to know it. */
+/**
+ * A server of ours that is online on this machine, as far as a check of its agent needs to know it.
+ */
 export interface LiveServer {
   readonly name: string;
   /** Beginning of the full names of its tools; tells the plugin's server from the entry's. */

@@ -6,8 +6,9 @@ import { isAtLeast, runProgram } from "./programs.ts";
 export const LEAST_NODE = packageJson.engines.node.replace(">=", "");
 
 /**
- * PATH of a client that was not started from a shell, but from the Dock, a desktop menu or an editor.
- * nvm, fnm and volta are not in it. On Windows, installers add their programs to PATH for everybody.
+ * PATH of a client that was not started from a shell, but from the Dock, a desktop menu or an
+ * editor. nvm, fnm and volta are not in it. On Windows, installers add their programs to PATH for
+ * everybody.
  */
 export function minimalPath({ env }: Config): string {
   if (process.platform === "win32") return env.PATH ?? "";

@@ -13,8 +13,8 @@ export interface ProgramResult {
 }
 
 /**
- * Runs a program to its end, for at most 30 s. cross-spawn also finds `claude.cmd`, which is how npm
- * installs programs on Windows.
+ * Runs a program to its end, for at most 30 s. cross-spawn also finds `claude.cmd`, which is how
+ * npm installs programs on Windows.
  */
 export function runProgram(
   env: NodeJS.ProcessEnv,

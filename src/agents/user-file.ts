@@ -57,5 +57,5 @@ export function removeBackup(path: string): void {
   rmSync(backupPath(path), { force: true });
 }
 
-/** For the user: where the copy is. */
+/** A line that tells the user about the copy. */
 export const backupNote = (path: string): string => `As it was: ${backupPath(path)}`;

@@ -8,7 +8,10 @@ export class UsageError extends Error {}
 /** The command has already printed what failed, and nothing is added to it: exit code 1. */
 export class ReportedError extends Error {}
 
-/** The exit code for what a command threw: 0 after help and version, 1 if it failed, 2 for wrong usage. */
+/**
+ * The exit code for what a command threw: 0 after help and version, 1 if it failed, 2 for wrong
+ * usage.
+ */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError && error.exitCode === 0) return 0;
   return error instanceof UsageError ? 2 : 1;

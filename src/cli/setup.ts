@@ -4,8 +4,10 @@ import type { Config } from "../config.ts";
 import { exchangeMessage } from "./demo.ts";
 import { confirm, printText } from "./print.ts";
 
-const QUESTION = `A session that mail wakes while you are away stops where it has to ask you before it uses a tool.
-May it use the five tools of t9-ipc, and nothing else, without asking?`;
+const QUESTION = [
+  "A session that mail wakes while you are away stops if it has to ask you before it uses a tool.",
+  "May it use the five tools of t9-ipc, and nothing else, without asking?",
+].join("\n");
 
 interface SetupOptions {
   readonly plugin?: true;
@@ -14,7 +16,9 @@ interface SetupOptions {
   readonly undo?: true;
 }
 
-/** Registers this installation with Claude Code or Codex, or removes what an earlier setup added. */
+/**
+ * Registers this installation with Claude Code or Codex, or removes what an earlier setup added.
+ */
 export async function setup(config: Config, options: SetupOptions): Promise<void> {
   const { plugin = false, codex = false, allow = false, undo = false } = options;
   const isAllowed = async (): Promise<boolean> => allow || (await confirm(QUESTION));

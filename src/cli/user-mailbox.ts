@@ -6,7 +6,9 @@ import { fit, type Name } from "../sessions/names.ts";
 import { askedName } from "../sessions/naming.ts";
 import { takeStamp } from "../stamp.ts";
 
-/** Opens the mailbox of the person at the command line, runs `work` with it, and closes it again. */
+/**
+ * Opens the mailbox of the person at the command line, runs `work` with it, and closes it again.
+ */
 export async function withUserMailbox<T>(
   config: Config,
   work: (mailbox: Mailbox) => Promise<T>,

@@ -108,6 +108,10 @@ test("another CLAUDE_CONFIG_DIR is found, with its entry and the sessions that r
   const [without] = await check();
   assert.ok(without?.what.includes(`PID ${pid}`), JSON.stringify(without));
   assert.equal(without?.problem, `${other}/.claude.json has no t9-ipc entry for it`);
+  assert.equal(without?.remedy, `run setup with CLAUDE_CONFIG_DIR=${other}`);
+  // A copy that nobody uses any more.
+  mkdirSync(join(home, ".claude-old"));
+  writeFileSync(join(home, ".claude-old", ".claude.json"), "{");
 
   const env = { IPC_DIR: "/elsewhere" };
   const entry = { command: "node", args: [SERVER], env };

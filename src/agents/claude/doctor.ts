@@ -10,6 +10,7 @@ import {
   type ClaudeJson,
   findRegistrations,
   type McpEntry,
+  type Registration,
   readClaudeJson,
 } from "./claude-json.ts";
 import { type ClaudeHome, otherHomes } from "./homes.ts";
@@ -30,7 +31,7 @@ export async function* checkClaude(
   if (registrations.length > 0 || isPlugin) yield ok(path);
   else yield broken(path, "no t9-ipc entry, nor the plugin", "run setup");
 
-  for (const { entry, project } of registrations) yield* checkEntry(config, entry, project);
+  for (const registration of registrations) yield* checkEntry(config, registration);
   yield* checkNameForAll(config, json);
   for (const home of otherHomes(config)) yield* checkOtherHome(config, home);
 
@@ -71,12 +72,10 @@ function hasPlugin({ claudeDir, folder }: Config, servers: readonly LiveServer[]
   );
 }
 
-async function* checkEntry(
-  config: Config,
-  { command = "", args = [], cwd, env }: McpEntry,
-  project: string | undefined,
-): AsyncGenerator<Finding> {
-  const what = [command, ...args, project && `(in ${project})`].filter(Boolean).join(" ");
+async function* checkEntry(config: Config, registration: Registration): AsyncGenerator<Finding> {
+  const { entry, project } = registration;
+  const { command = "", args = [], cwd, env } = entry;
+  const what = commandLine(registration);
   const remedy = project ? `claude mcp remove --scope local t9-ipc, in ${project}` : "run setup";
 
   if (cwd !== undefined) yield warning(what, 'Claude Code ignores "cwd"', remedy);
@@ -101,14 +100,22 @@ async function* checkEntry(
   yield await checkStart(config, { command, args, env }, remedy);
 }
 
-/** Only one session can have a name. An environment that all sessions share must not ask for one. */
-function* checkNameForAll(config: Config, json: Partial<ClaudeJson>): Generator<Finding> {
-  const settings = settingsLayers(config.claudeDir, config.folder).map(({ path, json }) => ({
-    path,
-    env: json.env as McpEntry["env"],
-  }));
-  const entry = { path: config.claudeJson, env: json.mcpServers?.["t9-ipc"]?.env };
-  for (const { path, env } of [entry, ...settings]) {
+/** An entry in a line for the user. */
+function commandLine({ entry: { command = "", args = [] }, project }: Registration): string {
+  return [command, ...args, project && `(in ${project})`].filter(Boolean).join(" ");
+}
+
+/**
+ * Only one session can have a name. An environment that all sessions share must not ask for one.
+ */
+function* checkNameForAll(config: Config, claudeJson: Partial<ClaudeJson>): Generator<Finding> {
+  const entry = claudeJson.mcpServers?.["t9-ipc"];
+  const layers = settingsLayers(config.claudeDir, config.folder);
+  const sources = [
+    { path: config.claudeJson, env: entry?.env },
+    ...layers.map(({ path, json }) => ({ path, env: json.env as McpEntry["env"] })),
+  ];
+  for (const { path, env } of sources) {
     const name = env?.IPC_SESSION_ID;
     if (!name) continue;
     yield warning(
@@ -119,16 +126,20 @@ function* checkNameForAll(config: Config, json: Partial<ClaudeJson>): Generator<
   }
 }
 
-/** Sessions with another CLAUDE_CONFIG_DIR may start another installation, in another data folder. */
+/**
+ * Sessions with another CLAUDE_CONFIG_DIR may start another installation, in another data folder.
+ */
 function* checkOtherHome(config: Config, { claudeJson }: ClaudeHome): Generator<Finding> {
   const { path, json } = readClaudeJson({ claudeJson });
-  for (const { entry, project } of findRegistrations(json)) {
-    const what = [`${path}:`, entry.command, ...(entry.args ?? []), project && `(in ${project})`];
-    const { dir } = readConfig({ ...config.env, ...entry.env }, config.folder, () => {});
-    const label = what.filter(Boolean).join(" ");
-    if (dir === config.dir) yield ok(label);
-    else
-      yield warning(label, `its mail is in ${dir}, not ${config.dir}`, "use one IPC_DIR in both");
+  for (const registration of findRegistrations(json)) {
+    const what = `${path}: ${commandLine(registration)}`;
+    const env = { ...config.env, ...registration.entry.env };
+    const { dir } = readConfig(env, config.folder, () => {});
+    if (dir === config.dir) {
+      yield ok(what);
+    } else {
+      yield warning(what, `its mail is in ${dir}, not ${config.dir}`, "use one IPC_DIR in both");
+    }
   }
 }
 
@@ -206,7 +217,10 @@ function whyWithoutServer(
   const isRegistered =
     isPlugin ||
     findRegistrations(json).some(({ project }) => project === undefined || project === folder);
-  if (!isRegistered) return { problem: `${path} has no t9-ipc entry for it`, remedy: "run setup" };
+  if (!isRegistered) {
+    const problem = `${path} has no t9-ipc entry for it`;
+    return { problem, remedy: home.setup ?? "run setup" };
+  }
 
   const setupAt = latestSetup(home);
   if (startedAt !== undefined && setupAt !== undefined && startedAt < setupAt) {

@@ -45,8 +45,9 @@ export function readJsonBackup<T>(path: string): Partial<T> | undefined {
 }
 
 /**
- * Sets the value at a place back to what it was, or removes it if `former` is undefined, and removes
- * the backup. Empty objects that were not there before are removed too, and so is an empty file.
+ * Sets the value at a place back to what it was, or removes it if `former` is undefined, and
+ * removes the backup. Empty objects that were not there before are removed too, and so is an empty
+ * file.
  */
 export async function restoreValue(path: string, place: Place, former: unknown): Promise<void> {
   const backup = readBackup(path) ?? "";

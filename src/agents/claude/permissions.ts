@@ -29,7 +29,9 @@ export function readSettings({ claudeDir }: Config) {
   return { ...file, allow: allow as readonly string[] };
 }
 
-/** Whether Claude may use the tools of this rule's server without asking, in the current project. */
+/**
+ * Whether Claude may use the tools of this rule's server without asking, in the current project.
+ */
 export function checkPermission(rule: string, { claudeDir, folder }: Config): Finding {
   const what = `Claude may use the tools of ${rule} without asking`;
   const decisive = toolsAllowed(settingsLayers(claudeDir, folder), rule, TOOL_NAMES);
@@ -70,8 +72,8 @@ export async function allowTools(
 }
 
 /**
- * Removes the rules that `allowTools` added. The user's own rules stay. Resolves to false if we have
- * never changed the settings.
+ * Removes the rules that `allowTools` added. The user's own rules stay. Resolves to false if we
+ * have never changed the settings.
  */
 export async function disallowTools(config: Config, print: Print): Promise<boolean> {
   const { path, allow } = readSettings(config);

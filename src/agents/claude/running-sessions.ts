@@ -18,8 +18,9 @@ export interface RunningSession {
 }
 
 /**
- * The sessions in `sessions/PID.json` whose process still runs. The files are not documented (seen in
- * 2.1.330), so one that cannot be read is left out. Workers that wait for a task are left out too.
+ * The sessions in `sessions/PID.json` whose process still runs. The files are not documented (seen
+ * in 2.1.330), so one that cannot be read is left out. Workers that wait for a task are left out
+ * too.
  */
 export function runningSessions(claudeDir: string): RunningSession[] {
   const folder = join(claudeDir, "sessions");

@@ -20,8 +20,8 @@ function managedFolder(platform: string): string {
 }
 
 /**
- * The settings files that hold in a project, strongest first. Files that are missing or not JSON are
- * left out.
+ * The settings files that hold in a project, strongest first. Files that are missing or not JSON
+ * are left out.
  */
 export function settingsLayers(
   claudeDir: string,
@@ -71,7 +71,7 @@ export function crossSessionInbound(
   const [strongest] = deciding;
   if (!strongest) return undefined;
 
-  // An administrator's word is final. Otherwise the strictest holds: a project can only be stricter.
+  // An administrator's word is final. Otherwise the strictest holds: a project is never laxer.
   const binding = strongest.isManaged ? [strongest] : deciding;
   const values = binding.map(({ json }) => json.crossSessionInbound);
   if (values.includes("refuse")) return "refuse";
@@ -89,9 +89,9 @@ export interface Rule {
 }
 
 /**
- * The rule that decides whether Claude may use these tools of a server (`mcp__NAME`) without asking:
- * one that denies a tool or makes Claude ask, else one that allows. Undefined if a tool has no rule,
- * and then Claude asks as well.
+ * The rule that decides whether Claude may use these tools of a server (`mcp__NAME`) without
+ * asking: a rule that denies a tool or makes Claude ask, else one that allows. Undefined if a tool has
+ * no rule, and then Claude asks as well.
  */
 export function toolsAllowed(
   layers: readonly Layer[],

@@ -4,7 +4,9 @@ import type { Config } from "../../config.ts";
 import { reasonOf } from "../../files.ts";
 import { readText, resolveLink } from "../user-file.ts";
 
-/** The environment variables that our server reads. Codex hands on only those that the entry names. */
+/**
+ * The environment variables that our server reads. Codex hands on only those that the entry names.
+ */
 export const ENV_VARS = [
   "CODEX_HOME",
   "IPC_DIR",
@@ -50,7 +52,9 @@ export function entryIn(text: string): CodexEntry | undefined {
   return (parse(text) as CodexToml).mcp_servers?.["t9-ipc"];
 }
 
-/** The text with this entry instead of the one that is there, or with none. Everything else stays. */
+/**
+ * The text with this entry instead of the one that is there, or with none. Everything else stays.
+ */
 export function withEntry(text: string, entry: CodexEntry | undefined): string {
   const before = entryIn(text);
   if (before && !entry) return withoutEntry(text, before);
@@ -62,8 +66,8 @@ export function withEntry(text: string, entry: CodexEntry | undefined): string {
 }
 
 /**
- * Our table is cut out as we wrote it: toml-patch would remove the comments between our table and the
- * next one too. Only a table that somebody has laid out anew is left to toml-patch.
+ * Our table is cut out as we wrote it: toml-patch would remove the comments between our table and
+ * the next one too. Only a table that somebody has laid out anew is left to toml-patch.
  */
 function withoutEntry(text: string, entry: CodexEntry): string {
   const written = table(entry, text);

@@ -11,7 +11,9 @@ const MB = 2 ** 20;
 /** The holder of a lock touches it every 2.5 s. An older lock has lost its holder. */
 const ABANDONED_MS = 10_000;
 
-/** The data folder: rights, space, locks, and the files in the inbox. Creates it if it is missing. */
+/**
+ * The data folder: rights, space, locks, and the files in the inbox. Creates it if it is missing.
+ */
 export async function* checkFolder(config: Config): AsyncGenerator<Finding> {
   const { dir, inbox, archive, read } = config;
   for (const path of [dir, inbox, archive, read].filter(fs.existsSync)) {

@@ -8,7 +8,9 @@ import { type Config, readConfig } from "../../config.ts";
 import { mountPoint, reasonOf } from "../../files.ts";
 import { Heartbeats } from "../../sessions/heartbeats.ts";
 
-/** File systems that others change without an event here: on a network, or a virtual machine's host. */
+/**
+ * File systems that others change without an event here: on a network, or a virtual machine's host.
+ */
 const REMOTE = new RegExp(
   [
     "nfs|cifs|smb|afp|dav|9p|ceph|gluster|sshfs|rclone|s3fs|gcsfuse|gvfsd|macfuse|osxfuse",
@@ -20,7 +22,9 @@ const REMOTE = new RegExp(
 const LATE_MS = 500;
 /** No change is waited for longer than this. */
 const WAIT_MS = 2500;
-/** With clocks further apart, a lock that is held looks abandoned. File times may be whole seconds. */
+/**
+ * With clocks further apart, a lock that is held looks abandoned. File times may be whole seconds.
+ */
 const MAX_CLOCK_DIFFERENCE_MS = 4000;
 /** A heartbeat that is older than this is overdue: sessions write one every 30 s. */
 const OVERDUE_MS = 45_000;

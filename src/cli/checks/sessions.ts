@@ -5,7 +5,7 @@ import { type Config, PACKAGE_ROOT, SERVER } from "../../config.ts";
 import { routeOf } from "../../delivery/route.ts";
 import { Heartbeats } from "../../sessions/heartbeats.ts";
 
-/** What a server of ours writes into its entry about itself. */
+/** The fields in which a server of ours says what it is. */
 interface Installation {
   readonly version?: string;
   /** The installation's path. */
