@@ -21,7 +21,7 @@ const PLACES = {
 
 type Files = Partial<Record<keyof typeof PLACES, unknown>>;
 
-/** The layers of a machine where these files are; what is no text is written as JSON. */
+/** The layers of a machine where these files are; values other than text are written as JSON. */
 function layersOf(t: TestContext, files: Files) {
   const root = dirname(homeOf(tempDir(t)));
   for (const [name, content] of Object.entries(files)) {
@@ -38,7 +38,7 @@ function layersOf(t: TestContext, files: Files) {
   }));
 }
 
-test("settings are read strongest first; what is missing or no JSON is left out", (t) => {
+test("settings are read strongest first; files that are missing or not JSON are left out", (t) => {
   const all = layersOf(t, { user: {}, project: {}, local: {}, managed: {}, early: {}, late: {} });
   assert.deepEqual(
     all.map(({ path }) => path),

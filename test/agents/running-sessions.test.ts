@@ -85,7 +85,7 @@ test("a running session without one is named, with the reason and the step that 
   for (const { state } of found) assert.equal(state, "warning");
 });
 
-test("a session that was started before setup is told from one whose server has ended", async (t) => {
+test("doctor distinguishes a session from before setup from one whose server has ended", async (t) => {
   const { home, register, startClaude, check } = scene(t);
   register();
   const backup = join(home, ".claude.json.t9-ipc-backup");

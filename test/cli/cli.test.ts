@@ -44,7 +44,7 @@ test("help lists every command, and each command's help is its own", async (t) =
   assert.match(helps[COMMANDS.indexOf("send")]?.stdout ?? "", /BODY - is read from standard input/);
 });
 
-test("started by hand on a terminal it says what it is, and ends", {
+test("the server prints the help and ends if a person starts it on a terminal", {
   skip: !hasScript() && "no script(1)",
 }, (t) => {
   const dir = tempDir(t);
@@ -67,7 +67,7 @@ function hasScript(): boolean {
   return process.platform === "linux" && spawnSync("script", ["--version"]).status === 0;
 }
 
-test("wrong usage ends with 2, a line on stderr that says what was meant, and nothing done", async (t) => {
+test("wrong usage has exit code 2 and one line on stderr with the usage, and does nothing", async (t) => {
   const dir = tempDir(t);
   const cases: [string[], RegExp][] = [
     [["nonsense"], /unknown command .nonsense./],
@@ -98,7 +98,7 @@ test("wrong usage ends with 2, a line on stderr that says what was meant, and no
   assert.deepEqual(filesIn(dir), []);
 });
 
-test("who says what the tool says, as JSON everything it knows", async (t) => {
+test("who prints the tool's answer, and as JSON every field of each entry", async (t) => {
   const dir = tempDir(t);
   assert.equal((await run(dir, ["who"])).stdout, "Nobody is online.\n");
   assert.equal((await run(dir, ["who", "--json"])).stdout, "[]\n");
@@ -140,7 +140,7 @@ test("a message from the command line reaches a session, which answers to the se
   assert.equal((await run(dir, ["unread"])).stdout, "No unread messages.\n");
 });
 
-test("IPC_SESSION_ID is the sender, where it can be a name; a name the whole length of one too", async (t) => {
+test("IPC_SESSION_ID is the sender if it can be a name, even one of the greatest length", async (t) => {
   const dir = tempDir(t);
   const name = `${"가".repeat(63)}Z`;
   await run(dir, ["broadcast", "one"], { env: { IPC_SESSION_ID: name } });
@@ -161,7 +161,7 @@ test("a body comes from standard input, to the letter, without the last line end
   assert.equal((await beta.waitForPush((push) => push.meta.type === "broadcast")).content, "x");
 });
 
-test("a broadcast reaches everybody, and says whom", async (t) => {
+test("a broadcast reaches everybody, and its answer names them", async (t) => {
   const dir = tempDir(t);
   const sessions = await Promise.all(["alpha", "beta"].map((name) => startSession(name, { dir })));
   const { stdout } = await run(dir, ["broadcast", "lunch", "at noon"]);
@@ -170,7 +170,7 @@ test("a broadcast reaches everybody, and says whom", async (t) => {
   for (const session of sessions) assert.equal((await session.waitForPush()).content, "at noon");
 });
 
-test("what the tools refuse is refused with the same words and exit code 1, and nothing is stored", async (t) => {
+test("a refusal has the tools' words and exit code 1, and nothing is stored", async (t) => {
   const dir = tempDir(t);
   const long = await run(dir, ["send", "beta", "s", "-"], { input: "x".repeat(10_241) });
   assert.equal(long.code, 1);
@@ -192,7 +192,7 @@ test("what the tools refuse is refused with the same words and exit code 1, and 
   assert.equal(filesIn(dir).length, 1);
 });
 
-test("with a name, unread only looks; as JSON it has header and body", async (t) => {
+test("unread with a name marks nothing, and as JSON has header and body", async (t) => {
   const dir = tempDir(t);
   const beta = await startSession("beta", { dir });
   await run(dir, ["send", "beta", "one", "first\nbody"]);
@@ -206,7 +206,7 @@ test("with a name, unread only looks; as JSON it has header and body", async (t)
   assert.equal((await run(dir, ["unread", "beta", "--json"])).stdout, "[]\n");
 });
 
-test("a terminal shows all unread mail at once, and nothing that a message could do to it", async (t) => {
+test("unread prints all mail at once, without the control characters of a message", async (t) => {
   const dir = tempDir(t);
   const body = `red \u001b[31malert\u001b[0m \u001b]0;title\u0007 \u009b2J bell\u0007 back\b\rover\ttab ${"y".repeat(9000)}`;
   for (let i = 0; i < 8; i++) {

@@ -36,7 +36,7 @@ function history(dir: string): void {
   put(dir, 0.01, { from: "alpha", to: "all", subject: "just now" });
 }
 
-/** The subjects in what was printed, in its order. */
+/** The subjects that were printed, in order. */
 const subjects = (text: string): string[] =>
   [...text.matchAll(/→ \S+: (.*)$/gm)].map(([, subject = ""]) => subject);
 
@@ -78,7 +78,7 @@ describe("log", { concurrency: true }, () => {
     assert.match(text, /^alpha → EVERYBODY: just now$/m);
   });
 
-  test("--with takes what that session has sent or got", async (t) => {
+  test("--with prints only messages from or to that session", async (t) => {
     const dir = tempDir(t);
     history(dir);
     assert.deepEqual(subjects(await log(dir, "--with", "gamma")), ["last week", "this morning"]);
@@ -88,7 +88,7 @@ describe("log", { concurrency: true }, () => {
     assert.deepEqual(subjects(await log(dir, "--with", "nobody")), []);
   });
 
-  test("--since takes what is no older", async (t) => {
+  test("--since prints only messages that are not older", async (t) => {
     const dir = tempDir(t);
     history(dir);
     assert.deepEqual(subjects(await log(dir, "--since", "2d")), [
@@ -101,7 +101,7 @@ describe("log", { concurrency: true }, () => {
       assert.equal((await run(dir, ["log", `--since=${since}`])).code, 2, since);
   });
 
-  test("a text takes what has it in subject or body, in letters of either case", async (t) => {
+  test("a text prints only messages that have it in subject or body, in any letter case", async (t) => {
     const dir = tempDir(t);
     history(dir);
     assert.deepEqual(subjects(await log(dir, "parser")), ["last week"]);
@@ -166,7 +166,7 @@ describe("log", { concurrency: true }, () => {
     assert.match(text, /^ +body of 8080$/m);
   });
 
-  test("replies that answer each other, or what is not there, are printed once each", async (t) => {
+  test("replies that answer each other, or a missing message, are printed once each", async (t) => {
     const dir = tempDir(t);
     const [one, two] = [1, 2].map((n) => `${stamp(0, n)}-0a1b2c3d-alpha-beta-x.md`) as [
       string,
@@ -200,12 +200,12 @@ describe("log", { concurrency: true }, () => {
     assert.match((await alpha.call("unread")).text, /^1 unread message:.*subject: yesterday/s);
   });
 
-  test("of an empty folder, or one that is not there, prints nothing and is content", async (t) => {
+  test("prints nothing for an empty or a missing folder, and succeeds", async (t) => {
     const dir = tempDir(t);
     assert.deepEqual(subjects(await log(dir)), []);
   });
 
-  test("prints what messages hold without what it could do to a terminal", async (t) => {
+  test("prints messages without their control characters", async (t) => {
     const dir = tempDir(t);
     put(dir, 0.01, { subject: "red \u001b[31m alert" }, "\u001b]0;title\u0007 body");
     const text = await log(dir);
@@ -213,7 +213,7 @@ describe("log", { concurrency: true }, () => {
     assert.doesNotMatch(text, /(?!\n)\p{Cc}/u);
   });
 
-  test("is told of in the help", async (t) => {
+  test("is listed in the help with its options", async (t) => {
     const { stdout } = await run(tempDir(t), ["--help"]);
     assert.match(stdout, /^ *log\b.*--with.*--since/ms);
   });

@@ -127,7 +127,7 @@ async function changeAndUndo(
   assert.deepEqual(json(), { mine: [0], ...former });
 }
 
-test("where there were no settings, they hold our rule and nothing else, and --undo removes them", async (t) => {
+test("settings that were not there get our rule and nothing else, and --undo removes them", async (t) => {
   const { dir, folder, path, json } = home(t);
   assert.equal((await run(dir, ["setup", "--allow"])).code, 0);
   assert.deepEqual(json(), ONLY_OURS);
@@ -137,7 +137,7 @@ test("where there were no settings, they hold our rule and nothing else, and --u
   assert.match((await run(dir, ["setup", "--undo"])).stdout, /nothing was changed/);
 });
 
-test("what the user has added to the list stays", async (t) => {
+test("rules that the user has added to the list stay", async (t) => {
   const { dir, path, json } = home(t, '{ "model": "opus" }');
   await inProcess(dir)("--allow");
   const { permissions } = json();
@@ -148,7 +148,7 @@ test("what the user has added to the list stays", async (t) => {
   await inProcess(dir)("--undo");
   assert.deepEqual(json(), { model: "haiku", permissions: { allow: ["WebFetch"] } });
 
-  // The same where the user began with nothing.
+  // The same if the user had no settings before.
   const other = home(t);
   await inProcess(other.dir)("--allow");
   writeFileSync(other.path, JSON.stringify({ ...other.json(), model: "haiku" }));
@@ -156,10 +156,10 @@ test("what the user has added to the list stays", async (t) => {
   assert.deepEqual(other.json(), { model: "haiku" });
 });
 
-test("a rule that the user wrote himself is enough, and stays with --undo", async (t) => {
+test("a rule that the user wrote is enough, and stays with --undo", async (t) => {
   for (const [rule, how] of [
     [RULE, inProcess],
-    [`${RULE}__*`, byCommand], // --undo ends well, too, where there is nothing to take back
+    [`${RULE}__*`, byCommand], // --undo also succeeds if there is nothing to remove
   ] as const) {
     const text = JSON.stringify({ permissions: { allow: [rule] } });
     const { dir, read } = home(t, text);
@@ -170,7 +170,7 @@ test("a rule that the user wrote himself is enough, and stays with --undo", asyn
   }
 });
 
-test("settings that are no JSON object are left alone, and so is everything else", async (t) => {
+test("settings that are not a JSON object are left alone, and so is everything else", async (t) => {
   const refusal = /settings\.json.+ Nothing was changed: fix it first\.$/;
   const wrong = ['{ "a": 1, ', '{ "permissions": { "allow": "Bash" } }'];
   for (const text of [...wrong, "// mine\n{}", "[]", '"x"']) {
@@ -194,7 +194,7 @@ test("settings that are no JSON object are left alone, and so is everything else
   }
 });
 
-test("a link to somebody's dotfiles stays a link; one that leads nowhere is left alone", async (t) => {
+test("a link to the user's dotfiles stays a link; one that leads nowhere is left alone", async (t) => {
   const { dir, path } = home(t);
   const real = join(dir, "..", "dotfiles.json");
   writeFileSync(real, '{\n  "model": "opus"\n}\n', { mode: 0o644 });
@@ -213,7 +213,7 @@ test("a link to somebody's dotfiles stays a link; one that leads nowhere is left
   assert.match(stderr, /settings\.json cannot be read \(ENOENT: .+\)\. Nothing was changed/);
 });
 
-test("CLAUDE_CONFIG_DIR is where the settings are then", async (t) => {
+test("CLAUDE_CONFIG_DIR moves the settings", async (t) => {
   const { dir, folder } = home(t);
   const elsewhere = join(dir, "..", "config");
   assert.equal(
@@ -224,7 +224,7 @@ test("CLAUDE_CONFIG_DIR is where the settings are then", async (t) => {
   assert.deepEqual(readdirSync(folder), []);
 });
 
-test("without a terminal and without --allow nothing is allowed, and what to add is said in words to copy", async (t) => {
+test("without a terminal and without --allow, setup allows nothing and prints the rule to copy", async (t) => {
   const { dir, folder, path } = home(t);
   const { code, stdout } = await run(dir, ["setup"], { input: "y\n" });
   assert.equal(code, 0);
@@ -234,7 +234,7 @@ test("without a terminal and without --allow nothing is allowed, and what to add
   assert.deepEqual(readdirSync(folder), []);
 });
 
-test("what the user forbids, or wants to be asked about, is not written over", async (t) => {
+test("rules that deny or ask are not overwritten", async (t) => {
   for (const list of ["deny", "ask"]) {
     for (const rule of [RULE, `${RULE}__t9_ipc_send`, "mcp__*"]) {
       const text = JSON.stringify({ permissions: { [list]: [rule] } });
@@ -249,7 +249,7 @@ test("what the user forbids, or wants to be asked about, is not written over", a
   }
 });
 
-test("a project's rule that wins over ours is told, and ours is written all the same", async (t) => {
+test("setup names a project's rule that wins over ours, and writes ours all the same", async (t) => {
   const { dir, json } = home(t);
   const project = join(dir, "..", "project");
   mkdirSync(join(project, ".claude"), { recursive: true });

@@ -24,7 +24,7 @@ async function watching(dir: string, ...args: string[]) {
   return { text };
 }
 
-test("watch shows mail as it comes, a block a message, broadcasts and urgent ones marked", async (t) => {
+test("watch prints a block for each message that arrives, and marks broadcasts and urgent ones", async (t) => {
   const dir = tempDir(t);
   const { text } = await watching(dir);
   const alpha = await startSession("alpha", { dir });
@@ -39,10 +39,10 @@ test("watch shows mail as it comes, a block a message, broadcasts and urgent one
   const blocks =
     /^alpha → later: one\n\d.{18} {2}(\S+\.md)\nfirst\nbody\n\nalpha → EVERYBODY: two \[critical, escalation\]\n/m;
   assert.match(text(), blocks);
-  assert.ok(!text().includes("\u001b"), "no colours where there is no terminal");
+  assert.ok(!text().includes("\u001b"), "no colors without a terminal");
 });
 
-test("watch takes only what its filters let through", async (t) => {
+test("watch prints only messages that its filters let through", async (t) => {
   const dir = tempDir(t);
   const from = await watching(dir, "--from", "ALPHA");
   const to = await watching(dir, "--to", "beta");
@@ -71,7 +71,7 @@ test("watch takes only what its filters let through", async (t) => {
   }
 });
 
-test("--since shows what came before, from the archive too, in the order of sending", async (t) => {
+test("--since prints earlier messages first, from the archive too, in the order of sending", async (t) => {
   const dir = tempDir(t);
   /** Writes a message that is this many days old. */
   const put = (folder: string, days: number, subject: string): void => {
@@ -109,7 +109,7 @@ test("--since shows what came before, from the archive too, in the order of send
   assert.doesNotMatch(none(), /recent|archived|old/, "without --since nothing from before");
 });
 
-test("watch keeps the process where the folder is polled, and Ctrl-C ends it", async (t) => {
+test("watch keeps running if the folder is polled, and Ctrl-C ends it", async (t) => {
   const dir = tempDir(t);
   const watch = start(dir, ["watch", "--json"], { env: { IPC_POLL: "50" } });
   await waitFor(
@@ -123,7 +123,7 @@ test("watch keeps the process where the folder is polled, and Ctrl-C ends it", a
   assert.equal(watch.child.signalCode, "SIGINT");
 });
 
-test("a reader that has seen enough ends it without an error", async (t) => {
+test("watch ends without an error when its reader closes the pipe", async (t) => {
   const dir = tempDir(t);
   const watch = start(dir, ["watch", "--since", "1h"]);
   writeMail(dir, `${stamp()}-0a1b2c3d-x-x-x.md`, mail({ from: "xxx", to: "all", subject: "one" }));

@@ -43,7 +43,7 @@ describe("doctor on a laptop", { concurrency: true, skip }, () => {
     assert.equal(about(/^on-box: last beat \d+\.\d s ago$/).state, "ok");
   });
 
-  test("sshfs by default, without IPC_POLL and with SQLite's file there: each is said, with its remedy", async (t) => {
+  test("sshfs by default, without IPC_POLL and with SQLite's file there: doctor names each, with its remedy", async (t) => {
     const box = await DevBox.start(t);
     const laptop = await Laptop.start(t, box, ["reconnect"]);
     const findings = parse(await laptop.doctor({ IPC_DB_PATH: "" }));
@@ -71,7 +71,7 @@ describe("doctor on a laptop", { concurrency: true, skip }, () => {
   });
 });
 
-test("clocks apart, and a folder that should be a mount and is none", async (t) => {
+test("doctor finds clocks that differ, and a folder that should be a mount and is not", async (t) => {
   const dir = tempDir(t);
   await startSession("ahead", { dir });
   await startSession("behind", { dir });
@@ -94,7 +94,7 @@ test("clocks apart, and a folder that should be a mount and is none", async (t) 
   assert.match(problems, /^IPC_POLL=500: .+ipc is on this machine \(.+\)$/m);
 });
 
-test("what `mount` prints on Linux and on macOS", () => {
+test("the file system is read from what `mount` prints on Linux and on macOS", () => {
   const linux =
     "proc on /proc type proc (rw)\nold on / type ext3 (rw)\n/dev/vda on / type nfs4 (rw,acdirmax=1)\n";
   assert.deepEqual(fileSystemOf("/", linux), { type: "nfs4", options: "rw,acdirmax=1" });
