@@ -11,7 +11,12 @@ const ROOT = resolve(import.meta.dirname, "..");
 test("the package holds what it needs and nothing else, and works alone in an empty folder", async (t) => {
   const dir = tempDir(t);
   const root = join(dir, "..");
-  const env = { PATH: process.env.PATH, HOME: homeOf(dir), npm_config_cache: join(root, "npm") };
+  const env = {
+    PATH: process.env.PATH,
+    HOME: homeOf(dir),
+    USERPROFILE: homeOf(dir),
+    npm_config_cache: join(root, "npm"),
+  };
   const pack = ["pack", "--ignore-scripts", "--json", "--pack-destination", root];
   const [tarball] = JSON.parse(
     execFileSync("npm", pack, { cwd: ROOT, env, encoding: "utf8", stdio: "pipe" }),

@@ -36,7 +36,7 @@ export function launch(
 ): Child {
   const child = spawn(command, args, {
     cwd,
-    env: { PATH: process.env.PATH ?? "", HOME: cwd, ...env },
+    env: { PATH: process.env.PATH ?? "", HOME: cwd, USERPROFILE: cwd, ...env },
   });
   running.add(child);
   child.once("close", () => running.delete(child));

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { userInfo } from "node:os";
 import { test } from "node:test";
 import { run } from "../support/command.ts";
-import { homeOf, tempDir } from "../support/folder.ts";
+import { envOf, tempDir } from "../support/folder.ts";
 import { filesIn, mail, readMail, stamp, writeMail } from "../support/mail.ts";
 import { SERVER } from "../support/process.ts";
 import { startSession } from "../support/session.ts";
@@ -51,11 +51,7 @@ test("the server prints the help and ends if a person starts it on a terminal", 
   const { stdout, status } = spawnSync(
     "script",
     ["-qec", `'${process.execPath}' '${SERVER}'`, "/dev/null"],
-    {
-      encoding: "utf8",
-      env: { PATH: process.env.PATH, HOME: homeOf(dir), IPC_DIR: dir },
-      timeout: 15_000,
-    },
+    { encoding: "utf8", env: envOf(dir), timeout: 15_000 },
   );
   assert.equal(status, 0);
   assert.match(stdout, /It is an MCP server, which Claude Code starts\. To register it: /);

@@ -67,6 +67,7 @@ function answers(path: string, { says }: Wanted): boolean {
     const env = {
       PATH: dirname(process.execPath),
       HOME: tmpdir(),
+      USERPROFILE: tmpdir(),
       CODEX_HOME: join(tmpdir(), "none"),
     };
     return execFileSync(path, ["--version"], { encoding: "utf8", stdio: "pipe", env }).includes(

@@ -54,7 +54,10 @@ export class Process implements Running {
   constructor(command: readonly string[], { cwd, env = {} }: Surroundings) {
     const [program = "", ...args] = command;
     this.folder = cwd;
-    this.child = spawn(program, args, { cwd, env: { PATH: process.env.PATH ?? "", ...env } });
+    const inherited = { PATH: process.env.PATH ?? "" };
+    // On Windows the home folder is USERPROFILE.
+    const home = env.HOME === undefined ? {} : { USERPROFILE: env.HOME };
+    this.child = spawn(program, args, { cwd, env: { ...inherited, ...home, ...env } });
     this.child.stdin.on("error", () => {}); // It may end without reading what we write.
     this.child.stdout.setEncoding("utf8").on("data", (text: string) => {
       this.stdout += text;

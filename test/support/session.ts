@@ -78,7 +78,8 @@ export class TestSession {
     this.#name = name ?? "";
     const [program = "", ...args] = command;
     const session = name === undefined ? {} : { IPC_SESSION_ID: name };
-    const own = { ...envOf(dir), ...session, ...env };
+    const home = env.HOME === undefined ? {} : { USERPROFILE: env.HOME };
+    const own = { ...envOf(dir), ...home, ...session, ...env };
     this.transport = new StdioClientTransport({
       command: program,
       args,

@@ -124,6 +124,7 @@ export function makeClient(options: ClientOptions): Client {
       .filter(Boolean)
       .join(delimiter),
     HOME: home,
+    USERPROFILE: home,
     TMPDIR: join(home, "tmp"),
     SHELL: "/bin/sh",
     TERM: "xterm-256color",

@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { run } from "../../support/command.ts";
-import { binOf, homeOf, tempDir } from "../../support/folder.ts";
+import { binOf, envOf, homeOf, tempDir } from "../../support/folder.ts";
 import { Process, SERVER } from "../../support/process.ts";
 import { found, needsClient, needsTerminal, root, scene } from "./scene.ts";
 
@@ -31,7 +31,7 @@ function home(t: TestContext, settings?: string) {
   const ask = async (...args: string[]): Promise<string> => {
     const asked = new Process([found.program ?? "", ...args], {
       cwd: homeOf(dir),
-      env: { ...env, HOME: homeOf(dir), IPC_DIR: dir },
+      env: { ...envOf(dir), ...env },
     });
     asked.child.stdin.end();
     assert.equal(await asked.ended, 0, `${args}: ${asked.stdout}${asked.stderr}`);

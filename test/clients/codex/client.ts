@@ -38,6 +38,7 @@ export class Codex {
     this.env = {
       PATH: [...new Set(folders)].join(delimiter),
       HOME: home,
+      USERPROFILE: home,
       TMPDIR: join(home, "tmp"),
       SHELL: "/bin/sh",
       TERM: "xterm-256color",
