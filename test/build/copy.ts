@@ -6,13 +6,17 @@ import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 
 const ROOT = resolve(import.meta.dirname, "../..");
+const SOURCES = [
+  ...[".build", ".claude-plugin", "src", ".npmrc", "package.json", "package-lock.json"],
+  ...["LICENSE", "README.md"],
+];
 
-/** Copies the sources to `folder`, and the built `dist` with them. */
-export function copySources(folder: string): void {
+/** Copies the sources to `folder`, with `dist` and the installed packages unless `isBuilt` is false. */
+export function copySources(folder: string, { isBuilt = true } = {}): void {
   mkdirSync(folder, { recursive: true });
-  for (const name of [".build", ".claude-plugin", "dist", "package.json", "src"])
+  for (const name of isBuilt ? [...SOURCES, "dist"] : SOURCES)
     cpSync(join(ROOT, name), join(folder, name), { recursive: true });
-  symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"), "junction");
+  if (isBuilt) symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"), "junction");
 }
 
 /** Builds a copy. Rejects if the build fails. */
