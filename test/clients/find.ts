@@ -27,7 +27,7 @@ export type Found =
  */
 export function find(
   wanted: Wanted,
-  fetch = process.env.npm_lifecycle_event === "test:clients",
+  fetch = /^test:(clients|install)$/.test(process.env.npm_lifecycle_event ?? ""),
 ): Found {
   const { program, variable, package: name, places = [] } = wanted;
   const works = (path: string | undefined): path is string =>

@@ -2,32 +2,14 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { copySources } from "../../build/copy.ts";
 import { homeOf, tempDir } from "../../support/folder.ts";
 import { Process, SERVER } from "../../support/process.ts";
 import { RawServer } from "../../support/rpc.ts";
-import { KEPT, npm, offline } from "../npm.ts";
-
-const SYSTEM = process.platform === "win32" ? "win" : process.platform;
-const PACKAGE = `node-${SYSTEM}-${process.arch}`;
-
-/** The program of that Node, from npm; fetched once a day at most. Rejects if npm has none for this machine. */
-async function fetchNode(version: string, home: string): Promise<string> {
-  const day = new Date().toISOString().slice(0, 10);
-  const folder = join(KEPT, `${version}-${day}`);
-  const bin = join(folder, "node_modules", PACKAGE, "bin");
-  const program = join(bin, process.platform === "win32" ? "node.exe" : "node");
-  if (!existsSync(program)) {
-    mkdirSync(folder, { recursive: true });
-    const spec = `${PACKAGE}@${version}`;
-    const args = ["install", "--prefix", folder, "--ignore-scripts", "--no-save", spec];
-    await npm(args, { cwd: home, home });
-  }
-  return program;
-}
+import { fetchNode } from "../node.ts";
+import { npm, offline } from "../npm.ts";
 
 const versionOf = (node: string): string =>
   execFileSync(node, ["--version"], { encoding: "utf8" }).trim().slice(1);

@@ -1,44 +1,25 @@
-// The package as a user installs it: globally, from its file, into an empty prefix.
-
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
-import { type TestContext, test } from "node:test";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
 import { buildCopy, copySources } from "../../build/copy.ts";
-import { binOf, homeOf, tempDir } from "../../support/folder.ts";
+import { binOf } from "../../support/folder.ts";
 import { Process } from "../../support/process.ts";
 import { startSession, startSessions } from "../../support/session.ts";
-import { npm, offline, pack } from "../npm.ts";
-
-const ROOT = resolve(import.meta.dirname, "../../..");
-
-/** Installs the package's file without better-sqlite3. Returns how to run it, and how to install another file over it. */
-async function installed(t: TestContext) {
-  const dir = tempDir(t);
-  const root = dirname(dir);
-  const home = homeOf(dir);
-  const prefix = join(root, "prefix");
-  mkdirSync(prefix);
-  const install = (file: string) => {
-    const args = ["install", "--global", file, "--prefix", prefix, "--omit=optional"];
-    return npm(args, { cwd: root, home });
-  };
-  await install(await pack(ROOT, root, home));
-  const server = join(prefix, "lib/node_modules/t9-ipc/dist/server.js");
-  const run = async (...args: string[]): Promise<string> => {
-    const env = { PATH: binOf(dir), HOME: home, USERPROFILE: home };
-    const command = new Process([join(prefix, "bin/t9-ipc"), ...args], { cwd: home, env });
-    command.child.stdin.end();
-    assert.equal(await command.ended, 0, `${args}: ${command.stdout}${command.stderr}`);
-    return command.stdout;
-  };
-  return { dir, root, home, server, install, run };
-}
+import { offline, pack } from "../npm.ts";
+import { installPackage } from "../package.ts";
 
 test("installed without optional packages, it is set up, found healthy and taken back", {
   skip: offline,
 }, async (t) => {
-  const { home, server, run } = await installed(t);
+  const { dir, home, program, server } = await installPackage(t);
+  const run = async (...args: string[]): Promise<string> => {
+    const env = { PATH: binOf(dir), HOME: home, USERPROFILE: home };
+    const command = new Process([program, ...args], { cwd: home, env });
+    command.child.stdin.end();
+    assert.equal(await command.ended, 0, `${args}: ${command.stdout}${command.stderr}`);
+    return command.stdout;
+  };
   const read = (file: string) => JSON.parse(readFileSync(join(home, file), "utf8"));
   await run("setup", "--allow");
   const { command, args } = read(".claude.json").mcpServers["t9-ipc"];
@@ -56,7 +37,7 @@ test("installed without optional packages, it is set up, found healthy and taken
 test("sessions that run while it is upgraded go on, and talk to new ones", {
   skip: offline,
 }, async (t) => {
-  const { dir, root, home, server, install } = await installed(t);
+  const { dir, root, home, server, install } = await installPackage(t);
   const command = [process.execPath, server];
   const [alpha, beta] = await startSessions(["alpha", "beta"], { dir, command });
 
