@@ -1,4 +1,4 @@
-// Builds dist/: the launcher (server.js), the bundle (main.js) and a plugin.json that fits there.
+// Builds dist/: the launcher (server.js), the bundle (main.js) and the plugin's files that fit there.
 //
 // Servers and hooks are started from dist/ at any moment, also in the middle of a build. So every
 // file is written under another name and renamed into place, and only when all of them are made:
@@ -30,6 +30,7 @@ const BUILD_MS = 60_000;
 const files = {
   "main.js": await bundle(),
   ".claude-plugin/plugin.json": pluginJson(),
+  ".claude-plugin/marketplace.json": marketplaceJson(),
   // Last, since it loads the bundle.
   "server.js": readFileSync(join(ROOT, "src/launcher.js"), "utf8"),
 };
@@ -69,6 +70,13 @@ async function bundle() {
 function pluginJson() {
   const text = readFileSync(join(ROOT, ".claude-plugin/plugin.json"), "utf8");
   return text.replaceAll("/dist/server.js", "/server.js");
+}
+
+/** Makes dist/ a marketplace too, with itself as the plugin: then nothing depends on the source in the repository's. */
+function marketplaceJson() {
+  const json = JSON.parse(readFileSync(join(ROOT, ".claude-plugin/marketplace.json"), "utf8"));
+  json.plugins[0].source = "./";
+  return `${JSON.stringify(json, null, 2)}\n`;
 }
 
 async function replace(path, text) {

@@ -63,6 +63,13 @@ test("the package holds what it needs and nothing else, and works alone in an em
   );
 });
 
+test("the plugin has the package's version and description", () => {
+  const read = (file: string) => JSON.parse(readFileSync(join(ROOT, file), "utf8"));
+  const { version, description } = read("package.json");
+  const plugin = read(".claude-plugin/plugin.json");
+  assert.deepEqual([plugin.version, plugin.description], [version, description]);
+});
+
 test("users install six packages beside it; whatever else is bundled is needed only to build", () => {
   const { dependencies, devDependencies, optionalDependencies } = JSON.parse(
     readFileSync(join(ROOT, "package.json"), "utf8"),

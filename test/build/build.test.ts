@@ -17,7 +17,13 @@ import { startSession, startSessions } from "../support/session.ts";
 import { buildCopy, copySources } from "./copy.ts";
 
 /** What a build makes. Nothing else stays in dist. */
-const BUILT = [".claude-plugin", ".claude-plugin/plugin.json", "main.js", "server.js"];
+const BUILT = [
+  ".claude-plugin",
+  ".claude-plugin/marketplace.json",
+  ".claude-plugin/plugin.json",
+  "main.js",
+  "server.js",
+];
 
 const filesIn = (dist: string): string[] =>
   (readdirSync(dist, { recursive: true }) as string[]).map((path) => path.replaceAll("\\", "/"));

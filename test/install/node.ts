@@ -1,23 +1,27 @@
 // Node in other versions, from npm.
 
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { KEPT, npm } from "./npm.ts";
 
-const SYSTEM = process.platform === "win32" ? "win" : process.platform;
-const PACKAGE = `node-${SYSTEM}-${process.arch}`;
+const IS_WINDOWS = process.platform === "win32";
+const PACKAGE = `node-${IS_WINDOWS ? "win" : process.platform}-${process.arch}`;
 
-/** The program of that Node, from npm; fetched once a day at most. Rejects if npm has none for this machine. */
+/** The program of that Node, fetched once. Rejects if npm has none for this machine. */
 export async function fetchNode(version: string, home: string): Promise<string> {
-  const day = new Date().toISOString().slice(0, 10);
-  const folder = join(KEPT, `${version}-${day}`);
-  const bin = join(folder, "node_modules", PACKAGE, "bin");
-  const program = join(bin, process.platform === "win32" ? "node.exe" : "node");
-  if (!existsSync(program)) {
-    mkdirSync(folder, { recursive: true });
-    const spec = `${PACKAGE}@${version}`;
-    const args = ["install", "--prefix", folder, "--ignore-scripts", "--no-save", spec];
-    await npm(args, { cwd: home, home });
+  const kept = join(KEPT, `node-${version}`);
+  const program = join(kept, "node_modules", PACKAGE, "bin", IS_WINDOWS ? "node.exe" : "node");
+  if (existsSync(program)) return program;
+  mkdirSync(KEPT, { recursive: true, mode: 0o700 });
+  // Another test file may fetch the same one at the same time.
+  const own = mkdtempSync(`${kept}-`);
+  const args = ["install", "--prefix", own, "--ignore-scripts", `${PACKAGE}@${version}`];
+  await npm(args, { cwd: home, home });
+  try {
+    renameSync(own, kept);
+  } catch (error) {
+    if (!existsSync(program)) throw error;
+    rmSync(own, { recursive: true });
   }
   return program;
 }

@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { findClaude } from "../../clients/claude/client.ts";
 import { binOf, homeOf, tempDir } from "../../support/folder.ts";
-import { Process } from "../../support/process.ts";
+import { Process, SERVER } from "../../support/process.ts";
 import { fetchNode } from "../node.ts";
 import { offline, pack } from "../npm.ts";
 import { installPackage, ROOT } from "../package.ts";
@@ -79,5 +79,18 @@ test(
       assert.match(health, /^plugin:t9-ipc:t9-ipc: .+ ✔ Connected$/m);
       assert.ok(existsSync(join(homeOf(dir), ".t9-ipc")), "its mail is in the home folder");
     }
+  },
+);
+
+test(
+  "Claude Code installs the plugin from dist, which is a marketplace of its own",
+  options,
+  async (t) => {
+    const dir = tempDir(t);
+    const env = { IPC_DIR: dir };
+    await askClaude(dir, ["plugin", "marketplace", "add", dirname(SERVER)], env);
+    await askClaude(dir, ["plugin", "install", "t9-ipc@t9-ipc"], env);
+    const health = await askClaude(dir, ["mcp", "list"], env);
+    assert.ok(health.includes(`plugin:t9-ipc:t9-ipc: node ${SERVER} - ✔ Connected`), health);
   },
 );
