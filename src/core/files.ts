@@ -1,0 +1,239 @@
+import { randomUUID } from "node:crypto";
+import fs from "node:fs";
+import { dirname, join } from "node:path";
+import { errorCode, isMissing, messageOf } from "./errors.ts";
+import type { Log } from "./log.ts";
+
+export interface FileStat {
+  readonly isFile: boolean;
+  readonly isFolder: boolean;
+  /** Tells this file from one that takes its place later. */
+  readonly id: string;
+  /** Changes whenever the file does, or another file takes its place. */
+  readonly version: string;
+  readonly mtimeMs: number;
+}
+
+/**
+ * The file calls of the core. All are synchronous and throw what the system throws. A link is never
+ * followed, and a FIFO is never waited for.
+ */
+export interface Files {
+  /** File names in a folder, in no particular order. */
+  list(folder: string): string[];
+  /** Undefined if there is no such file. */
+  stat(path: string): FileStat | undefined;
+  /** Reads a regular UTF-8 file of the current user. Throws an Error that says what is wrong. */
+  read(path: string, maxBytes: number): { text: string; mtimeMs: number };
+  /** Creates a file. Throws EEXIST if there is one. */
+  create(path: string, text: string): void;
+  /** Appends to a file, which is created if it is missing. */
+  append(path: string, text: string): void;
+  /** Writes over the start of a file, which is created if it is missing. */
+  overwrite(path: string, text: string): void;
+  rename(from: string, to: string): void;
+  /** Does nothing if there is no such file. */
+  remove(path: string): void;
+  /** Sets a file's modification time, in ms since 1970. */
+  touch(path: string, ms: number): void;
+  /** Creates a folder, and those above it, unless they are there. */
+  makeFolder(path: string): void;
+}
+
+const isAbsent = (path: string): boolean => !fs.statSync(path, { throwIfNoEntry: false });
+
+/** Creates a folder with its parents. (Node's `recursive` loops forever below /proc.) */
+function makeFolder(path: string): void {
+  if (fs.statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+  const parent = dirname(path);
+  if (parent !== path && isAbsent(parent)) makeFolder(parent);
+  try {
+    fs.mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if (errorCode(error) !== "EEXIST") throw error; // another process was faster
+    if (!fs.statSync(path).isDirectory()) throw error;
+  }
+}
+
+function withFile<T>(path: string, flags: number, work: (fd: number) => T): T {
+  const { O_NOFOLLOW, O_NONBLOCK } = fs.constants; // Windows has neither
+  const fd = fs.openSync(path, flags | (O_NOFOLLOW ?? 0) | (O_NONBLOCK ?? 0), 0o600);
+  try {
+    if (!fs.fstatSync(fd).isFile()) throw new Error("it is not a regular file");
+    return work(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+function readTextFile(path: string, maxBytes: number): { text: string; mtimeMs: number } {
+  if (fs.lstatSync(path).isSymbolicLink()) throw new Error("it is a symbolic link");
+  return withFile(path, fs.constants.O_RDONLY, (fd) => {
+    const stats = fs.fstatSync(fd);
+    if (process.getuid && stats.uid !== process.getuid()) {
+      throw new Error(`it belongs to another user (${stats.uid})`);
+    }
+    if (stats.size > maxBytes) {
+      throw new Error(`it has ${stats.size} bytes, the limit is ${maxBytes}`);
+    }
+    return { text: decodeUtf8(fs.readFileSync(fd)), mtimeMs: stats.mtimeMs };
+  });
+}
+
+function decodeUtf8(bytes: Buffer): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new Error("it is not UTF-8");
+  }
+}
+
+/**
+ * Windows refuses to rename over a file that anybody has open. Virus scanners and other servers
+ * keep files open for milliseconds, so the rename is repeated for up to half a second.
+ */
+function renamePatiently(from: string, to: string): void {
+  const deadline = performance.now() + (process.platform === "win32" ? 500 : 0);
+  for (;;) {
+    try {
+      fs.renameSync(from, to);
+      return;
+    } catch (error) {
+      const mayPass = ["EPERM", "EACCES", "EBUSY"].includes(errorCode(error) ?? "");
+      if (!mayPass || performance.now() >= deadline) throw error;
+    }
+  }
+}
+
+export const diskFiles: Files = {
+  list: (folder) => fs.readdirSync(folder),
+
+  stat(path) {
+    try {
+      const stats = fs.lstatSync(path, { throwIfNoEntry: false });
+      return (
+        stats && {
+          isFile: stats.isFile(),
+          isFolder: stats.isDirectory(),
+          id: `${stats.dev}:${stats.ino}:${stats.birthtimeMs}`,
+          version: `${stats.ino}:${stats.ctimeMs}:${stats.size}`,
+          mtimeMs: stats.mtimeMs,
+        }
+      );
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  },
+
+  read: readTextFile,
+
+  create: (path, text) => fs.writeFileSync(path, text, { mode: 0o600, flag: "wx" }),
+
+  append(path, text) {
+    const { O_WRONLY, O_APPEND, O_CREAT } = fs.constants;
+    withFile(path, O_WRONLY | O_APPEND | O_CREAT, (fd) => fs.writeFileSync(fd, text));
+  },
+
+  overwrite(path, text) {
+    const { O_RDWR, O_CREAT } = fs.constants;
+    withFile(path, O_RDWR | O_CREAT, (fd) => fs.writeSync(fd, text, 0));
+  },
+
+  rename: renamePatiently,
+
+  remove: (path) => fs.rmSync(path, { force: true }),
+
+  touch: (path, ms) => fs.utimesSync(path, ms / 1000, ms / 1000),
+
+  makeFolder,
+};
+
+export const isTemporary = (name: string): boolean => name.startsWith(".tmp-");
+
+/** Writes a temporary file into a folder, which is created if it is missing. Returns its path. */
+export function writeTemporary(files: Files, folder: string, text: string): string {
+  files.makeFolder(folder);
+  const path = join(folder, `.tmp-${process.pid}-${randomUUID()}`);
+  try {
+    files.create(path, text);
+    return path;
+  } catch (error) {
+    tryRemove(files, path);
+    throw error;
+  }
+}
+
+/** Readers see either the old content or the new one. A link at this path is replaced. */
+export function writeFileAtomic(files: Files, path: string, text: string): void {
+  // A rename is atomic only within one file system, so the temporary file lies in the same folder.
+  const temporary = writeTemporary(files, dirname(path), text);
+  try {
+    files.rename(temporary, path);
+  } catch (error) {
+    tryRemove(files, temporary);
+    throw error;
+  }
+}
+
+/** For cleaning up after an error, which must not be hidden by a second one. */
+export function tryRemove(files: Files, path: string): void {
+  try {
+    files.remove(path);
+  } catch {
+    // The sweep removes old temporary files.
+  }
+}
+
+/** Undefined if there is no such file, or if it cannot be looked at. */
+export function tryStat(files: Files, path: string): FileStat | undefined {
+  try {
+    return files.stat(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Caches what `parse` makes of a file's text, and reads the file again only after a change. */
+export class CachedFile<T> {
+  #version: string | undefined;
+  #value: T | undefined;
+
+  /** `parse` gets undefined if there is no such file. */
+  constructor(
+    private readonly files: Files,
+    private readonly path: string,
+    private readonly maxBytes: number,
+    private readonly parse: (text: string | undefined) => T,
+  ) {}
+
+  /** Throws if the file cannot be read or parsed; the next call tries again. */
+  read(): T {
+    const version = this.files.stat(this.path)?.version ?? "missing";
+    if (this.#value === undefined || version !== this.#version) {
+      this.#value = this.parse(this.#text());
+      // Noted after the file was read: a failed read is not taken for an unchanged file.
+      this.#version = version;
+    }
+    return this.#value;
+  }
+
+  #text(): string | undefined {
+    try {
+      return this.files.read(this.path, this.maxBytes).text;
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+}
+
+/**
+ * Moves a file aside whose content cannot be used, so that a new one can take its place and a
+ * person can look at the old one.
+ */
+export function moveAside(files: Files, log: Log, path: string, stamp: string, why: unknown): void {
+  const aside = `${path}.bad-${stamp}`;
+  files.rename(path, aside);
+  log(`${path} cannot be read (${messageOf(why)}): moved to ${aside}`);
+}
