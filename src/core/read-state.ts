@@ -1,0 +1,214 @@
+import { join } from "node:path";
+import { isMissing, isTransient, messageOf } from "./errors.ts";
+import { CachedFile, tryStat, writeFileAtomic } from "./files.ts";
+import type { Header } from "./message.ts";
+import { isEveryone, isKnownForm, type Name } from "./names.ts";
+import type { DataFolder, System } from "./system.ts";
+import { isImplausible, type Timestamp, timestampOf } from "./timestamps.ts";
+
+/** Far more than the lines of a full inbox take. */
+const MAX_BYTES = 64 << 20;
+const SINCE = "# since ";
+const CONVERSATION = "# conversation ";
+const WORKED_IN = "# folder ";
+const PART = /^# part (\d+) of (.+)$/;
+
+/** What is noted of a name beside what it has read. */
+export interface NameNotes {
+  /** When the name first appeared. What was sent to everyone before is not its mail. */
+  readonly since?: Timestamp | undefined;
+  /** The conversation that uses the name, or used it last. */
+  readonly conversation?: string | undefined;
+  /** The folder in which the name was used last. */
+  readonly folder?: string | undefined;
+}
+
+/** What one name has read, at one moment. */
+export interface ReadView {
+  readonly name: Name;
+  readonly notes: NameNotes;
+  hasRead(file: string): boolean;
+  /** How many parts of a long message were shown. */
+  partsShown(file: string): number;
+  files(): Set<string>;
+}
+
+/** True if the message is this name's mail: addressed to it, or to everyone since it appeared. */
+export function isAddressee({ name, notes: { since } }: ReadView, { file, to }: Header): boolean {
+  if (to === name) return true;
+  return isEveryone(to) && since !== undefined && timestampOf(file) > since;
+}
+
+/** True if the message is this name's mail and not read. */
+export const isUnread = (view: ReadView, header: Header): boolean =>
+  isAddressee(view, header) && !view.hasRead(header.file);
+
+interface Contents {
+  readonly files: ReadonlySet<string>;
+  /** How far long messages were shown: the part that was shown last, by file. */
+  readonly parts: ReadonlyMap<string, number>;
+  readonly notes: NameNotes;
+  /** False if the last line was torn by a kill or a full disk. */
+  readonly endsWithLine: boolean;
+}
+
+/**
+ * Which messages one name has read. `read/NAME` holds one file name a line; lines with `#` are
+ * notes. Lines are appended, and only `compact` shortens the file. Both happen under the file's
+ * lock, since a line that is appended while the file is being rewritten would be lost.
+ */
+export class ReadState {
+  readonly #path: string;
+  readonly #file: CachedFile<Contents>;
+  /** Read according to this process, and not on disk yet. */
+  readonly #unsaved = new Set<string>();
+  readonly #unsavedParts = new Map<string, number>();
+  /** The last contents that could be read. */
+  #contents: Contents | undefined;
+
+  constructor(
+    folder: DataFolder,
+    private readonly system: System,
+    readonly name: Name,
+  ) {
+    this.#path = join(folder.read, name);
+    this.#file = new CachedFile(system.files, this.#path, MAX_BYTES, (text) => this.#parse(text));
+  }
+
+  #parse(text: string | undefined): Contents {
+    const lines = (text ?? "").split("\n");
+    const endsWithLine = lines.pop() === "";
+    const files = new Set<string>();
+    const parts = new Map<string, number>();
+    let notes: NameNotes = {};
+    // Each line is judged by itself: one that was torn or damaged spoils no other.
+    for (const line of lines) {
+      if (!line.startsWith("#")) files.add(line);
+      else notes = this.#parseNote(line, notes, parts);
+    }
+    return { files, parts, notes, endsWithLine };
+  }
+
+  #parseNote(line: string, notes: NameNotes, parts: Map<string, number>): NameNotes {
+    const [, part, file] = PART.exec(line) ?? [];
+    if (part && file) parts.set(file, Number(part));
+    if (line.startsWith(CONVERSATION)) {
+      return { ...notes, conversation: line.slice(CONVERSATION.length) };
+    }
+    if (line.startsWith(WORKED_IN)) return { ...notes, folder: line.slice(WORKED_IN.length) };
+    if (!line.startsWith(SINCE)) return notes;
+    const since = line.slice(SINCE.length) as Timestamp;
+    // A clock far ahead would hide all mail to everyone from this name forever.
+    return isImplausible(since, this.system.clock) ? notes : { ...notes, since };
+  }
+
+  /** Throws if the file cannot be read just now. */
+  #readContents(): Contents {
+    this.#contents = this.#file.read();
+    return this.#contents;
+  }
+
+  /** What could be read last, if the file cannot be read just now. */
+  #known(): Contents {
+    try {
+      return this.#readContents();
+    } catch (error) {
+      const { log } = this.system;
+      log(`read/${this.name} cannot be read, so what it marks may be unread: ${messageOf(error)}`);
+      return (
+        this.#contents ?? { files: new Set(), parts: new Map(), notes: {}, endsWithLine: true }
+      );
+    }
+  }
+
+  /** What the name has read by now. Costs one look at the file, so ask once for many messages. */
+  view(): ReadView {
+    const { files, parts, notes } = this.#known();
+    return {
+      name: this.name,
+      notes,
+      hasRead: (file) => this.#unsaved.has(file) || files.has(file),
+      partsShown: (file) => this.#unsavedParts.get(file) ?? parts.get(file) ?? 0,
+      files: () => new Set([...files, ...this.#unsaved]),
+    };
+  }
+
+  /** Counts these messages as read from now on. `save` writes them to the disk. */
+  markRead(files: Iterable<string>): void {
+    const { hasRead } = this.view();
+    for (const file of files) if (!hasRead(file)) this.#unsaved.add(file);
+  }
+
+  markPart(file: string, part: number): void {
+    this.#unsavedParts.set(file, part);
+  }
+
+  /**
+   * Appends what was marked, and the notes that differ from those in the file. `since` is written
+   * only if the file has none. If the file cannot be written, the next call tries again.
+   */
+  async save(notes: NameNotes = {}): Promise<void> {
+    if (this.#unsaved.size === 0 && this.#unsavedParts.size === 0 && !notes.since) return;
+    await this.#withLock(() => {
+      const before = this.#readContents();
+      const marked = [...this.#unsaved];
+      const parts = [...this.#unsavedParts];
+      const lines = [
+        ...noteLines(before.notes, notes),
+        ...parts.map(([file, part]) => `# part ${part} of ${file}`),
+        ...marked,
+      ];
+      const text = lines.map((line) => `${line}\n`).join("");
+      if (text) this.system.files.append(this.#path, (before.endsWithLine ? "" : "\n") + text);
+      for (const file of marked) this.#unsaved.delete(file);
+      for (const [file] of parts) this.#unsavedParts.delete(file);
+      // The file's time tells when the name was last in use.
+      if (notes.since) this.system.files.touch(this.#path, this.system.clock.now());
+    });
+  }
+
+  /** Drops the lines about these messages, which have left the inbox. Keeps the file's time. */
+  async compact(gone: ReadonlySet<string>): Promise<void> {
+    await this.#withLock(() => {
+      const { files, parts, notes } = this.#readContents();
+      const lines = [
+        ...noteLines({}, notes),
+        ...[...parts]
+          .filter(([file]) => !gone.has(file))
+          .map(([file, part]) => `# part ${part} of ${file}`),
+        ...[...files].filter((file) => !gone.has(file)),
+      ];
+      const lastUsed = tryStat(this.system.files, this.#path)?.mtimeMs ?? this.system.clock.now();
+      const text = lines.map((line) => `${line}\n`).join("");
+      writeFileAtomic(this.system.files, this.#path, text);
+      this.system.files.touch(this.#path, lastUsed);
+    });
+  }
+
+  async #withLock(work: () => void): Promise<void> {
+    const { log, withLock } = this.system;
+    try {
+      await withLock(this.#path, (isLocked) => isLocked && work());
+    } catch (error) {
+      log(`read/${this.name} was not written, later calls try again: ${messageOf(error)}`);
+    }
+  }
+}
+
+function noteLines(before: NameNotes, { since, conversation, folder }: NameNotes): string[] {
+  const lines: string[] = [];
+  if (since && !before.since) lines.push(SINCE + since);
+  if (conversation && conversation !== before.conversation) lines.push(CONVERSATION + conversation);
+  if (folder && folder !== before.folder && !/[\r\n]/.test(folder)) lines.push(WORKED_IN + folder);
+  return lines;
+}
+
+/** Every name that was in use within the last 30 days, or has mail waiting. */
+export function knownNames({ read }: DataFolder, { files }: System): Name[] {
+  try {
+    return files.list(read).filter(isKnownForm);
+  } catch (error) {
+    if (isMissing(error) || !isTransient(error)) return []; // nobody has been here yet
+    throw error;
+  }
+}

@@ -1,0 +1,93 @@
+import { join } from "node:path";
+import { isMissing } from "./errors.ts";
+import type { Files } from "./files.ts";
+import type { Clock } from "./system.ts";
+
+declare const isTimestamp: unique symbol;
+
+/**
+ * A place in the order of sending: `YYYYMMDDTHHMMSSffffff`, which sorts as text. It starts as the
+ * sender's local time, but it is not a time: it is never below the last one in the folder, whatever
+ * the senders' clocks and zones say.
+ */
+export type Timestamp = string & { readonly [isTimestamp]: true };
+
+const LENGTH = 21;
+/** Local time is at most 14 hours ahead of UTC, and a clock may be wrong by a day. */
+const MAX_AHEAD_MS = (14 + 24) * 3600 * 1000;
+const MAX_BYTES = 1024;
+
+/** Local time in microseconds since 1970, as if the local zone were UTC. */
+const localMicros = (clock: Clock, ms: number): number => (ms + clock.zoneOffset(ms)) * 1000;
+
+function toTimestamp(micros: number): Timestamp {
+  const ms = Math.floor(micros / 1000);
+  const rest = String(Math.floor(micros - ms * 1000)).padStart(3, "0");
+  return (new Date(ms).toISOString().replace(/[-:.Z]/g, "") + rest) as Timestamp;
+}
+
+/** Undefined if the text is not a timestamp. */
+function toMicros(text: string): number | undefined {
+  const pattern = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(\d{3})(\d{3})$/;
+  const [, year, month, day, hour, minute, second, ms, micros] = pattern.exec(text) ?? [];
+  const instant = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}.${ms}Z`);
+  return Number.isNaN(instant) ? undefined : instant * 1000 + Number(micros);
+}
+
+/** The timestamp that a message's file name starts with. */
+export const timestampOf = (file: string): Timestamp => file.slice(0, LENGTH) as Timestamp;
+
+/** Local time as a timestamp, without a place in the order. */
+export const timestampNow = (clock: Clock): Timestamp =>
+  toTimestamp(localMicros(clock, clock.now()));
+
+/** True if no clock can have said this: somebody made the name up, and the order ignores it. */
+export const isImplausible = (timestamp: Timestamp, clock: Clock): boolean =>
+  timestamp > toTimestamp((clock.now() + MAX_AHEAD_MS) * 1000);
+
+/** `YYYY-MM-DD HH:MM:SS` in local time: `created` in a message, `timestamp` in a heartbeat. */
+export const localTime = (clock: Clock, ms = clock.now()): string =>
+  new Date(localMicros(clock, ms) / 1000).toISOString().slice(0, 19).replace("T", " ");
+
+/**
+ * Issues the next `count` timestamps of a data folder; the file `.order` holds the last one. Call
+ * it under the inbox lock: without, another process may issue the same ones.
+ */
+export function nextTimestamps(
+  files: Files,
+  clock: Clock,
+  dir: string,
+  count: number,
+): readonly Timestamp[] {
+  const path = join(dir, ".order");
+  const last = readLast(files, clock, path);
+  const now = localMicros(clock, clock.now());
+  const first = Math.max(now, last === undefined ? now : last + 1);
+  const issued = Array.from({ length: count }, (_, index) => toTimestamp(first + index));
+  try {
+    // In place: some file systems flush a renamed file to the disk, which takes milliseconds.
+    files.overwrite(path, issued.at(-1) ?? "");
+  } catch {
+    // Messages are safe without it, since their names are unique. Only the order is weaker.
+  }
+  return issued;
+}
+
+function readLast(files: Files, clock: Clock, path: string): number | undefined {
+  try {
+    const last = timestampOf(files.read(path, MAX_BYTES).text);
+    return isImplausible(last, clock) ? undefined : toMicros(last);
+  } catch (error) {
+    if (!isMissing(error)) tryReset(files, path);
+    return undefined;
+  }
+}
+
+/** Something that is not our file lies in its place. A link is removed and not followed. */
+function tryReset(files: Files, path: string): void {
+  try {
+    files.remove(path);
+  } catch {
+    // The order starts from the clock each time.
+  }
+}
