@@ -1,0 +1,92 @@
+import * as z from "zod";
+import { isTransient } from "./errors.ts";
+import { CachedFile, moveAside, writeFileAtomic } from "./files.ts";
+import { isKnownForm, type Name } from "./names.ts";
+import type { DataFolder, System } from "./system.ts";
+import { timestampNow } from "./timestamps.ts";
+
+const MAX_BYTES = 8 << 20;
+/** A conversation that was not open for this long has no names any more. */
+const MONTH_MS = 30 * 24 * 3600 * 1000;
+
+/** Where a session's name came from, strongest first. */
+export const NAME_SOURCES = ["set_name", "environment", "user", "folder"] as const;
+export type NameSource = (typeof NAME_SOURCES)[number];
+
+const KnownName = z.custom<Name>((value) => typeof value === "string" && isKnownForm(value));
+
+const StoredRecord = z.object({
+  name: KnownName,
+  /** Earlier names, which still receive mail. */
+  names: z.array(KnownName).default([]),
+  working_on: z.string().default(""),
+  by: z.enum(NAME_SOURCES).default("set_name"),
+  /** What the environment or the user asked for, if somebody else held just that name. */
+  asked: z.string().optional(),
+  /** When the conversation was last open, in ms since 1970. */
+  seen: z.number(),
+});
+
+/** The names of one conversation. They belong to it and not to the process that it is open in. */
+export type ConversationRecord = z.output<typeof StoredRecord>;
+
+/** conversations.json: which names each conversation took, for 30 days after it was last open. */
+export class Conversations {
+  readonly #file: CachedFile<Map<string, unknown>>;
+
+  constructor(
+    private readonly folder: DataFolder,
+    private readonly system: System,
+  ) {
+    this.#file = new CachedFile(system.files, folder.conversations, MAX_BYTES, parseRecords);
+  }
+
+  /** Undefined if the conversation has no names. Throws if the file cannot be read just now. */
+  get(conversation: string | undefined): ConversationRecord | undefined {
+    if (conversation === undefined) return undefined;
+    try {
+      return StoredRecord.safeParse(this.#file.read().get(conversation)).data;
+    } catch (error) {
+      if (isTransient(error)) throw error;
+      return undefined; // the next `remember` moves it aside
+    }
+  }
+
+  /** Keeps a conversation's names. Rejects if the file cannot be read or written just now. */
+  async remember(conversation: string, record: Omit<ConversationRecord, "seen">): Promise<void> {
+    const { clock, files, withLock } = this.system;
+    await withLock(this.folder.conversations, (isLocked) => {
+      if (!isLocked) throw new Error("conversations.json is locked by another process");
+      const now = clock.now();
+      const records = new Map(this.#readOrMoveAside());
+      for (const [id, value] of records) {
+        const { seen = 0 } = StoredRecord.safeParse(value).data ?? {};
+        if (now - seen > MONTH_MS) records.delete(id);
+      }
+      records.set(conversation, { ...record, seen: now });
+      const text = JSON.stringify(Object.fromEntries(records), null, 2);
+      writeFileAtomic(files, this.folder.conversations, `${text}\n`);
+    });
+  }
+
+  #readOrMoveAside(): Map<string, unknown> {
+    const { clock, files, log } = this.system;
+    try {
+      return this.#file.read();
+    } catch (error) {
+      if (isTransient(error)) throw error;
+      moveAside(files, log, this.folder.conversations, timestampNow(clock), error);
+      return new Map();
+    }
+  }
+}
+
+/** Throws if the text is not a JSON object. */
+function parseRecords(text: string | undefined): Map<string, unknown> {
+  if (text === undefined) return new Map();
+  const json: unknown = JSON.parse(text);
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    throw new Error("it is not a JSON object");
+  }
+  return new Map(Object.entries(json));
+}

@@ -1,0 +1,199 @@
+import * as z from "zod"; // `{ z }` would bundle its 50 languages
+import { isMissing, isTransient } from "./errors.ts";
+import { CachedFile, moveAside, writeFileAtomic } from "./files.ts";
+import { isKnownForm, isSameName, type Name } from "./names.ts";
+import { isSameProcess } from "./process.ts";
+import type { DataFolder, System } from "./system.ts";
+import { timestampNow } from "./timestamps.ts";
+
+const MAX_BYTES = 8 << 20;
+/** On another host a session counts as online for this long after its last beat. */
+const REMOTE_TIMEOUT_MS = 90_000;
+/** Where the system tells no start times, a PID counts only with a beat that is younger than this. */
+const UNSURE_TIMEOUT_MS = 5 * 60_000;
+/** An entry of another implementation or host is kept for this long. */
+const DAY_MS = 24 * 3600 * 1000;
+
+/** An entry of heartbeats.json. The first four fields are those of the Python original. */
+const Entry = z.looseObject({
+  timestamp: z.string(),
+  status: z.string(),
+  pid: z.int().positive(),
+  working_on: z.string().default(""),
+  /** Time of the beat, in ms since 1970. */
+  beat: z.number().optional(),
+  /** Machine, boot and PID namespace. */
+  host: z.string().optional(),
+  /** Start of the process, in the system's own words. */
+  started: z.string().optional(),
+  /** The folder in which the session works. */
+  cwd: z.string().optional(),
+  /** What the session runs in, unless that is Claude Code. */
+  client: z.string().optional(),
+  /** Earlier names, which still receive mail. */
+  names: z.array(z.string()).optional(),
+  /** Time of the last tool call, in ms since 1970. */
+  last_call: z.number().optional(),
+  /** How mail reaches the session: the id of a route, and what is known against it. */
+  push: z.string().optional(),
+  push_note: z.string().optional(),
+  /** Mail to everyone is this session's from this timestamp on. */
+  since: z.string().optional(),
+  /** The agent's process, and the conversation in it. */
+  claude_pid: z.int().optional(),
+  claude_session: z.string().optional(),
+  /** The Claude Code folder in which the agent's process is registered. */
+  claude_dir: z.string().optional(),
+  /** True for runs that nobody watches, like `claude -p`: a broadcast does not wake them. */
+  unattended: z.boolean().optional(),
+  /** Version and place of the installation that serves the session. */
+  version: z.string().optional(),
+  server: z.string().optional(),
+});
+export type Entry = z.infer<typeof Entry>;
+
+export interface Session {
+  readonly name: Name;
+  readonly entry: Readonly<Entry>;
+}
+
+/** All names under which this session receives mail. */
+export const namesOf = ({ name, entry }: Session): Name[] => [
+  name,
+  ...(entry.names ?? []).filter(isKnownForm),
+];
+
+/** The session that holds this name, in whatever spelling. */
+export const findHolder = (sessions: readonly Session[], name: string): Session | undefined =>
+  sessions.find((session) => namesOf(session).some((held) => isSameName(held, name)));
+
+/** The list as it stands under the lock: to be read and changed within one call. */
+export interface SessionList {
+  /** Every entry, those of other implementations included. */
+  readonly entries: Map<string, unknown>;
+  readonly online: readonly Session[];
+}
+
+/** heartbeats.json: who is online. It is shared with the Python original, whose entries are kept. */
+export class Heartbeats {
+  readonly #file: CachedFile<Map<string, unknown>>;
+  /** Last beats of sessions on other hosts, and when they changed by our clock: theirs may be wrong. */
+  readonly #remoteBeats = new Map<string, { beat: number; changedAt: number | undefined }>();
+
+  constructor(
+    private readonly folder: DataFolder,
+    private readonly system: System,
+  ) {
+    this.#file = new CachedFile(system.files, folder.heartbeats, MAX_BYTES, parseEntries);
+  }
+
+  /** Every session that is online, sorted by name. Throws if the list cannot be read just now. */
+  online(): Session[] {
+    return this.#online(this.#read());
+  }
+
+  /**
+   * An unusable file lists nobody; the next update moves it aside. Throws if the file system does
+   * not answer, which says nothing about the file.
+   */
+  #read(): Map<string, unknown> {
+    try {
+      return this.#file.read();
+    } catch (error) {
+      if (isTransient(error)) throw error;
+      return new Map();
+    }
+  }
+
+  #online(entries: Map<string, unknown>): Session[] {
+    return sessionsIn(entries)
+      .filter((session) => this.#isOnline(session))
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  #isOnline({ name, entry }: Session): boolean {
+    const { host, pid, started, beat = 0, timestamp, status } = entry;
+    const { clock, processes } = this.system;
+    if (status === "signing-off") return false;
+    if (host === undefined) {
+      // The Python original rewrites its entry only now and then.
+      const age = clock.now() - Date.parse(timestamp.replace(" ", "T"));
+      return processes.isRunning(pid) && age < DAY_MS;
+    }
+    if (host !== processes.host) return this.#beatsRemotely(name, beat);
+    const isSame = isSameProcess(processes, { pid, started });
+    return isSame ?? Math.abs(clock.now() - beat) < UNSURE_TIMEOUT_MS;
+  }
+
+  /** True if the beat is recent by our clock, or was seen to change recently. */
+  #beatsRemotely(name: string, beat: number): boolean {
+    const now = this.system.clock.elapsed();
+    let seen = this.#remoteBeats.get(name);
+    if (seen?.beat !== beat) {
+      seen = { beat, changedAt: seen && now };
+      this.#remoteBeats.set(name, seen);
+    }
+    if (Math.abs(this.system.clock.now() - beat) < REMOTE_TIMEOUT_MS) return true;
+    return seen.changedAt !== undefined && now - seen.changedAt < REMOTE_TIMEOUT_MS;
+  }
+
+  /**
+   * Changes the list under its lock and drops entries of sessions that have ended. `change` returns
+   * undefined to leave the file as it is. Resolves to what `change` returned, once it is on the
+   * disk; to undefined if the lock could not be acquired. Rejects if the file cannot be written.
+   */
+  update<T>(change: (list: SessionList) => T | undefined): Promise<T | undefined> {
+    const { files, withLock } = this.system;
+    return withLock(this.folder.heartbeats, (isLocked) => {
+      if (!isLocked) return undefined;
+      const entries = new Map(this.#readOrMoveAside());
+      for (const session of sessionsIn(entries)) {
+        if (this.#hasEnded(session)) entries.delete(session.name);
+      }
+      const result = change({ entries, online: this.#online(entries) });
+      if (result === undefined) return undefined;
+      // A null prototype: `__proto__` is a name like any other.
+      const json = Object.assign(Object.create(null), Object.fromEntries(entries));
+      writeFileAtomic(files, this.folder.heartbeats, `${JSON.stringify(json, null, 2)}\n`);
+      return result;
+    });
+  }
+
+  /** Sessions on other hosts are theirs to remove, for a day. */
+  #hasEnded(session: Session): boolean {
+    const { host, beat = 0 } = session.entry;
+    const isRemote = host !== undefined && host !== this.system.processes.host;
+    return isRemote ? Math.abs(this.system.clock.now() - beat) > DAY_MS : !this.#isOnline(session);
+  }
+
+  #readOrMoveAside(): Map<string, unknown> {
+    const { files, log, clock } = this.system;
+    try {
+      return this.#file.read();
+    } catch (error) {
+      if (isTransient(error)) throw error;
+      if (!isMissing(error)) {
+        moveAside(files, log, this.folder.heartbeats, timestampNow(clock), error);
+      }
+      return new Map();
+    }
+  }
+}
+
+/** Throws if the text is not a JSON object. */
+function parseEntries(text: string | undefined): Map<string, unknown> {
+  if (text === undefined) return new Map();
+  const json: unknown = JSON.parse(text);
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    throw new Error("it is not a JSON object");
+  }
+  return new Map(Object.entries(json));
+}
+
+/** Entries with a field of another type than ours are not sessions. They are left alone. */
+function sessionsIn(entries: Map<string, unknown>): Session[] {
+  return [...entries].flatMap(([name, value]) => {
+    const { success, data } = Entry.safeParse(value);
+    return success && isKnownForm(name) ? { name, entry: data } : [];
+  });
+}
