@@ -1,0 +1,272 @@
+import { messageOf } from "../core/errors.ts";
+import type { Mailbox } from "../core/mailbox.ts";
+import { bySendingOrder, type Header, mayBeAddressedTo } from "../core/message.ts";
+import { isEveryone } from "../core/names.ts";
+import type { Presence } from "../core/presence.ts";
+import type { System, Timer } from "../core/system.ts";
+import { timestampOf } from "../core/timestamps.ts";
+import { type ChannelNotification, toChannelNotification } from "./channel.ts";
+import { mailNotice } from "./notice.ts";
+import type { Route } from "./routes.ts";
+import type { ToolCall, Waker } from "./waker.ts";
+
+/** Pause between two notices. Claude Code drops what comes faster. */
+const WAKE_INTERVAL_MS = 2000;
+/** Claude Code has our tools this long after it asked for them; an earlier turn does not see them. */
+const TOOLS_READY_MS = 500;
+/** Mail that was shown this long ago and is still unread is announced again, on a tool result. */
+const REMIND_MS = 5 * 60_000;
+/** An idle session that sees channel events starts its turn well within this time. */
+const CHANNEL_PROOF_MS = 5000;
+
+export interface NotifierOptions {
+  /** Sends a channel notification; undefined for clients that are known not to show them. */
+  readonly sendToChannel?: ((notification: ChannelNotification) => Promise<void>) | undefined;
+  /** True if the client was started with channels. That does not prove that it shows them. */
+  readonly expectsChannel: boolean;
+  /** Other ways to wake the session, the best one first. */
+  readonly wakers: readonly Waker[];
+  /** What others are told if there is no other way. */
+  readonly fallback: Extract<Route, "tool-result" | "none">;
+  /** Full tool names start with this in the client. */
+  readonly toolPrefix: string;
+  /** True between the client's turns; undefined if the client does not say. */
+  readonly isIdle: () => boolean | undefined;
+}
+
+/** When an unread message was announced, by the clock's `elapsed`; undefined if it was not. */
+interface Announcement {
+  readonly channelAt: number | undefined;
+  readonly noticeAt: number | undefined;
+}
+
+/** Announces each unread message once to this session's client, in the order of sending. */
+export class Notifier {
+  /** Files that have appeared and were not looked at yet. */
+  readonly #queue = new Set<string>();
+  readonly #announced = new Map<string, Announcement>();
+  /** Files that could not be read just now. */
+  readonly #retry = new Set<string>();
+  /** True once a message was read that nothing but the channel had announced. */
+  #isChannelProved = false;
+  #isDraining = false;
+  #isStarted = false;
+  #mayBeMine: (file: string) => boolean = () => false;
+  /** The earliest time for the next notice; undefined until the client has our tools. */
+  #nextWakeAt: number | undefined;
+  #wakeTimer: Timer | undefined;
+  #lastNotice = "";
+
+  constructor(
+    private readonly options: NotifierOptions,
+    private readonly system: System,
+    private readonly mailbox: Mailbox,
+    private readonly presence: Presence,
+  ) {}
+
+  /** Announces what is there, and from then on what comes. */
+  start(): void {
+    this.#isStarted = true;
+    this.mailbox.inbox.on("message", (file) => this.#enqueue(file));
+    this.mailbox.inbox.on("scan", () => this.#onScan());
+    this.presence.on("change", () => this.#enqueueAll());
+    this.#enqueueAll();
+  }
+
+  close(): void {
+    this.#wakeTimer?.cancel();
+    for (const waker of this.options.wakers) waker.close?.();
+  }
+
+  /** The client asks for our tools: soon the session can read what it is pointed to. */
+  onToolsListed(): void {
+    this.#nextWakeAt ??= this.system.clock.elapsed() + TOOLS_READY_MS;
+    this.#scheduleWake();
+  }
+
+  #enqueueAll(): void {
+    this.#mayBeMine = mayBeAddressedTo(this.presence.names);
+    for (const file of this.mailbox.inbox.files) this.#enqueue(file);
+  }
+
+  /** The file name rules out others' mail, which nobody opens. */
+  #enqueue(file: string): void {
+    if (!this.#mayBeMine(file) || this.#announced.has(file)) return;
+    this.#queue.add(file);
+    if (this.#isDraining) return;
+    this.#isDraining = true;
+    void this.#drain();
+  }
+
+  async #drain(): Promise<void> {
+    do {
+      await this.system.clock.nextTurn(); // messages that came together are put in order
+      const files = [...this.#queue].sort();
+      this.#queue.clear();
+      for (const file of files) await this.#tryAnnounce(file);
+    } while (this.#queue.size > 0);
+    this.#isDraining = false;
+    this.#scheduleWake();
+  }
+
+  async #tryAnnounce(file: string): Promise<void> {
+    try {
+      this.#retry.delete(file);
+      await this.#announce(file);
+    } catch (error) {
+      this.#retry.add(file);
+      this.system.log(`inbox/${file} is not announced yet: ${messageOf(error)}`);
+    }
+  }
+
+  async #announce(file: string): Promise<void> {
+    if (!this.presence.isReceiving || this.#announced.has(file)) return;
+    const { sendToChannel } = this.options;
+    if (!this.mailbox.mayBeUnread(file)) return;
+    const message = this.mailbox.inbox.read(file);
+    if (!message || !this.mailbox.unreadTest()(message.header)) return;
+    const now = this.system.clock.elapsed();
+    // An earlier server of this session has sent it to the same client.
+    const { tookOver, since } = this.presence;
+    const wasSent = tookOver && since !== undefined && timestampOf(file) < since;
+    const isQuiet = !this.#wakes(message.header);
+    const isSent = sendToChannel !== undefined && !isQuiet && !wasSent;
+    this.#announced.set(file, {
+      channelAt: isSent || (wasSent && !isQuiet) ? now : undefined,
+      noticeAt: wasSent && !isQuiet ? now : undefined,
+    });
+    if (isSent) await sendToChannel(toChannelNotification(message));
+  }
+
+  /** A low priority wakes nobody, and a broadcast does not wake a run that nobody watches. */
+  #wakes({ priority, to }: Header): boolean {
+    const isUnattended = this.presence.agent.details?.unattended === true;
+    return priority !== "low" && !(isUnattended && isEveryone(to));
+  }
+
+  /** For the end of a tool result: unread mail that the session may not have seen. */
+  noticeForToolResult(): string | undefined {
+    if (this.presence.state === "replaced") return undefined;
+    const reminderDue = this.system.clock.elapsed() - REMIND_MS;
+    const unseen = this.#unread().filter(({ file }) => {
+      const shownAt = this.#shownAt(file);
+      return shownAt === undefined || shownAt <= reminderDue;
+    });
+    return unseen.length > 0 ? mailNotice(unseen, this.options.toolPrefix) : undefined;
+  }
+
+  /** When something showed the message to the session, as far as that is known. */
+  #shownAt(file: string): number | undefined {
+    const { channelAt, noticeAt } = this.#announced.get(file) ?? {};
+    return noticeAt ?? (this.#isChannelProved ? channelAt : undefined);
+  }
+
+  /** A tool was called: that may be the session's answer to a notice. */
+  onToolCall(call: ToolCall): void {
+    for (const waker of this.options.wakers) waker.onToolCall(call);
+    this.onToolsListed();
+    this.#reportRoute();
+  }
+
+  /** The session has read these, which proves the channel if nothing else had announced them. */
+  onRead(files: readonly string[]): void {
+    if (!this.options.expectsChannel) return;
+    this.#isChannelProved ||= files.some((file) => {
+      const { channelAt, noticeAt } = this.#announced.get(file) ?? {};
+      return channelAt !== undefined && noticeAt === undefined;
+    });
+  }
+
+  /** Announced and still unread, in the order of sending. */
+  #unread(): Header[] {
+    const isUnread = this.mailbox.unreadTest();
+    const headers: Header[] = [];
+    for (const file of this.#announced.keys()) {
+      const header = this.#tryHeader(file);
+      if (header && isUnread(header)) headers.push(header);
+    }
+    return headers.sort(bySendingOrder);
+  }
+
+  #tryHeader(file: string): Header | undefined {
+    try {
+      return this.mailbox.inbox.header(file);
+    } catch {
+      return undefined; // it cannot be read just now
+    }
+  }
+
+  #onScan(): void {
+    this.#forgetRead();
+    for (const file of this.#retry) this.#enqueue(file);
+    this.#scheduleWake();
+  }
+
+  #forgetRead(): void {
+    const unread = new Set(this.#unread().map(({ file }) => file));
+    for (const file of this.#announced.keys()) {
+      if (!unread.has(file) && !this.mailbox.inbox.files.has(file)) this.#announced.delete(file);
+    }
+  }
+
+  #scheduleWake(): void {
+    if (this.#nextWakeAt === undefined || this.#wakeTimer || !this.#isStarted) return;
+    const wait = Math.max(0, this.#nextWakeAt - this.system.clock.elapsed());
+    this.#wakeTimer = this.system.clock.after(wait, () => void this.#wake());
+  }
+
+  async #wake(): Promise<void> {
+    try {
+      await this.#wakeIfDue();
+      this.#reportRoute();
+    } catch (error) {
+      this.system.log(`the session was not woken: ${messageOf(error)}`);
+    } finally {
+      this.#wakeTimer = undefined;
+    }
+  }
+
+  async #wakeIfDue(): Promise<void> {
+    if (!this.presence.isReceiving) return;
+    const due = this.#unread().filter((header) => this.#wakes(header) && this.#needsNotice(header));
+    const waker = this.#usableWaker();
+    if (due.length === 0 || !waker || waker.isPending()) return;
+    const now = this.system.clock.elapsed();
+    this.#nextWakeAt = now + WAKE_INTERVAL_MS;
+    await waker.wake(this.#distinctNotice(due));
+    for (const { file } of due) {
+      this.#announced.set(file, { channelAt: this.#announced.get(file)?.channelAt, noticeAt: now });
+    }
+  }
+
+  /** True unless the message was shown, or the channel is still given the time to show it. */
+  #needsNotice({ file }: Header): boolean {
+    const { channelAt, noticeAt } = this.#announced.get(file) ?? {};
+    if (noticeAt !== undefined) return false;
+    if (!this.options.expectsChannel || channelAt === undefined) return true;
+    if (this.#isChannelProved) return false;
+    const isOverdue = this.system.clock.elapsed() - channelAt > CHANNEL_PROOF_MS;
+    return isOverdue && this.options.isIdle() === true;
+  }
+
+  /** Claude Code drops a text that equals the one before. */
+  #distinctNotice(due: readonly Header[]): string {
+    const text = mailNotice(due, this.options.toolPrefix);
+    const time = new Date(this.system.clock.now()).toISOString().slice(11, 19);
+    this.#lastNotice = text === this.#lastNotice ? `${text} (${time})` : text;
+    return this.#lastNotice;
+  }
+
+  #usableWaker(): Waker | undefined {
+    return this.options.wakers.find((waker) => waker.problem() === undefined);
+  }
+
+  /** Tells the others how mail reaches this session. */
+  #reportRoute(): void {
+    const { expectsChannel, wakers, fallback } = this.options;
+    const waker = this.#usableWaker();
+    const problem = wakers.map((each) => each.problem()).find((each) => each !== "unavailable");
+    const push: Route = expectsChannel ? "channel" : (waker?.route ?? fallback);
+    this.presence.update({ push, push_note: expectsChannel || waker ? "" : (problem ?? "") });
+  }
+}
