@@ -1,55 +1,69 @@
+#!/usr/bin/env node
 import { setTimeout as sleep } from "node:timers/promises";
 import { isatty } from "node:tty";
-import { readConfig } from "./config.ts";
+import packageJson from "../package.json" with { type: "json" };
+import type { ClientInfo } from "./agents/agent.ts";
+import { statusOf } from "./agents/claude/status.ts";
+import { createAgent } from "./agents/index.ts";
+import { describeError, exitCodeOf } from "./cli/errors.ts";
+import { runCommand } from "./cli/program.ts";
+import { PACKAGE_ROOT, readConfig } from "./config.ts";
+import { type Entry, Heartbeats } from "./core/heartbeats.ts";
+import { Inbox } from "./core/inbox.ts";
+import { Mailbox } from "./core/mailbox.ts";
+import { nameFromEnvironment } from "./core/naming.ts";
+import { Presence } from "./core/presence.ts";
+import { forwardEscalation } from "./mcp/escalations.ts";
+import { createFirstCallNotes } from "./mcp/first-call.ts";
+import { createMcpServer } from "./mcp/server.ts";
+import type { ToolContext } from "./mcp/session.ts";
+import { IdleWatch } from "./notify/idle-watch.ts";
+import { Notifier } from "./notify/notifier.ts";
+import { warnIfShared } from "./upkeep/folder-rights.ts";
+import { HandwrittenFiles } from "./upkeep/handwritten-files.ts";
+import { SqliteHeaderCache } from "./upkeep/header-cache.ts";
+import { Sweep } from "./upkeep/sweep.ts";
+import { Sync } from "./upkeep/sync.ts";
+import { createSystem } from "./upkeep/system.ts";
 
-/** The handshake is not answered before the session is on the list, unless that takes longer than this. */
+/** The handshake is answered when the session is on the list, or after this. */
 const JOIN_MS = 500;
 /** The process ends within a second of its client, whatever hangs. */
-const CLOSE_MS = 900;
+const LEAVE_MS = 900;
+/** How often a worker without a task asks whether it has become a session. */
+const START_CHECK_MS = 2000;
+/** How often the names are noted as being in use. */
+const REGISTER_MS = 60_000;
 
-// Folders 0700, files 0600, whoever creates them (SQLite, proper-lockfile), whatever the user's umask.
+// Folders 0700, files 0600, whoever creates them (SQLite, proper-lockfile), whatever the umask.
 process.umask(0o077);
 
 const config = readConfig(process.env, process.cwd());
 const args = process.argv.slice(2);
-if (args.length === 0 && !isatty(0)) await serveSession();
-// Hooks run at every turn of every session, so theirs goes without loading the other commands.
-else if (args[0] === "wait" && args.length === 1)
-  process.exit(await (await import("./delivery/wait.ts")).wait(config));
+if (args.length === 0 && !isatty(0)) await serve();
 else await runCommandLine();
 
 async function runCommandLine(): Promise<void> {
-  const { runCommand } = await import("./cli/program.ts");
-  const { describeError, exitCodeOf } = await import("./cli/errors.ts");
   // The reader of a pipe has left, as `| head` does.
   process.stdout.on("error", () => process.exit(1));
   try {
     await runCommand(config, args);
   } catch (error) {
     const text = describeError(error);
-    if (text) console.error(`t9-ipc: ${text}`);
+    if (text) console.error(text);
     process.exitCode = exitCodeOf(error);
   }
 }
 
-async function serveSession(): Promise<void> {
-  const { Heartbeats } = await import("./sessions/heartbeats.ts");
-  const { Presence } = await import("./sessions/presence.ts");
-  const { agentAbove } = await import("./sessions/process.ts");
-  const { chooseRoute } = await import("./delivery/route.ts");
-  const { takeStamp } = await import("./stamp.ts");
-  const heartbeats = new Heartbeats(config);
-  const agent = agentAbove();
-  const route = chooseRoute(config, agent);
-  const presence = new Presence(config, heartbeats, agent, route, takeStamp(config.dir));
-  let server: { close(): Promise<void> } | undefined;
-  let leaving = false;
+async function serve(): Promise<void> {
+  const closers: (() => unknown)[] = [];
+  let isLeaving = false;
 
   function leave(): void {
-    if (leaving) return;
-    leaving = true;
-    setTimeout(() => process.exit(0), CLOSE_MS);
-    Promise.all([presence.leave(), server?.close()]).finally(() => process.exit(0));
+    if (isLeaving) return;
+    isLeaving = true;
+    setTimeout(() => process.exit(0), LEAVE_MS);
+    void Promise.allSettled(closers.map((close) => close())).then(() => process.exit(0));
   }
 
   process.stdin.on("end", leave).on("close", leave).on("error", leave);
@@ -57,14 +71,139 @@ async function serveSession(): Promise<void> {
   process.stdout.setMaxListeners(0).on("error", leave);
   process.stderr.on("error", () => {});
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, leave);
-  // Nothing that goes wrong beside a tool call ends a session that may have days behind it.
-  process.on("unhandledRejection", (reason) =>
-    config.log(`unexpected: ${(reason as Error)?.stack ?? reason}`),
-  );
+  // Nothing that fails beside a tool call ends a session that may have days behind it.
+  process.on("unhandledRejection", (reason) => {
+    config.log(`unexpected: ${(reason as Error)?.stack ?? reason}`);
+  });
 
-  // A Codex session is known only from its first tool call on.
-  const joined = agent?.kind === "codex" ? undefined : presence.join();
-  const { serve } = await import("./mcp/server.ts");
-  await Promise.race([joined, sleep(JOIN_MS)]);
-  server = await serve(config, heartbeats, presence, route, leave);
+  const system = createSystem(config);
+  const mcp = createMcpServer({
+    version: packageJson.version,
+    log: config.log,
+    clock: system.clock,
+    isDisabled: config.isDisabled,
+    open: openSession,
+    onClose: leave,
+  });
+  await mcp.connect();
+
+  /** Wires one session: all rooms meet here and nowhere else. */
+  async function openSession(client: ClientInfo): Promise<ToolContext> {
+    const agent = createAgent(client, config, system);
+    const heartbeats = new Heartbeats(config, system);
+    const presence = new Presence(
+      {
+        folder: config,
+        agent: agent.session,
+        nameFromEnvironment: nameFromEnvironment(config.sessionId, config.log),
+        details: {
+          version: packageJson.version,
+          server: PACKAGE_ROOT,
+          tool_prefix: agent.toolPrefix,
+        },
+      },
+      system,
+      heartbeats,
+    );
+    const cache = new SqliteHeaderCache(config.db, config.log);
+    const inbox = new Inbox({ folder: config, poll: config.poll, cache }, system);
+    const owner = {
+      get name() {
+        return presence.name;
+      },
+      get names() {
+        return presence.names;
+      },
+      get notes() {
+        const { since, conversation } = presence;
+        return { since, conversation, folder: agent.session.folder() };
+      },
+      check: () => presence.check(),
+    };
+    const mailbox = new Mailbox(config, system, inbox, heartbeats, owner);
+    const { wakers, toolPrefix, expectsChannel } = agent;
+    const notifier = new Notifier(
+      {
+        sendToChannel: agent.showsChannels ? mcp.sendToChannel : undefined,
+        expectsChannel,
+        wakers,
+        fallback: config.push === "none" ? "none" : "tool-result",
+        toolPrefix,
+        isIdle: () => agent.isIdle(),
+      },
+      system,
+      mailbox,
+      presence,
+    );
+    const statusOfEntry = (entry: Readonly<Entry>) => statusOf(entry, config.claudeDir, system);
+    const idleWatch = new IdleWatch({
+      presence,
+      heartbeats,
+      activityOf: statusOfEntry,
+      hasRead: (name, file) => mailbox.hasBeenRead(name, file),
+      announce: (line) => notifier.announceLine(line),
+      log: config.log,
+    });
+    const handwritten = new HandwrittenFiles(config.inbox, inbox, system);
+    const sync = new Sync(config.inbox, inbox);
+    const sweep = new Sweep(config, system, inbox);
+
+    let started: Promise<void> | undefined;
+    const start = (): Promise<void> => {
+      if (!agent.session.mayJoin()) return Promise.resolve();
+      started ??= startSession();
+      return started;
+    };
+
+    async function startSession(): Promise<void> {
+      waiting.cancel();
+      warnIfShared(config, config.log);
+      inbox.on("scan", () => presence.tryCheck());
+      presence.on("change", () => void mailbox.register());
+      cache.start(inbox);
+      sync.start();
+      handwritten.start();
+      sweep.start();
+      system.clock.every(REGISTER_MS, () => void mailbox.register());
+      inbox.start();
+      notifier.reportRoute();
+      await presence.join();
+      idleWatch.restore(presence.ownEntry());
+      inbox.on("scan", () => idleWatch.check());
+      notifier.start();
+    }
+
+    const waiting = system.clock.every(START_CHECK_MS, () => void start());
+    closers.push(async () => {
+      notifier.close();
+      handwritten.close();
+      sweep.close();
+      await Promise.all([presence.leave(), sync.close(), mailbox.close()]);
+      await system.whenIdle(); // a lock that is being acquired would be left behind
+      inbox.close();
+      cache.close();
+    });
+    await Promise.race([start(), sleep(JOIN_MS)]);
+
+    const context: ToolContext = {
+      agent,
+      mailbox,
+      presence,
+      notifier,
+      idleWatch,
+      around: {
+        mailbox,
+        maxBytes: agent.maxAnswerBytes,
+        statusOf: statusOfEntry,
+        now: () => system.clock.now(),
+      },
+      isForwarding: config.telegram !== undefined,
+      forward: (header, body) =>
+        forwardEscalation(config.telegram, inbox, header, body, config.log),
+      firstCallNotes: createFirstCallNotes(mailbox, presence, () => agent.session.folder()),
+      onRead: (files) => notifier.onRead(files),
+      start,
+    };
+    return context;
+  }
 }

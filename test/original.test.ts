@@ -1,5 +1,6 @@
-// Side by side with the Python original (t9-ipc 0.3.1) in one folder: its files and entries, byte for byte as it
-// writes them, and ours as it reads them: line by line, names and entries by its own rules.
+// Side by side with the Python original (t9-ipc 0.3.1) in one folder: its files and entries, byte
+// for byte as it writes them, and ours as it reads them: line by line, names and entries by its own
+// rules.
 
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
@@ -21,7 +22,10 @@ import { waitFor } from "./support/wait.ts";
 /** What the original calls a session that was given no name: date, PID, two random bytes. */
 const ORIGINAL_ID = "20261122_3655_8201";
 
-/** Stores a message the way the original does: no quoting, a temporary that is renamed. Gives the file name. */
+/**
+ * Stores a message the way the original does: no quoting, a temporary that is renamed. Gives the
+ * file name.
+ */
 function originalSends(
   dir: string,
   from: string,
@@ -68,7 +72,7 @@ const ITS_MESSAGES: [string, string, string][] = [
   [ORIGINAL_ID, `"quoted": [1, 2] # and {more}`, "a: b\n---\nc"],
   [ORIGINAL_ID, "no body", ""],
 ];
-test("its messages are pushed and read as it wrote them", async (t) => {
+test("the original's messages are announced and read as it wrote them", async (t) => {
   const dir = tempDir(t);
   const beta = await startSession("20261122_4711_beef", { dir });
   await waitFor(() => filesIn(dir, ".").length === 0 && heartbeats(dir), "the folder");
@@ -123,7 +127,7 @@ test("our messages are right for a reader that goes line by line", async (t) => 
   assert.equal(JSON.parse(fields.subject ?? ""), "a: b\nto: nobody");
 });
 
-test("its session is online while its process lives and its entry is under a day old", async (t) => {
+test("the original's session is online while its process lives and its entry is under a day old", async (t) => {
   const dir = tempDir(t);
   originalBeats(dir, {
     [ORIGINAL_ID]: beat({ working_on: "the original's work" }),
@@ -142,7 +146,7 @@ test("its session is online while its process lives and its entry is under a day
   assert.match((await alpha.call("set_name", { name: ORIGINAL_ID })).text, /belongs to a session/);
 });
 
-test("our entries are valid for it, and its own are kept as they are", async (t) => {
+test("our entries are valid for the original, and its own are kept as they are", async (t) => {
   const dir = tempDir(t);
   const its = { ...beat(), mood: { good: true } };
   originalBeats(dir, { [ORIGINAL_ID]: its });
@@ -166,7 +170,7 @@ test("fields another implementation puts into our entry survive our next beat", 
   assert.equal(heartbeats(dir).alpha?.working_on, "our work");
 });
 
-test("where it overwrites our entry, we are back on the list within seconds", async (t) => {
+test("our session is back on the list within seconds if the original overwrites its entry", async (t) => {
   const dir = tempDir(t);
   const alpha = await startSession("alpha", { dir });
   await alpha.call("set_name", { name: "alpha", working_on: "our work" });
@@ -175,7 +179,7 @@ test("where it overwrites our entry, we are back on the list within seconds", as
   assert.ok(heartbeats(dir)[ORIGINAL_ID]);
 });
 
-test("where it takes our session's name, ours gets another and still receives", async (t) => {
+test("our session yields its name to the original's session, and goes on under another", async (t) => {
   const dir = tempDir(t);
   const [alpha, beta] = await Promise.all([
     startSession("alpha", { dir }),
@@ -187,10 +191,13 @@ test("where it takes our session's name, ours gets another and still receives", 
     "our session under another name",
   );
   assert.equal(heartbeats(dir).alpha?.pid, process.pid);
-  await beta.call("send", { to: "alpha-2", subject: "to the new name" });
-  await beta.call("send", { to: "alpha", subject: "to the old name" });
-  await alpha.waitForPush(({ meta }) => meta.subject === "to the new name");
-  await alpha.waitForPush(({ meta }) => meta.subject === "to the old name");
+  await beta.call("send", { to: "alpha", subject: "to the original's session" });
+  await beta.call("send", { to: "alpha-2", subject: "to ours" });
+  const pushes = await alpha.waitForPushes(1);
+  assert.equal(pushes[0]?.meta.subject, "to ours");
+  const { text } = await alpha.call("unread");
+  assert.match(text, /^1 unread message:.*subject: to ours/s);
+  assert.match((await alpha.call("set_name", { name: "alpha" })).text, /belongs to a session/);
 });
 
 test("a heartbeats.json that is no JSON is kept aside, and a new one started", async (t) => {
@@ -199,9 +206,6 @@ test("a heartbeats.json that is no JSON is kept aside, and a new one started", a
   writeFileSync(join(dir, "heartbeats.json"), '{"alpha": {"timest');
   const alpha = await startSession("alpha", { dir });
   assert.deepEqual(Object.keys(heartbeats(dir)), ["alpha"]);
-  const aside = await waitFor(
-    () => /kept as (\S+?),? /.exec(alpha.stderr())?.[1],
-    "a line on stderr",
-  );
+  const aside = await waitFor(() => /moved to (\S+)/.exec(alpha.stderr())?.[1], "a line on stderr");
   assert.equal(readFileSync(aside, "utf8"), '{"alpha": {"timest');
 });

@@ -7,6 +7,5 @@ export interface LiveServer {
   readonly toolPrefix: string | undefined;
   /** The process of the session it belongs to. */
   readonly agentPid: number | undefined;
-  readonly parentPid: number | undefined;
   readonly conversation: string | undefined;
 }

@@ -1,5 +1,5 @@
 import spawn from "cross-spawn";
-import { errorCode } from "../files.ts";
+import { errorCode } from "../core/errors.ts";
 
 const TIMEOUT_MS = 30_000;
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import type { Config } from "../config.ts";
-import { errorCode, reasonOf } from "../files.ts";
+import { errorCode, messageOf } from "../core/errors.ts";
 import { type Finding, ok, warning } from "./finding.ts";
 import { minimalPath } from "./node.ts";
 
@@ -56,7 +56,7 @@ async function startProblem(
     return undefined;
   } catch (error) {
     if (errorCode(error) === "ENOENT") return `"${server.command}" is not found there`;
-    return stderr.trim().split("\n").at(-1) || reasonOf(error);
+    return stderr.trim().split("\n").at(-1) || messageOf(error);
   } finally {
     await client.close();
     rmSync(dir, { recursive: true, force: true, maxRetries: 5 });

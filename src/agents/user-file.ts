@@ -9,7 +9,7 @@ import {
   rmSync,
   statSync,
 } from "node:fs";
-import { statOf, writeWhole } from "../files.ts";
+import { diskFiles, writeFileAtomic } from "../core/files.ts";
 
 /** The user only, for a file that was not there before. */
 const DEFAULT_MODE = 0o600;
@@ -28,8 +28,8 @@ export function readText(path: string): string {
 
 /** Replaces the text of a file and keeps its mode. */
 export function replaceText(path: string, text: string): void {
-  const mode = statOf(path)?.mode ?? DEFAULT_MODE;
-  writeWhole(path, text);
+  const mode = statSync(path, { throwIfNoEntry: false })?.mode ?? DEFAULT_MODE;
+  writeFileAtomic(diskFiles, path, text);
   chmodSync(path, mode);
 }
 
@@ -40,7 +40,7 @@ export function replaceText(path: string, text: string): void {
 export function keepBackup(path: string): void {
   const text = readText(path);
   if (text.includes("t9-ipc") && existsSync(backupPath(path))) return;
-  writeWhole(backupPath(path), text);
+  writeFileAtomic(diskFiles, backupPath(path), text);
 }
 
 /** The text before our first change; undefined if we have not changed the file. */

@@ -3,8 +3,9 @@ import { checkCodex } from "../agents/codex/doctor.ts";
 import { broken, type Finding } from "../agents/finding.ts";
 import type { LiveServer } from "../agents/live-server.ts";
 import type { Config } from "../config.ts";
-import { reasonOf } from "../files.ts";
-import { Heartbeats } from "../sessions/heartbeats.ts";
+import { messageOf } from "../core/errors.ts";
+import { Heartbeats } from "../core/heartbeats.ts";
+import { createSystem } from "../upkeep/system.ts";
 import { checkFolder } from "./checks/folder.ts";
 import { checkInstallation } from "./checks/installation.ts";
 import { checkNetwork } from "./checks/network.ts";
@@ -49,7 +50,7 @@ export async function* runChecks(
     try {
       yield* check(config);
     } catch (error) {
-      yield broken("a check could not be finished", reasonOf(error), "fix this first");
+      yield broken("a check could not be finished", messageOf(error), "fix this first");
     }
   }
 }
@@ -61,12 +62,13 @@ function describe({ state, what, problem, remedy }: Finding): string {
 }
 
 function liveServers(config: Config): LiveServer[] {
-  const here = new Heartbeats(config).online().filter(({ entry }) => entry.host === config.host);
+  const system = createSystem(config);
+  const online = new Heartbeats(config, system).online();
+  const here = online.filter(({ entry }) => entry.host === system.processes.host);
   return here.map(({ name, entry }) => ({
     name,
     toolPrefix: entry.tool_prefix,
     agentPid: entry.claude_pid,
-    parentPid: entry.parent,
     conversation: entry.claude_session,
   }));
 }

@@ -1,9 +1,11 @@
 import { CommanderError } from "commander";
-import { reasonOf } from "../files.ts";
-import { Refusal } from "../mail/draft.ts";
+import { type Hint, messageOf, UserError } from "../core/errors.ts";
 
 /** The command line was not understood: exit code 2. */
 export class UsageError extends Error {}
+
+/** A hook wakes its session with this text on standard error: exit code 2. */
+export class WakeSignal extends Error {}
 
 /** The command has already printed what failed, and nothing is added to it: exit code 1. */
 export class ReportedError extends Error {}
@@ -14,19 +16,23 @@ export class ReportedError extends Error {}
  */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError && error.exitCode === 0) return 0;
-  return error instanceof UsageError ? 2 : 1;
+  return error instanceof UsageError || error instanceof WakeSignal ? 2 : 1;
 }
 
 /** The line for stderr, or undefined if there is nothing to say. */
 export function describeError(error: unknown): string | undefined {
   if (error instanceof CommanderError || error instanceof ReportedError) return undefined;
-  if (error instanceof UsageError) return error.message;
-  return error instanceof Refusal ? forCommandLine(error.message) : reasonOf(error);
+  if (error instanceof WakeSignal) return error.message;
+  if (error instanceof UsageError) return `t9-ipc: ${error.message}`;
+  if (!(error instanceof UserError)) return `t9-ipc: ${messageOf(error)}`;
+  const hint = error.hint ? ` ${HINTS[error.hint]}` : "";
+  return `t9-ipc: ${error.message}${hint}`;
 }
 
-/** Refusals are worded for a model, which has tools where the command line has commands. */
-function forCommandLine(text: string): string {
-  return text
-    .replace(/\bt9_ipc_(?=who)/g, "t9-ipc ")
-    .replace("allow_unknown: true", "--allow-unknown");
-}
+/** The next step after a refusal, in the terms of the command line. */
+const HINTS: Record<Hint, string> = {
+  "list-sessions": "`t9-ipc who` lists who is online.",
+  "allow-unknown":
+    "To leave the message for a session that is still to come, repeat with --allow-unknown.",
+  "copy-file-name": "`t9-ipc log` shows the file name of each message.",
+};

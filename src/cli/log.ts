@@ -1,34 +1,57 @@
 import type { Config } from "../config.ts";
-import type { Message } from "../mail/inbox.ts";
-import { sameName } from "../sessions/names.ts";
+import { toMessageFile } from "../core/addresses.ts";
+import { UserError } from "../core/errors.ts";
+import type { Message } from "../core/message.ts";
+import { isSameName } from "../core/names.ts";
+import { quoteInput } from "../core/text.ts";
+import { createSystem } from "../upkeep/system.ts";
 import { pastMail } from "./past-mail.ts";
 import { printMessage } from "./print-message.ts";
+
+const INDENT = "    ";
+/** Replies to replies further down are not indented further. */
+const MAX_LEVEL = 4;
 
 interface LogOptions {
   readonly with?: string;
   /** Milliseconds. */
   readonly since?: number;
+  /** Any message of an exchange. */
+  readonly thread?: string;
   readonly json?: true;
 }
 
-/** Prints past mail, newest last; a reply is indented below the message that it answers. */
+/**
+ * Prints past mail, newest last. A reply is indented below the message that it answers; one
+ * exchange alone is printed in the order of sending. Throws UserError if `thread` is not a message.
+ */
 export function log(config: Config, text: string | undefined, options: LogOptions): void {
-  const messages = pastMail(config, options.since).filter(
+  const all = pastMail(config, createSystem(config), options.since);
+  const messages = (options.thread === undefined ? all : threadOf(all, options.thread)).filter(
     (message) => isWith(message, options.with) && contains(message, text),
   );
+  if (options.thread !== undefined) {
+    for (const message of messages) printMessage(message, { json: options.json });
+    return;
+  }
 
   const replies = groupByAnswered(messages);
-  const printThread = (answered: string | undefined, indent: string): void => {
-    for (const message of replies.get(answered) ?? []) {
-      printMessage(message, { json: options.json, indent });
-      printThread(message.header.file, `${indent}    `);
-    }
-  };
-  printThread(undefined, "");
+  // A stack of our own: a chain of replies may be longer than the call stack is deep.
+  const stack = entriesAt(0, replies.get(undefined));
+  for (let next = stack.pop(); next; next = stack.pop()) {
+    const { message, level } = next;
+    printMessage(message, { json: options.json, indent: INDENT.repeat(level) });
+    stack.push(...entriesAt(Math.min(level + 1, MAX_LEVEL), replies.get(message.header.file)));
+  }
+}
+
+/** Last message first, since the end of the stack is printed first. */
+function entriesAt(level: number, messages: readonly Message[] = []) {
+  return messages.map((message) => ({ message, level })).reverse();
 }
 
 const isWith = ({ header }: Message, name: string | undefined): boolean =>
-  name === undefined || sameName(header.from, name) || sameName(header.to, name);
+  name === undefined || isSameName(header.from, name) || isSameName(header.to, name);
 
 const contains = ({ header, body }: Message, text = ""): boolean =>
   `${header.subject}\n${body}`.toLowerCase().includes(text.toLowerCase());
@@ -42,8 +65,47 @@ function groupByAnswered(messages: readonly Message[]): Map<string | undefined, 
   const groups = new Map<string | undefined, Message[]>();
   for (const message of messages) {
     const { file, reply_to } = message.header;
-    const answered = files.has(reply_to) && reply_to < file ? reply_to : undefined;
-    groups.set(answered, [...(groups.get(answered) ?? []), message]);
+    const isKnown = reply_to !== undefined && files.has(reply_to) && reply_to < file;
+    addTo(groups, isKnown ? reply_to : undefined, message);
   }
   return groups;
+}
+
+function addTo<K, V>(groups: Map<K, V[]>, key: K, value: V): void {
+  const group = groups.get(key);
+  if (group) group.push(value);
+  else groups.set(key, [value]);
+}
+
+/**
+ * Every message that is connected with this one by answers, in the order of sending. Answers to a
+ * message that is gone belong together too. Throws UserError if there is no such message.
+ */
+function threadOf(messages: readonly Message[], text: string): Message[] {
+  const neighbours = new Map<string, string[]>();
+  for (const { header } of messages) {
+    const { file, reply_to } = header;
+    if (reply_to === undefined) continue;
+    addTo(neighbours, file, reply_to);
+    addTo(neighbours, reply_to, file);
+  }
+
+  const found = new Set([findFile(messages, text)]);
+  // A set that grows is walked to its end.
+  for (const file of found) for (const each of neighbours.get(file) ?? []) found.add(each);
+  return messages.filter(({ header }) => found.has(header.file));
+}
+
+/** A name that is cut short is forgiven if only one message starts with it. */
+function findFile(messages: readonly Message[], text: string): string {
+  const file = toMessageFile(text);
+  const files = messages.map(({ header }) => header.file);
+  if (file !== undefined && files.includes(file)) return file;
+  const start = file?.slice(0, -".md".length);
+  const similar = start === undefined ? [] : files.filter((each) => each.startsWith(start));
+  if (similar.length === 1 && similar[0] !== undefined) return similar[0];
+  throw new UserError(
+    `Nothing shown: ${quoteInput(text, 250)} is not a message in the inbox or the archive.`,
+    "copy-file-name",
+  );
 }

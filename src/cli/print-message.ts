@@ -1,7 +1,6 @@
-import { clean } from "../delivery/pointer.ts";
-import type { Message } from "../mail/inbox.ts";
-import { isForAll } from "../sessions/names.ts";
-import { printJson, printText } from "./print.ts";
+import type { Header, Message } from "../core/message.ts";
+import { isEveryone } from "../core/names.ts";
+import { printJson, printText, toPlainLine } from "./print.ts";
 
 const COLORS = ["cyan", "green", "magenta", "blue", "yellow", "red"] as const;
 /** Priorities and types that are worth a mark. */
@@ -20,19 +19,25 @@ export function printMessage({ header, body }: Message, format: MessageFormat): 
     return;
   }
 
-  const { from, to, subject, priority, type, created, file } = header;
-  const marks = [priority, type].filter((mark) => MARKED.includes(mark)).join(", ");
-  const recipient = isForAll(to) ? "EVERYBODY" : to;
-  const head = `${from} → ${recipient}: ${subject}${marks && ` [${marks}]`}`;
+  const { from, subject, created, file } = header;
+  const head = `${from} → ${recipientOf(header)}: ${subject}${marksOf(header)}`;
 
   const { indent = "" } = format;
-  printText(indent + clean(head), colorOf(from));
+  printText(indent + toPlainLine(head), colorOf(from));
   const lines = `${created}  ${file}\n${body}\n`;
   printText(indent + lines.replace(/\n(?=.)/g, `\n${indent}`));
 }
 
+export const recipientOf = ({ to }: Header): string => (isEveryone(to) ? "EVERYBODY" : to);
+
+/** ` [high]` behind a subject, or nothing. */
+export function marksOf({ priority, type }: Header): string {
+  const marks = [priority, type].filter((mark) => MARKED.includes(mark)).join(", ");
+  return marks && ` [${marks}]`;
+}
+
 /** Always the same color for the same sender. */
-function colorOf(sender: string): (typeof COLORS)[number] {
+export function colorOf(sender: string): (typeof COLORS)[number] {
   const sum = [...sender].reduce((total, char) => total + (char.codePointAt(0) ?? 0), 0);
   return COLORS[sum % COLORS.length] ?? "cyan";
 }

@@ -1,7 +1,7 @@
 import { Command, type CommanderError, InvalidArgumentError, Option } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
 import { type Config, SERVER } from "../config.ts";
-import { PRIORITIES } from "../mail/message.ts";
+import { PRIORITIES } from "../core/message.ts";
 import { UsageError } from "./errors.ts";
 
 /** A term that is longer than this has its description on the next line. */
@@ -49,6 +49,7 @@ function createProgram(config: Config): Command {
   program
     .command("who")
     .description("list the sessions that are online")
+    .option("--watch", "refresh the list every two seconds, until Ctrl-C")
     .option("--json", "print JSON")
     .action(async (options) => (await import("./who.ts")).who(config, options));
 
@@ -96,6 +97,7 @@ function createProgram(config: Config): Command {
     .argument("[TEXT]", "a text in the subject or the body, in any letter case")
     .option("--with <NAME>", "only mail from or to this session")
     .option("--since <10m>", "only mail of the last 10m, 2h or 1d", parseDuration)
+    .option("--thread <FILE>", "only the exchange that this message belongs to, in order")
     .option("--json", "print JSON")
     .action(async (text, options) => (await import("./log.ts")).log(config, text, options));
 
@@ -105,9 +107,9 @@ function createProgram(config: Config): Command {
     .action(async () => (await import("./demo.ts")).demo());
 
   program
-    .command("wait")
-    .description("for hooks: wait for mail of the Claude Code session that runs the hook")
-    .action(async () => process.exit(await (await import("../delivery/wait.ts")).wait(config)));
+    .command("hook")
+    .description("for the plugin's hooks: reads what Claude Code says on standard input")
+    .action(async () => (await import("./hook.ts")).hook(config));
 
   for (const command of [program, ...program.commands]) {
     command.exitOverride((error) => rejectUsage(error, command));

@@ -1,12 +1,12 @@
 import { text as readAll } from "node:stream/consumers";
 import type { Config } from "../config.ts";
-import type { Priority } from "../mail/message.ts";
+import type { Priority } from "../core/message.ts";
 import { sentText } from "../mcp/answers.ts";
 import { printText } from "./print.ts";
 import { withUserMailbox } from "./user-mailbox.ts";
 
 interface SendOptions {
-  /** A session's name, or `all`. */
+  /** A session's name, several with commas, or `all`. */
   readonly to: string;
   readonly subject: string;
   /** `-` stands for standard input. */
@@ -20,10 +20,11 @@ export async function send(config: Config, options: SendOptions): Promise<void> 
   const { to, subject, body: text = "", priority, allowUnknown = false } = options;
   const body = text === "-" ? await readStandardInput() : text;
 
-  await withUserMailbox(config, async (mailbox) => {
-    const sent = await mailbox.send({ to, subject, body, priority, escalate: false, allowUnknown });
-    await mailbox.appear(); // so that sessions can answer to this name
-    printText(sentText(sent));
+  await withUserMailbox(config, async ({ mailbox, around }) => {
+    const recipients = to.split(",").filter((each) => each.trim());
+    const sent = await mailbox.send({ to: recipients, subject, body, priority, allowUnknown });
+    await mailbox.register(); // so that sessions can answer to this name
+    printText(sentText(sent, around));
   });
 }
 

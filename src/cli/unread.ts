@@ -1,7 +1,12 @@
 import type { Config } from "../config.ts";
-import { readUnread } from "../mcp/answers.ts";
+import { findHolder } from "../core/heartbeats.ts";
+import { otherMailText, ownMailText } from "../mcp/answers.ts";
+import { HandwrittenFiles } from "../upkeep/handwritten-files.ts";
 import { printJson, printText } from "./print.ts";
-import { withUserMailbox } from "./user-mailbox.ts";
+import { type UserMailbox, withUserMailbox } from "./user-mailbox.ts";
+
+/** How long files that were written by hand are waited for. */
+const HANDWRITTEN_MS = 5000;
 
 /** Prints all unread mail, however long. Another session's mail stays unread. */
 export function unread(
@@ -9,19 +14,38 @@ export function unread(
   name: string | undefined,
   options: { readonly json?: true },
 ): Promise<void> {
-  return withUserMailbox(config, async (mailbox) => {
-    // If no server runs, nobody else renames the files that were written by hand.
-    await mailbox.inbox.reconcile();
-    await mailbox.inbox.settled();
+  return withUserMailbox(config, async (user) => {
+    const { mailbox, around } = user;
+    await mailbox.register(); // from now on mail for this name is accepted
+    await adoptHandwritten(config, user);
 
-    const { text, shown, markRead } = await readUnread(mailbox, name, Number.POSITIVE_INFINITY);
+    const isOwn = name === undefined || mailbox.isOwnName(name);
+    const { text, shown, markRead } = isOwn ? ownMailText(around) : otherMailText(around, name);
     markRead();
-    if (!options.json) {
-      printText(text);
+    if (options.json) {
+      const messages = shown.flatMap(({ file }) => mailbox.inbox.read(file) ?? []);
+      printJson(messages.map(({ header, body }) => ({ ...header, body })));
       return;
     }
 
-    const messages = shown.flatMap(({ file }) => mailbox.inbox.read(file) ?? []);
-    printJson(messages.map(({ header, body }) => ({ ...header, body })));
+    printText(text);
+    if (isOwn) warnIfShared(user);
   });
+}
+
+/** If no server runs, nobody else renames the files that were written by hand. */
+async function adoptHandwritten(config: Config, { mailbox, system }: UserMailbox): Promise<void> {
+  const handwritten = new HandwrittenFiles(config.inbox, mailbox.inbox, system);
+  handwritten.start();
+  mailbox.inbox.tryScan();
+  await handwritten.whenIdle(HANDWRITTEN_MS);
+  handwritten.close();
+}
+
+/** A live session may have this name as well: its mail was read here. */
+function warnIfShared({ mailbox }: UserMailbox): void {
+  const { name } = mailbox.owner;
+  if (findHolder(mailbox.heartbeats.online(), name)) {
+    console.error(`t9-ipc: a session that is online has the name ${name}: this was its mail too`);
+  }
 }

@@ -1,23 +1,42 @@
 import { userInfo } from "node:os";
+import { statusOf } from "../agents/claude/status.ts";
 import type { Config } from "../config.ts";
-import { Mailbox } from "../mail/mailbox.ts";
-import { Heartbeats } from "../sessions/heartbeats.ts";
-import { fit, type Name } from "../sessions/names.ts";
-import { askedName } from "../sessions/naming.ts";
-import { takeStamp } from "../stamp.ts";
+import { Heartbeats } from "../core/heartbeats.ts";
+import { Inbox } from "../core/inbox.ts";
+import { Mailbox } from "../core/mailbox.ts";
+import { type Name, toName } from "../core/names.ts";
+import { nameFromEnvironment } from "../core/naming.ts";
+import type { System } from "../core/system.ts";
+import { nextTimestamps } from "../core/timestamps.ts";
+import type { Surroundings } from "../mcp/answers.ts";
+import { createSystem } from "../upkeep/system.ts";
 
-/**
- * Opens the mailbox of the person at the command line, runs `work` with it, and closes it again.
- */
+/** Who is at the command line, and what the answers need. */
+export interface UserMailbox {
+  readonly mailbox: Mailbox;
+  readonly around: Surroundings;
+  readonly system: System;
+}
+
+/** Opens the mailbox of the person at the command line, runs `work` with it, and closes it again. */
 export async function withUserMailbox<T>(
   config: Config,
-  work: (mailbox: Mailbox) => Promise<T>,
+  work: (user: UserMailbox) => Promise<T>,
 ): Promise<T> {
-  const name = askedName(config) ?? loginName();
-  const heartbeats = new Heartbeats(config);
-  const mailbox = new Mailbox(config, heartbeats, { name, names: [name] }, takeStamp(config.dir));
+  const system = createSystem(config);
+  const name = nameFromEnvironment(config.sessionId, config.log) ?? loginName();
+  const [since] = nextTimestamps(system.files, system.clock, config.dir, 1);
+  const owner = { name, names: [name], notes: { since, folder: config.folder }, check: () => {} };
+  const inbox = new Inbox({ folder: config }, system);
+  const mailbox = new Mailbox(config, system, inbox, new Heartbeats(config, system), owner);
+  const around: Surroundings = {
+    mailbox,
+    maxBytes: Number.POSITIVE_INFINITY,
+    statusOf: (entry) => statusOf(entry, config.claudeDir, system),
+    now: () => system.clock.now(),
+  };
   try {
-    return await work(mailbox);
+    return await work({ mailbox, around, system });
   } finally {
     await mailbox.close();
   }
@@ -25,9 +44,9 @@ export async function withUserMailbox<T>(
 
 function loginName(): Name {
   try {
-    return fit(userInfo().username);
+    return toName(userInfo().username);
   } catch {
     // In a container the user id may have no name.
-    return fit(`user-${process.getuid?.()}`);
+    return toName(`user-${process.getuid?.()}`);
   }
 }

@@ -1,7 +1,9 @@
 import type { Config } from "../config.ts";
-import { Inbox, type Message } from "../mail/inbox.ts";
-import { Watcher } from "../mail/watcher.ts";
-import { isForAll, sameName } from "../sessions/names.ts";
+import { Inbox } from "../core/inbox.ts";
+import type { Message } from "../core/message.ts";
+import { isEveryone, isSameName, meansEveryone } from "../core/names.ts";
+import { HandwrittenFiles } from "../upkeep/handwritten-files.ts";
+import { createSystem } from "../upkeep/system.ts";
 import { pastMail } from "./past-mail.ts";
 import { printMessage } from "./print-message.ts";
 
@@ -21,12 +23,14 @@ export async function watch(config: Config, options: WatchOptions): Promise<neve
     }
   };
 
-  const inbox = new Inbox(config);
-  await inbox.reconcile();
-  if (options.since !== undefined) print(pastMail(config, options.since, inbox.files));
+  const system = createSystem(config);
+  const inbox = new Inbox({ folder: config, poll: config.poll }, system);
+  const handwritten = new HandwrittenFiles(config.inbox, inbox, system);
+  inbox.scan();
+  if (options.since !== undefined) print(pastMail(config, system, options.since, inbox.files));
 
   const arrived = new Set<string>();
-  inbox.onMessage = (file) => {
+  inbox.on("message", (file) => {
     arrived.add(file);
     if (arrived.size > 1) return;
     // Messages that arrive together are printed in the order of sending.
@@ -34,16 +38,18 @@ export async function watch(config: Config, options: WatchOptions): Promise<neve
       print([...arrived].sort().flatMap((each) => inbox.read(each) ?? []));
       arrived.clear();
     });
-  };
-  new Watcher(config, inbox, () => {});
+  });
+  handwritten.start();
+  inbox.start();
 
-  // The watcher's timers do not keep the process alive.
+  // The inbox's timers do not keep the process alive.
   setInterval(() => {}, 2 ** 30);
   return new Promise(() => {});
 }
 
 function isWanted({ header }: Message, { from, to }: WatchOptions): boolean {
-  const isFrom = from === undefined || sameName(header.from, from);
-  const isTo = to === undefined || sameName(header.to, to) || (isForAll(header.to) && isForAll(to));
+  const isFrom = from === undefined || isSameName(header.from, from);
+  const isTo =
+    to === undefined || isSameName(header.to, to) || (isEveryone(header.to) && meansEveryone(to));
   return isFrom && isTo;
 }

@@ -1,9 +1,19 @@
 import { isMessageFile } from "./message.ts";
-import { isEveryone, isKnownForm, isSameName, meansEveryone, type Name, toName } from "./names.ts";
+import {
+  isEveryone,
+  isKnownForm,
+  isSameName,
+  meansEveryone,
+  meansSelf,
+  type Name,
+} from "./names.ts";
 
 /** Quotes, `@`, list marks and the like that a model or a person puts around a name. */
 const DECORATION_BEFORE = /^(?:[\s"'`“”‘’<@]|- )+/u;
 const DECORATION_AFTER = /[\s"'`“”‘’>:,]+$/u;
+
+/** No file system has longer names. */
+const MAX_FILE_NAME_BYTES = 255;
 
 const withoutDecoration = (text: string): string =>
   text.normalize("NFC").replace(DECORATION_BEFORE, "").replace(DECORATION_AFTER, "");
@@ -33,7 +43,13 @@ export function toAddress(text: string): Name | "all" | undefined {
   return isKnownForm(plain) ? plain : undefined;
 }
 
-export const suggestedAddress = (text: string): Name => toName(withoutDecoration(text));
+/** True if somebody who has these names means himself: by "self", "me", or one of them. */
+export const meansOneself = (text: string, names: Iterable<Name>): boolean =>
+  meansSelf(withoutDecoration(text)) || findMeantName(text, names) !== undefined;
+
+/** Every session that works in the same project. */
+export const meansHere = (text: string): boolean =>
+  withoutDecoration(text).toLowerCase() === "here";
 
 /**
  * The names that begin like the wanted one or contain it, for a suggestion. Letter case is ignored.
@@ -58,5 +74,6 @@ export function toMessageFile(text: string): string | undefined {
   const plain = withoutDecoration(text);
   const [, base = ""] = /([^/\\]*)$/.exec(plain) ?? [];
   const file = base.endsWith(".md") ? base : `${base}.md`;
-  return isMessageFile(file) ? file : undefined;
+  const isFileName = !file.includes("\0") && Buffer.byteLength(file) <= MAX_FILE_NAME_BYTES;
+  return isFileName && isMessageFile(file) ? file : undefined;
 }

@@ -46,6 +46,10 @@ const Entry = z.looseObject({
   claude_dir: z.string().optional(),
   /** True for runs that nobody watches, like `claude -p`: a broadcast does not wake them. */
   unattended: z.boolean().optional(),
+  /** Full names of our tools start with this in the session. */
+  tool_prefix: z.string().optional(),
+  /** Sessions that this one is told about when they go idle. */
+  watching: z.array(z.unknown()).optional(),
   /** Version and place of the installation that serves the session. */
   version: z.string().optional(),
   server: z.string().optional(),
@@ -89,7 +93,11 @@ export class Heartbeats {
 
   /** Every session that is online, sorted by name. Throws if the list cannot be read just now. */
   online(): Session[] {
-    return this.#online(this.#read());
+    const entries = this.#read();
+    for (const name of this.#remoteBeats.keys()) {
+      if (!entries.has(name)) this.#remoteBeats.delete(name);
+    }
+    return this.#online(entries);
   }
 
   /**

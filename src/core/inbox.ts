@@ -8,10 +8,9 @@ import {
   type Header,
   isMessageFile,
   isStamped,
-  MAX_FILE_BYTES,
   type Message,
   messageFileName,
-  parseMessage,
+  readMessage,
 } from "./message.ts";
 import type { DataFolder, FolderWatch, System, Timer } from "./system.ts";
 import { localTime, nextTimestamps } from "./timestamps.ts";
@@ -259,7 +258,7 @@ export class Inbox extends EventEmitter<InboxEvents> {
     const version = this.system.files.stat(this.#path(file))?.version;
     if (version === undefined || this.#invalid.get(file) === version) return undefined;
     try {
-      const message = this.#parse(this.#path(file), file);
+      const message = readMessage(this.system, this.#path(file), file);
       this.#invalid.delete(file);
       this.#headers.set(file, message.header);
       this.options.cache?.set(message.header);
@@ -275,11 +274,6 @@ export class Inbox extends EventEmitter<InboxEvents> {
     }
   }
 
-  #parse(path: string, file: string): Message {
-    const { text, mtimeMs } = this.system.files.read(path, MAX_FILE_BYTES);
-    return parseMessage(file, text, localTime(this.system.clock, mtimeMs));
-  }
-
   /** When the message was stored, in ms since 1970; undefined if the file is gone. */
   storedAt(file: string): number | undefined {
     return tryStat(this.system.files, this.#path(file))?.mtimeMs;
@@ -292,7 +286,7 @@ export class Inbox extends EventEmitter<InboxEvents> {
     if (message) return { ...message, isArchived: false };
     try {
       const path = join(this.options.folder.archive, file);
-      return { ...this.#parse(path, file), isArchived: true };
+      return { ...readMessage(this.system, path, file), isArchived: true };
     } catch (error) {
       if (isTransient(error)) throw error;
       return undefined;
@@ -303,8 +297,13 @@ export class Inbox extends EventEmitter<InboxEvents> {
    * Stores messages under the next timestamps, all under one lock. Rejects with nothing stored if
    * the files cannot be written, with PartlyStoredError if only some were renamed into the inbox,
    * and with InDoubtError if the file system did not say.
+   *
+   * @param onStored called for each message at once, before anybody can see it in the inbox
    */
-  async store(drafts: readonly Draft[]): Promise<Header[]> {
+  async store(
+    drafts: readonly Draft[],
+    onStored: (header: Header) => void = () => {},
+  ): Promise<Header[]> {
     const created = localTime(this.system.clock);
     const temporaries: string[] = [];
     try {
@@ -316,7 +315,7 @@ export class Inbox extends EventEmitter<InboxEvents> {
         created,
         file: "",
       }));
-      return await this.moveIn(temporaries, headers);
+      return await this.moveIn(temporaries, headers, onStored);
     } catch (error) {
       // After a failure of the network the rename may have happened all the same.
       if (!(error instanceof InDoubtError)) {
@@ -345,7 +344,11 @@ export class Inbox extends EventEmitter<InboxEvents> {
    * Moves complete files to their places in the order of sending. Rejects as `store` does; a
    * missing file is an ENOENT.
    */
-  async moveIn(paths: readonly string[], headers: readonly Header[]): Promise<Header[]> {
+  async moveIn(
+    paths: readonly string[],
+    headers: readonly Header[],
+    onMoved: (header: Header) => void = () => {},
+  ): Promise<Header[]> {
     const { files, clock, withLock } = this.system;
     const { dir, inbox } = this.options.folder;
     // Without the lock the messages are still safe, since names are unique; their order is weaker.
@@ -361,6 +364,7 @@ export class Inbox extends EventEmitter<InboxEvents> {
           return { stored, error: isUnreachable(error) ? new InDoubtError(file, error) : error };
         }
         stored.push({ ...header, file });
+        onMoved({ ...header, file });
       }
       return { stored, error: undefined };
     });

@@ -11,18 +11,29 @@ const STALE_MS = 5000;
 /** How long a caller waits for a lock before it goes on without. */
 const PATIENCE_MS = 2000;
 
+export interface Lock {
+  readonly withLock: WithLock;
+  /** Resolves when this process neither holds nor waits for a lock: then it may end. */
+  whenIdle(): Promise<void>;
+}
+
 /** Locks between processes: `PATH.lock` is a folder while proper-lockfile holds the lock of PATH. */
-export function createLock(files: Files, log: Log): WithLock {
+export function createLock(files: Files, log: Log): Lock {
   const queues = new Map<string, Promise<unknown>>();
+  return { withLock, whenIdle };
 
   /** Callers in this process queue up, so that only one of them asks for the folder at a time. */
-  return (path, work) => {
+  function withLock<T>(path: string, work: (isLocked: boolean) => T): Promise<T> {
     const result = (queues.get(path) ?? Promise.resolve()).then(() => run(path, work));
     const settled = result.catch(() => {});
     queues.set(path, settled);
     void settled.then(() => queues.get(path) === settled && queues.delete(path));
     return result;
-  };
+  }
+
+  async function whenIdle(): Promise<void> {
+    while (queues.size > 0) await Promise.all(queues.values());
+  }
 
   async function run<T>(path: string, work: (isLocked: boolean) => T): Promise<T> {
     const release = await acquire(path);

@@ -1,8 +1,9 @@
 import { join } from "node:path";
 import {
   findMeantName,
+  meansHere,
+  meansOneself,
   similarNames,
-  suggestedAddress,
   toAddress,
   toMessageFile,
 } from "./addresses.ts";
@@ -21,17 +22,11 @@ import {
   mayBeSentBy,
   type Priority,
 } from "./message.ts";
-import {
-  explainInvalidName,
-  isEveryone,
-  isKnownForm,
-  isName,
-  isSameName,
-  type Name,
-} from "./names.ts";
+import { isEveryone, isKnownForm, isName, isSameName, type Name, whyInvalidName } from "./names.ts";
+import { projectOf } from "./project.ts";
 import { isAddressee, isUnread, knownNames, type NameNotes, ReadState } from "./read-state.ts";
 import type { DataFolder, System } from "./system.ts";
-import { lengthOf } from "./text.ts";
+import { lengthOf, quoteInput } from "./text.ts";
 
 /** The same message again is refused for this long. */
 const REPEAT_MS = 60_000;
@@ -40,6 +35,9 @@ const COUNT_MS = 10 * 60_000;
 
 /** A name that was not used for this long, with no session, is taken for abandoned. */
 const ABANDONED_MS = 3600 * 1000;
+
+/** A refusal lists at most this many names. */
+const MAX_LISTED = 30;
 
 /** Whose mailbox it is: this server's session, or a person at the command line. */
 export interface Owner {
@@ -109,6 +107,7 @@ export class Mailbox {
    * written; the message says what is stored and what is not.
    */
   async send(request: SendRequest): Promise<Sent> {
+    checkTexts(request);
     this.owner.check();
     const replyTo =
       request.reply_to === undefined
@@ -120,17 +119,21 @@ export class Mailbox {
     const now = this.system.clock.elapsed();
     for (const draft of drafts) this.#recent.set(repeatKey(draft), { at: now, file: undefined });
     const headers = await this.#store(drafts);
+    // Written before the answer: a session that is killed right after it must not get them as mail.
+    if (headers.some(({ to }) => isEveryone(to))) await this.#saveMarks();
     const deliveries = headers.map((header, index) => {
       this.#recent.set(repeatKey(drafts[index] as Draft), { at: now, file: header.file });
       return { header, online: recipients[index]?.online ?? [] };
     });
-    await this.#markOwnBroadcasts(headers);
     return { deliveries, recentCount: this.#count(deliveries) };
   }
 
   async #store(drafts: readonly Draft[]): Promise<Header[]> {
     try {
-      return await this.inbox.store(drafts);
+      // What the owner tells everyone is not news to it, from the first moment on.
+      return await this.inbox.store(drafts, (header) => {
+        if (isEveryone(header.to)) this.#mark([header]);
+      });
     } catch (error) {
       for (const draft of drafts) this.#recent.delete(repeatKey(draft));
       throw this.#explainFailure(error, drafts.length);
@@ -165,16 +168,6 @@ export class Mailbox {
 
   #toDraft(to: Name | "all", request: SendRequest, replyTo: string | undefined): Draft {
     const { subject, body, priority, escalate } = request;
-    if (subject.trim() === "") {
-      throw new UserError("Not sent: the subject is empty. Say in a few words what it is about.");
-    }
-    checkText("subject", subject, MAX_SUBJECT_LENGTH, "Shorten it and put the rest into the body.");
-    checkText(
-      "body",
-      body,
-      MAX_BODY_LENGTH,
-      "Send it in parts, or write it to a file and send the path.",
-    );
     const type = escalate ? "escalation" : to === "all" ? "broadcast" : "ipc";
     return { from: this.owner.name, to, type, subject, body, priority, reply_to: replyTo };
   }
@@ -185,12 +178,40 @@ export class Mailbox {
     allowUnknown = false,
   }: SendRequest): { to: Name | "all"; online: Session[] }[] {
     const online = this.#online();
-    const resolved = to.map((text) => this.#resolve(text, online, allowUnknown));
+    const resolved = to.flatMap((text) =>
+      meansHere(text) ? this.#resolveHere(online) : this.#resolve(text, online, allowUnknown),
+    );
+    // Mail to everyone reaches the others as well.
+    const broadcast = resolved.find(({ to }) => to === "all");
+    if (broadcast) return [broadcast];
     const keys = new Set<string>();
     return resolved.filter(({ to, online }) => {
-      const key = to === "all" ? to : (online[0]?.name ?? to);
+      const key = online[0]?.name ?? to;
       return keys.size < keys.add(key).size;
     });
+  }
+
+  /** Every other session that works in the owner's project. */
+  #resolveHere(online: readonly Session[]): { to: Name; online: Session[] }[] {
+    const here = online.filter((session) => this.worksHere(session) && !this.#isOwner(session));
+    if (here.length === 0) {
+      throw new UserError("Not sent: no other session works in this project.", "list-sessions");
+    }
+    return here.map((session) => ({ to: session.name, online: [session] }));
+  }
+
+  #isOwner({ name }: Session): boolean {
+    return name === this.owner.name;
+  }
+
+  /** True if the session works in the owner's project, on this machine. */
+  worksHere({ entry }: Session): boolean {
+    const { files, processes } = this.system;
+    const { folder } = this.owner.notes;
+    if (folder === undefined || entry.cwd === undefined || entry.host !== processes.host) {
+      return false;
+    }
+    return projectOf(entry.cwd, files) === projectOf(folder, files);
   }
 
   #resolve(
@@ -198,18 +219,23 @@ export class Mailbox {
     online: readonly Session[],
     allowUnknown: boolean,
   ): { to: Name | "all"; online: Session[] } {
-    const others = online.filter(({ name }) => name !== this.owner.name);
+    const others = online.filter((session) => !this.#isOwner(session));
     const address = toAddress(text);
     if (address === "all") return { to: "all", online: others };
-    const meant = findMeantName(text, online.flatMap(namesOf)) ?? this.#findOffline(text);
-    const to = meant ?? (allowUnknown ? address : undefined);
-    if (to === undefined) throw this.#unknownName(text, others);
-    if (!meant && !isName(to)) throw new UserError(`Not sent: ${explainInvalidName(to)}`);
-    if (this.owner.names.includes(to)) {
-      throw new UserError(`Not sent: ${to} is this session itself.`, "list-sessions");
+    if (this.isOwnName(text)) {
+      throw new UserError(`Not sent: ${quoteInput(text)} is this session itself.`, "list-sessions");
     }
+    const meant = findMeantName(text, online.flatMap(namesOf)) ?? this.#findOffline(text);
+    const isNew = allowUnknown && address !== undefined && isName(address);
+    const to = meant ?? (isNew ? address : undefined);
+    if (to === undefined) throw this.#unknownName(text, others);
     const holder = findHolder(others, to);
     return { to, online: holder ? [holder] : [] };
+  }
+
+  /** True if the owner is meant: by one of its names in any spelling, or by "self" or "me". */
+  isOwnName(text: string): boolean {
+    return meansOneself(text, this.owner.names);
   }
 
   #findOffline(text: string): Name | undefined {
@@ -218,7 +244,7 @@ export class Mailbox {
 
   /** Names that were in use within 30 days, and those that mail in the inbox is from. */
   #knownNames(): Set<Name> {
-    this.#scan();
+    this.inbox.tryScan();
     const { headers } = this.inbox.headers(() => true);
     const senders = headers.map(({ from }) => from).filter(isKnownForm);
     return new Set([...knownNames(this.folder, this.system), ...senders]);
@@ -230,16 +256,11 @@ export class Mailbox {
     const near = similarNames(text, [...names, ...known]).slice(0, 3);
     const meant = near.length > 0 ? `Did you mean ${near.join(", ")}? ` : "";
     const whoIsThere = names.length > 0 ? `Online: ${names.join(", ")}.` : "Nobody else is online.";
-    const address = toAddress(text);
-    if (address === undefined) {
-      return new UserError(
-        `Not sent: ${explainInvalidName(text)} ${meant}${whoIsThere}`,
-        "list-sessions",
-      );
-    }
+    const address = toAddress(text) ?? text;
+    const reason = whyInvalidName(address);
     return new UserError(
-      `Not sent: no session named ${suggestedAddress(text)} has been here. ${meant}${whoIsThere}`,
-      "allow-unknown",
+      `Not sent: ${reason ?? `no session named ${address} has been here.`} ${meant}${whoIsThere}`,
+      reason ? "list-sessions" : "allow-unknown",
     );
   }
 
@@ -270,14 +291,6 @@ export class Mailbox {
     return this.#sentAt.reduce((sum, each) => sum + each.count, 0);
   }
 
-  /** Written before the answer: a session that is killed right after it must not get them as mail. */
-  async #markOwnBroadcasts(headers: readonly Header[]): Promise<void> {
-    const own = headers.filter(({ to }) => isEveryone(to));
-    if (own.length === 0) return;
-    this.#mark(own);
-    await this.#saveMarks();
-  }
-
   #readState(name: Name): ReadState {
     const known = this.#readStates.get(name);
     if (known) return known;
@@ -290,6 +303,7 @@ export class Mailbox {
     return this.owner.names.map((name) => {
       const isNew = !this.#readStates.has(name);
       const state = this.#readState(name);
+      state.defaultSince = this.owner.notes.since;
       if (isNew) this.#copyBroadcastMarks(state);
       return state;
     });
@@ -348,10 +362,11 @@ export class Mailbox {
 
   #nobody(text: string, online: readonly Session[]): UserError {
     const names = new Set([...online.map(({ name }) => name), ...this.#knownNames()]);
-    const shown = JSON.stringify(text.slice(0, 80));
-    const existing = names.size > 0 ? `Names that exist: ${[...names].join(", ")}.` : "";
+    const listed = [...names].slice(0, MAX_LISTED).join(", ");
+    const more = names.size > MAX_LISTED ? ` and ${names.size - MAX_LISTED} more` : "";
+    const existing = names.size > 0 ? `Names that exist: ${listed}${more}.` : "";
     return new UserError(
-      `Nothing shown: nobody here has or had the name ${shown}. ${existing}`.trim(),
+      `Nothing shown: nobody here has or had the name ${quoteInput(text)}. ${existing}`.trim(),
       "list-sessions",
     );
   }
@@ -403,8 +418,9 @@ export class Mailbox {
     await Promise.all([...this.#readStates.values()].map((state) => state.save()));
   }
 
-  /** Writes what is marked. */
+  /** Writes what is marked. Resolves when no lock of a read state is held any more. */
   async close(): Promise<void> {
+    await this.system.clock.nextTurn(); // what `#saveMarksLater` saves is under way from here on
     await this.#saveMarks();
   }
 
@@ -418,7 +434,7 @@ export class Mailbox {
     const found = file === undefined ? undefined : this.#ownMessage(file);
     if (found) return found;
     throw new UserError(
-      `${what} ${JSON.stringify(text.slice(0, 250))} is not a message that this session sent or received.`,
+      `${what} ${quoteInput(text, 250)} is not a message that this session sent or received.`,
       "copy-file-name",
     );
   }
@@ -490,6 +506,20 @@ export class Mailbox {
     return folder === undefined ? [] : this.#online().filter(({ entry }) => entry.cwd === folder);
   }
 
+  /** The session that is meant by what somebody wrote, if it is online. */
+  findOnline(text: string): Session | undefined {
+    const online = this.#online();
+    const name = findMeantName(text, online.flatMap(namesOf));
+    return name === undefined ? undefined : findHolder(online, name);
+  }
+
+  /** True if a session has read the message, under whichever of its names. */
+  hasBeenRead(name: Name, file: string): boolean {
+    const holder = findHolder(this.#online(), name);
+    const names = holder ? namesOf(holder) : [name];
+    return names.some((each) => this.#readState(each).view().hasRead(file));
+  }
+
   /** Offline names that were used last in this folder, over an hour ago, and have unread mail. */
   abandonedIn(folder: string): { name: Name; unread: number }[] {
     const held = this.#online().flatMap(namesOf);
@@ -534,6 +564,19 @@ export class Mailbox {
       );
     }
   }
+}
+
+function checkTexts({ subject, body }: SendRequest): void {
+  if (subject.trim() === "") {
+    throw new UserError("Not sent: the subject is empty. Say in a few words what it is about.");
+  }
+  checkText("subject", subject, MAX_SUBJECT_LENGTH, "Shorten it and put the rest into the body.");
+  checkText(
+    "body",
+    body,
+    MAX_BODY_LENGTH,
+    "Send it in parts, or write it to a file and send the path.",
+  );
 }
 
 function checkText(what: string, text: string, limit: number, remedy: string): void {

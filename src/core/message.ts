@@ -1,8 +1,10 @@
 import { randomBytes } from "node:crypto";
+import { basename } from "node:path";
 import matter from "gray-matter";
 import { isEveryone, MAX_NAME_LENGTH, type Name } from "./names.ts";
+import type { System } from "./system.ts";
 import { lengthOf } from "./text.ts";
-import type { Timestamp } from "./timestamps.ts";
+import { localTime, type Timestamp } from "./timestamps.ts";
 
 /** Limits in characters (Unicode code points), as in the Python original. */
 export const MAX_SUBJECT_LENGTH = 200;
@@ -50,7 +52,8 @@ export interface Draft {
 }
 
 /** Hides temporary and hidden files. Anything that is a path is not a message file. */
-export const isMessageFile = (file: string): boolean => /^[^./\\][^/\\]*\.md$/.test(file);
+export const isMessageFile = (file: string): boolean =>
+  /^[^.].*\.md$/s.test(file) && basename(file) === file;
 
 /**
  * True for names that our servers or the Python original gave: such a file was renamed into place
@@ -165,6 +168,16 @@ export function parseMessage(file: string, text: string, fallbackCreated: string
     ...(reply_to && { reply_to }),
   };
   return { header, body };
+}
+
+/** Reads a message file. Throws what the system throws, or an Error that says why it is not one. */
+export function readMessage(
+  { files, clock }: Pick<System, "files" | "clock">,
+  path: string,
+  file: string,
+): Message {
+  const { text, mtimeMs } = files.read(path, MAX_FILE_BYTES);
+  return parseMessage(file, text, localTime(clock, mtimeMs));
 }
 
 function split(text: string): { headerText: string; body: string } {

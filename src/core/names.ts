@@ -1,4 +1,4 @@
-import { lengthOf } from "./text.ts";
+import { lengthOf, quoteInput } from "./text.ts";
 
 declare const isValidName: unique symbol;
 
@@ -57,14 +57,19 @@ function whyReserved(text: string): string | undefined {
 
 /** Why this cannot be a session's name, and one that can; undefined if it can. */
 export function explainInvalidName(text: string): string | undefined {
+  const reason = whyInvalidName(text);
+  return reason && `${reason} Try "${toName(text)}".`;
+}
+
+/** Why this cannot be a session's name; undefined if it can. */
+export function whyInvalidName(text: string): string | undefined {
   if (isName(text)) return undefined;
-  const shown = JSON.stringify([...text.replace(/\p{C}/gu, "\ufffd")].slice(0, 80).join(""));
+  const shown = quoteInput(text);
   const reserved = whyReserved(text);
-  const suggestion = `Try "${toName(text)}".`;
-  if (reserved) return `${shown} cannot be a session's name: it ${reserved}. ${suggestion}`;
+  if (reserved) return `${shown} cannot be a session's name: it ${reserved}.`;
   const rule = `3 to ${MAX_NAME_LENGTH} visible letters, digits, "_" or "-"`;
   const size = `${lengthOf(text)} characters in ${Buffer.byteLength(text)} bytes`;
-  return `${shown} cannot be a session's name: a name has ${rule}, in at most ${MAX_NAME_BYTES} bytes; this has ${size}. ${suggestion}`;
+  return `${shown} cannot be a session's name: a name has ${rule}, in at most ${MAX_NAME_BYTES} bytes; this has ${size}.`;
 }
 
 /** The closest name that a session can take, with room for a suffix. */

@@ -87,7 +87,13 @@ export function wantedNames(
   const by = askedByEnvironment ? "environment" : given ? "user" : "folder";
   // Somebody else held just that name last time, and the suffix makes it this conversation's own.
   const isKept = record?.by === by && record.asked === asked;
-  const name = isKept ? record.name : asked ? toName(asked) : defaultName();
+  const name = isKept
+    ? record.name
+    : asked
+      ? isName(asked)
+        ? asked
+        : toName(asked)
+      : defaultName();
   return { names: withEarlier(name), by, asked, workingOn };
 }
 

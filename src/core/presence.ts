@@ -4,6 +4,7 @@ import { Conversations, type NameSource } from "./conversations.ts";
 import { messageOf, UserError } from "./errors.ts";
 import {
   type Entry,
+  findHolder,
   type Heartbeats,
   namesOf,
   type Session,
@@ -56,6 +57,8 @@ export class Presence extends EventEmitter<PresenceEvents> {
   state: State = "joining";
   /** True if an earlier server of this session has announced what came before `since`. */
   tookOver = false;
+  /** The name that this conversation had and somebody else has by now. */
+  lostName: { readonly name: Name; readonly holder: Name } | undefined;
 
   #names: readonly [Name, ...Name[]];
   #by: NameSource = "folder";
@@ -147,6 +150,11 @@ export class Presence extends EventEmitter<PresenceEvents> {
     // Until the first claim succeeds, the session goes by a name that is its conversation's alone.
     this.#names = [uniqueName(this.agent.folder(), this.#digits)];
     await this.#beat();
+  }
+
+  /** This session's entry in the list; undefined if it is not listed. */
+  ownEntry(): Readonly<Entry> | undefined {
+    return this.#sort(this.heartbeats.online()).own?.entry;
   }
 
   /** Changes what others are told of this session. It is written within two seconds. */
@@ -363,12 +371,12 @@ export class Presence extends EventEmitter<PresenceEvents> {
         replacement = same;
         if (!own) return undefined;
         list.entries.delete(own.name);
-        return { names: this.#names, same: undefined };
+        return { names: this.#names, same: undefined, holder: undefined };
       }
       const wanted = this.#namesToClaim(own, same);
       const names = claimNames(wanted, others, this.#isReclaimable);
       this.#enter(list, names, [own, same]);
-      return { names, same };
+      return { names, same, holder: findHolder(others, wanted[0])?.name };
     });
     if (replacement) {
       this.#yieldTo(replacement);
@@ -379,7 +387,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
       this.tookOver = true;
       this.#workingOn ||= claimed.same.entry.working_on;
     }
-    this.#logTaken(claimed.names[0]);
+    this.#noteTaken(claimed.names[0], claimed.holder);
     this.#takesOver = false;
     this.#isNew = false;
     this.#wanted = undefined;
@@ -397,9 +405,10 @@ export class Presence extends EventEmitter<PresenceEvents> {
     return this.#wanted ?? this.#names;
   }
 
-  #logTaken(name: Name): void {
+  #noteTaken(name: Name, holder: Name | undefined): void {
     const [wanted] = this.#wanted ?? [];
     if (!this.#isNew || !wanted || isSameName(wanted, name)) return;
+    if (this.#by === "set_name" && holder) this.lostName = { name: wanted, holder };
     this.system.log(`the name ${wanted} is taken: this session is ${name}`);
   }
 

@@ -63,8 +63,12 @@ export class ReadState {
   /** Read according to this process, and not on disk yet. */
   readonly #unsaved = new Set<string>();
   readonly #unsavedParts = new Map<string, number>();
+  /** Counts while the file says nothing of it, or cannot be read. It is never written from here. */
+  defaultSince: Timestamp | undefined;
   /** The last contents that could be read. */
   #contents: Contents | undefined;
+  /** Resolves when the lock is released that was asked for last. */
+  #idle: Promise<void> = Promise.resolve();
 
   constructor(
     folder: DataFolder,
@@ -126,7 +130,7 @@ export class ReadState {
     const { files, parts, notes } = this.#known();
     return {
       name: this.name,
-      notes,
+      notes: { ...notes, since: notes.since ?? this.defaultSince },
       hasRead: (file) => this.#unsaved.has(file) || files.has(file),
       partsShown: (file) => this.#unsavedParts.get(file) ?? parts.get(file) ?? 0,
       files: () => new Set([...files, ...this.#unsaved]),
@@ -145,11 +149,14 @@ export class ReadState {
 
   /**
    * Appends what was marked, and the notes that differ from those in the file. `since` is written
-   * only if the file has none. If the file cannot be written, the next call tries again.
+   * only if the file has none. If the file cannot be written, the next call tries again. Resolves
+   * when earlier calls have ended as well: a process that exits before leaves the lock behind.
    */
-  async save(notes: NameNotes = {}): Promise<void> {
-    if (this.#unsaved.size === 0 && this.#unsavedParts.size === 0 && !notes.since) return;
-    await this.#withLock(() => {
+  save(notes: NameNotes = {}): Promise<void> {
+    if (this.#unsaved.size === 0 && this.#unsavedParts.size === 0 && !notes.since) {
+      return this.#idle;
+    }
+    return this.#withLock(() => {
       const before = this.#readContents();
       const marked = [...this.#unsaved];
       const parts = [...this.#unsavedParts];
@@ -185,7 +192,12 @@ export class ReadState {
     });
   }
 
-  async #withLock(work: () => void): Promise<void> {
+  #withLock(work: () => void): Promise<void> {
+    this.#idle = this.#runLocked(work);
+    return this.#idle;
+  }
+
+  async #runLocked(work: () => void): Promise<void> {
     const { log, withLock } = this.system;
     try {
       await withLock(this.#path, (isLocked) => isLocked && work());

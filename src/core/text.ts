@@ -17,6 +17,10 @@ export function oneLine(text: string, maxLength = Number.POSITIVE_INFINITY): str
 export const quote = (text: string, maxLength = 80): string =>
   `“${oneLine(text, maxLength).replace(/[\p{Quotation_Mark}`´ʺ˝ˮ′-‷❛-❠]/gu, "'")}”`;
 
+/** What somebody wrote as an argument, for a refusal: in quotes, without invisible characters. */
+export const quoteInput = (text: string, maxLength = 80): string =>
+  JSON.stringify([...text.replace(/\p{C}/gu, "\ufffd")].slice(0, maxLength).join(""));
+
 export const plural = (count: number, noun: string): string =>
   `${count} ${noun}${count === 1 ? "" : "s"}`;
 

@@ -1,191 +1,349 @@
-import type { Config } from "../config.ts";
-import { clean } from "../delivery/pointer.ts";
-import { routeOf } from "../delivery/route.ts";
-import { type Fate, MANY_EXCHANGED } from "../mail/correspondence.ts";
-import type { Mailbox, Sent } from "../mail/mailbox.ts";
-import { type Header, shownBody } from "../mail/message.ts";
-import { claudeSession } from "../sessions/claude.ts";
-import { namesOf, type Session } from "../sessions/entry.ts";
+import type { RegisteredSession } from "../agents/claude/registry.ts";
+import { type Entry, namesOf, type Session } from "../core/heartbeats.ts";
+import type { Delivery, DeliveryStatus, Mailbox, Sent } from "../core/mailbox.ts";
+import { type Header, shortenBody } from "../core/message.ts";
+import { isEveryone } from "../core/names.ts";
+import { duration, neutralizeTags, oneLine, plural, quote } from "../core/text.ts";
+import { describeRoute } from "../notify/routes.ts";
 
-/** Claude Code cuts a tool result near 25,000 tokens; this many bytes stay below in any script. */
-const MAX_ANSWER_BYTES = 40_000;
+/** From this many messages in ten minutes on, a session is told that they are many. */
+const MANY_SENT = 20;
 const LOW = "low priority wakes nobody";
+/** For the lines around messages. */
+const FRAME_BYTES = 600;
 
-/** Who is online, for Claude and for people; with what became of the mail that `own` sent them. */
-export async function whoText(
-  mailbox: Mailbox,
-  config: Config,
-  own: string | undefined,
-): Promise<string> {
-  const { online, sessions, offline, problem } = await mailbox.who();
+export interface Surroundings {
+  readonly mailbox: Mailbox;
+  /** The most that the client shows the model of an answer. */
+  readonly maxBytes: number;
+  /** What the agent says that a session is doing. */
+  readonly statusOf: (entry: Readonly<Entry>) => RegisteredSession | undefined;
+  /** In ms since 1970. */
+  readonly now: () => number;
+}
+
+/** Who is online, and what became of the mail that the owner sent them. */
+export function whoText(around: Surroundings, isOwner: boolean): string {
+  const { mailbox, maxBytes } = around;
+  const online = mailbox.heartbeats.online();
+  const own = isOwner ? mailbox.owner.name : undefined;
+  const { problem, sessions, offline } = tryDeliveryStatus(mailbox, online);
   const nobody = own ? "Nobody else is online: you are alone." : "Nobody is online.";
-  const count = `${online.length} session${online.length === 1 ? "" : "s"} online:`;
-  const head = online.some(({ name }) => name !== own) ? count : nobody;
+  const head = online.some(({ name }) => name !== own)
+    ? `${plural(online.length, "session")} online:`
+    : nobody;
   const lines = online.map((session) =>
-    sessionLine(session, config, session.name === own, sessions.get(session.name)),
+    sessionLine(session, around, session.name === own, sessions.get(session.name)),
   );
   const waiting = [...offline]
     .filter(([, { unread }]) => unread.length > 0)
-    .map(([name, fate]) => `${name} (${fateText(fate)})`);
-  const away = waiting.length > 0 && `Offline, with mail of yours waiting: ${waiting.join(", ")}.`;
-  return [head, ...lines, away, problem].filter(Boolean).join("\n");
+    .map(([name, status]) => `${name} (${statusText(status)})`);
+  const away =
+    waiting.length > 0 ? [`Offline, with mail of yours waiting: ${waiting.join(", ")}.`] : [];
+  return fitLines([head, ...lines, ...away, ...problem], maxBytes);
+}
+
+/** Who is online is known even if the inbox cannot be read. */
+function tryDeliveryStatus(mailbox: Mailbox, online: readonly Session[]) {
+  try {
+    return { problem: [], ...mailbox.deliveryStatus(online) };
+  } catch (error) {
+    const none = new Map<string, DeliveryStatus>();
+    return { problem: [(error as Error).message], sessions: none, offline: none };
+  }
+}
+
+/** As many lines as fit, and how many more there are. */
+function fitLines(lines: readonly string[], maxBytes: number): string {
+  const shown: string[] = [];
+  let bytes = FRAME_BYTES;
+  for (const line of lines) {
+    bytes += Buffer.byteLength(line) + 1;
+    if (bytes > maxBytes) return [...shown, `and ${lines.length - shown.length} more.`].join("\n");
+    shown.push(line);
+  }
+  return shown.join("\n");
 }
 
 function sessionLine(
   session: Session,
-  config: Config,
+  around: Surroundings,
   isYou: boolean,
-  fate: Fate | undefined,
+  status: DeliveryStatus | undefined,
 ): string {
   const { name, entry } = session;
   const earlier = namesOf(session).slice(1);
   const facts = [
-    entry.client && `runs in ${clean(entry.client)}`,
-    entry.cwd && `in ${clean(entry.cwd)}`,
-    entry.working_on && `working on: ${clean(entry.working_on)}`,
-    !isYou && statusText(entry, config),
-    !isYou && lastCall(session),
-    `mail reaches it: ${clean(routeOf(entry))}`,
-    !isYou && fate && fate.sent.length > 0 && fateText(fate),
+    entry.client && `runs in ${quote(entry.client)}`,
+    entry.unattended && "a run that nobody watches",
+    entry.cwd && `in ${quote(entry.cwd, 200)}`,
+    entry.working_on && `working on ${quote(entry.working_on, 200)}`,
+    !isYou && activityText(entry, around),
+    !isYou && lastCallText(entry, around),
+    `mail reaches it: ${oneLine(describeRoute(entry.push, entry.push_note))}`,
+    !isYou && status && status.sent.length > 0 && statusText(status),
     earlier.length > 0 && `earlier names: ${earlier.join(", ")}`,
-  ].filter(Boolean);
-  return `- ${name}${isYou ? " (you)" : ""}: ${facts.join("; ")}`;
+  ];
+  return `- ${name}${isYou ? " (you)" : ""}: ${facts.filter(Boolean).join("; ")}`;
 }
 
-/** What Claude Code says of a session on this host: idle, busy, or waiting for its user. */
-function statusText(
-  { host, claude_pid, client }: Session["entry"],
-  config: Config,
-): string | undefined {
-  const said =
-    host === config.host && !client && claude_pid
-      ? claudeSession(config.claudeDir, claude_pid)
-      : undefined;
-  const state = said?.isIdle === undefined ? undefined : said.isIdle ? "idle" : "busy";
-  const doing = said?.waitingFor ? `waits for its user (${clean(said.waitingFor)})` : state;
-  return doing && `${doing}${said?.since ? ` since ${age(Date.now() - said.since)}` : ""}`;
+/** "idle since 3 min", "waits for its user (permission prompt) since 12 s". */
+function activityText(entry: Readonly<Entry>, { statusOf, now }: Surroundings): string | undefined {
+  const { status, waitingFor, since } = statusOf(entry) ?? {};
+  if (status === undefined) return undefined;
+  const what =
+    status === "waiting" ? `waits for its user (${oneLine(waitingFor ?? "?", 80)})` : status;
+  return since === undefined ? what : `${what} since ${duration(now() - since)}`;
 }
 
-function fateText({ unread }: Fate): string {
+function statusText({ unread }: DeliveryStatus): string {
   const [oldest] = unread;
   if (!oldest) return "has read all you sent";
   const sent = Date.parse(oldest.created.replace(" ", "T"));
-  const old = Number.isNaN(sent) ? "" : `, the oldest ${age(Date.now() - sent)} old`;
-  return `${unread.length} of your messages unread${old}`;
+  const age = Number.isNaN(sent) ? "" : `, the oldest ${duration(Date.now() - sent)} old`;
+  return `${unread.length} of your messages unread${age}`;
 }
 
-function lastCall({ entry }: Session): string {
-  if (entry.host === undefined) return `last seen ${clean(String(entry.timestamp))}`;
-  return entry.last_call
-    ? `last tool call ${age(Date.now() - entry.last_call)} ago`
-    : "no tool call yet";
+function lastCallText(entry: Readonly<Entry>, { now }: Surroundings): string {
+  if (entry.host === undefined) return `last seen ${oneLine(entry.timestamp)}`;
+  if (entry.last_call === undefined) return "no tool call yet";
+  return `last tool call ${duration(now() - entry.last_call)} ago`;
 }
 
-/** "12 s"; `ms` is an age in milliseconds. */
-function age(ms: number): string {
-  const seconds = Math.max(0, Math.round(ms / 1000));
-  if (seconds < 120) return `${seconds} s`;
-  if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
-  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
-  return `${Math.round(seconds / 86_400)} days`;
+/** What is true after a send: what is stored under which name, and who is there to receive it. */
+export function sentText({ deliveries, recentCount }: Sent, around: Surroundings): string {
+  const lines = deliveries.map((delivery) => deliveryText(delivery, around));
+  const many =
+    recentCount > MANY_SENT
+      ? [
+          `You have sent ${recentCount} messages in ten minutes. If nothing is left to be done, do not answer: silence is an answer too.`,
+        ]
+      : [];
+  return [...lines, ...many].join("\n");
 }
 
-/** What is true after a send: stored under which name, and who is there to get it. */
-export function sentText({ header, online, exchanged }: Sent): string {
+function deliveryText({ header, online }: Delivery, around: Surroundings): string {
   const stored = `Stored as ${header.file}.`;
   const isLow = header.priority === "low";
-  const routed = ({ entry }: Session): string =>
-    isLow ? "on its next tool call" : clean(routeOf(entry));
-  if (header.to === "all") {
-    const names = online.map((session) => `${session.name} (${routed(session)})`);
-    return names.length > 0
-      ? `${stored} Online to get it: ${names.join(", ")}.${isLow ? ` ${LOW}.` : ""}`
-      : `${stored} Nobody else is online; sessions that were here before find it when they return, within 7 days.`;
+  const route = ({ entry }: Session): string =>
+    isLow ? "on its next tool call" : oneLine(describeRoute(entry.push, entry.push_note));
+  if (isEveryone(header.to)) {
+    if (online.length === 0) {
+      return `${stored} Nobody else is online; sessions that were here before find it when they return, within 7 days.`;
+    }
+    const names = online.map((session) => {
+      const waits = waitsText(session, around);
+      return `${session.name} (${route(session)}${waits ? `; ${waits}` : ""})`;
+    });
+    const elsewhere = online.filter((session) => !around.mailbox.worksHere(session)).length;
+    const hint =
+      elsewhere > 0
+        ? ` ${elsewhere} of them ${elsewhere === 1 ? "works" : "work"} in another project: to "here" reaches only this one.`
+        : "";
+    const low = isLow ? ` ${LOW}.` : "";
+    return `${stored} Online to receive it: ${names.join(", ")}.${low}${hint}`;
   }
   const [session] = online;
-  if (!session)
-    return `${stored} ${header.to} is offline: the message waits in the inbox until it returns.`;
+  if (!session) return `${stored} ${offlineText(header, around)}`;
   const now = session.name === header.to ? "" : `, now named ${session.name},`;
-  const low = isLow ? `; ${LOW}` : "";
-  const brake =
-    exchanged > MANY_EXCHANGED
-      ? `\nYou two have exchanged ${exchanged} messages in ten minutes. If nothing is left to be done, do not answer: silence is an answer too.`
-      : "";
-  return `${stored} ${header.to}${now} is online, ${lastCall(session)}; mail reaches it: ${routed(session)}${low}. Not read yet.${brake}`;
+  const facts = [
+    lastCallText(session.entry, around),
+    waitsText(session, around),
+    `mail reaches it: ${route(session)}`,
+    isLow && LOW,
+  ];
+  return `${stored} ${header.to}${now} is online, ${facts.filter(Boolean).join("; ")}. Not read yet.`;
 }
 
-/**
- * The owner's unread mail; with somebody else's name as `whose`, theirs, which is looked at only. Messages in
- * full, as many as fit into `maxBytes`, at least one; their headers are in `shown`. `markRead` marks these as read: to
- * be called once the answer is sure to be shown. Throws Refusal where `whose` is no name.
- */
-export async function readUnread(
-  mailbox: Mailbox,
-  whose: string | undefined,
-  maxBytes = MAX_ANSWER_BYTES,
-) {
-  const name = whose?.normalize("NFC");
-  const other = mailbox.owner.names.some((own) => own === name) ? undefined : name;
-  const forWhom = other === undefined ? "" : ` for ${other}`;
-  const unread = other === undefined ? await mailbox.unread() : await mailbox.unreadOf(other);
-  const blocks: string[] = [];
-  const shown: Header[] = [];
-  let count = unread.length;
-  let bytes = 200; // for the lines around the messages
-  for (const header of unread) {
-    const message = mailbox.inbox.read(header.file);
-    const block = message ? messageText(mailbox, header, message.body) : "";
-    bytes += Buffer.byteLength(block) + 1;
-    if (shown.length > 0 && bytes > maxBytes) break;
-    if (message) shown.push(header);
-    else count--; // gone, or broken
-    blocks.push(block);
-  }
-  const left = count - shown.length;
-  const head = `${count} unread message${count === 1 ? "" : "s"}${forWhom}`;
+/** Only what the sender should know: the session does nothing before its user answers. */
+function waitsText({ entry }: Session, around: Surroundings): string | undefined {
+  const { status } = around.statusOf(entry) ?? {};
+  return status === "waiting" ? activityText(entry, around) : undefined;
+}
+
+function offlineText({ to }: Header, { mailbox }: Surroundings): string {
+  const neighbours = mailbox.sessionsInFolderOf(to).map(({ name }) => name);
+  const others =
+    neighbours.length > 0 ? ` Online in the folder it worked in: ${neighbours.join(", ")}.` : "";
+  return `${to} is offline: the message waits in the inbox until it returns, for up to 30 days.${others}`;
+}
+
+/** An answer with messages, and what to do once it is sure that the model sees it. */
+export interface MailText {
+  readonly text: string;
+  /** The messages that the text contains, whole or in their last part. */
+  readonly shown: readonly Header[];
+  /** Marks exactly what was shown. Does nothing for another session's mail. */
+  markRead(): void;
+}
+
+/** The owner's unread mail: as many messages as fit, at least one, or a part of a long one. */
+export function ownMailText(around: Surroundings): MailText {
+  const { mailbox } = around;
+  const { headers, unreadable } = mailbox.unread();
+  const page = mailPage(headers, around);
+  const left = headers.length - page.gone - page.shown.length;
+  const lines = [
+    headers.length === page.gone
+      ? "No unread messages."
+      : `${plural(headers.length - page.gone, "unread message")}:`,
+    ...page.blocks,
+    ...(left > 0 && !page.part ? [`${left} more left: call t9_ipc_unread again.`] : []),
+    ...unreadable.map(({ file, reason }) => `${file} cannot be read just now: ${reason}.`),
+  ];
+  return {
+    text: lines.join("\n"),
+    shown: page.shown,
+    markRead() {
+      if (page.part) mailbox.markPart(page.part.file, page.part.number);
+      mailbox.markRead(page.shown);
+    },
+  };
+}
+
+/** Another session's unread mail, which stays unread. */
+export function otherMailText(around: Surroundings, whose: string): MailText {
+  const { headers, unreadable, name } = around.mailbox.unreadOf(whose);
+  const page = mailPage(headers, around);
+  const count = headers.length - page.gone;
+  const left = count - page.shown.length;
   const lines = [
     count === 0
-      ? `No unread messages${forWhom}.`
-      : `${head}${forWhom && " (looked at only: they stay unread)"}:`,
-    ...blocks,
-    left > 0 && `${left} more left${forWhom ? "." : ": call t9_ipc_unread again."}`,
+      ? `No unread messages for ${name}.`
+      : `${plural(count, "unread message")} for ${name} (only looked at: they stay unread):`,
+    ...page.blocks,
+    ...(left > 0 ? [`${left} more left.`] : []),
+    ...unreadable.map(({ file, reason }) => `${file} cannot be read just now: ${reason}.`),
   ];
-  const markRead = () => other === undefined && mailbox.markRead(shown);
-  return { text: lines.filter(Boolean).join("\n"), shown, markRead };
+  return { text: lines.join("\n"), shown: page.shown, markRead() {} };
 }
 
-/** One message again, read or not, from inbox or archive. Throws Refusal where the owner neither sent nor got it. */
-export async function readAgain(mailbox: Mailbox, file: string) {
-  const { header, body, isArchived } = await mailbox.message(file);
-  const where = isArchived ? "From the archive" : "From the inbox";
-  const markRead = () => !isArchived && mailbox.markRead([header]);
-  return { text: `${where}:\n${messageText(mailbox, header, body)}`, markRead };
+interface Page {
+  readonly blocks: readonly string[];
+  readonly shown: readonly Header[];
+  /** How many of the messages have gone, or are broken, by now. */
+  readonly gone: number;
+  /** The part of a long message that is shown and is not the last one. */
+  readonly part?: { readonly file: string; readonly number: number } | undefined;
 }
 
-/** One message. Its last line repeats the file name, which no sender can know while writing the body. */
-function messageText(mailbox: Mailbox, header: Header, body: string): string {
+function mailPage(headers: readonly Header[], around: Surroundings): Page {
+  const { mailbox, maxBytes } = around;
+  const blocks: string[] = [];
+  const shown: Header[] = [];
+  let gone = 0;
+  let bytes = FRAME_BYTES;
+  for (const { file } of headers) {
+    const message = mailbox.inbox.read(file);
+    if (!message) {
+      gone++;
+      continue;
+    }
+    const block = messageText(mailbox, message.header, message.body);
+    bytes += Buffer.byteLength(block) + 1;
+    if (bytes <= maxBytes) {
+      shown.push(message.header);
+      blocks.push(block);
+    } else if (shown.length > 0) {
+      break;
+    } else {
+      const { text, part } = partText(around, message.header, message.body);
+      return { blocks: [text], shown: part ? [] : [message.header], gone, part };
+    }
+  }
+  return { blocks, shown, gone };
+}
+
+/** The next part of a message that is too long for one answer. */
+function partText(around: Surroundings, header: Header, body: string) {
+  const { mailbox, maxBytes } = around;
+  const frame = Buffer.byteLength(messageText(mailbox, header, "")) + FRAME_BYTES;
+  const pieces = splitBytes(shownBody(header, body, "inbox"), Math.max(1000, maxBytes - frame));
+  const number = (mailbox.partsShown(header.file) % pieces.length) + 1;
+  const isLast = number === pieces.length;
+  const position = `part ${number} of ${pieces.length}`;
+  const next = isLast
+    ? `(${position}: the end)`
+    : `(${position}: call t9_ipc_unread again for the next; the whole file is inbox/${header.file})`;
+  const text = messageFrame(mailbox, header, `${pieces[number - 1]}\n${next}`);
+  return { text, part: isLast ? undefined : { file: header.file, number } };
+}
+
+/** Pieces of at most `maxBytes` bytes, never cut within a character. */
+function splitBytes(text: string, maxBytes: number): string[] {
+  const pieces: string[] = [];
+  let piece = "";
+  let bytes = 0;
+  for (const character of text) {
+    const size = Buffer.byteLength(character);
+    if (bytes + size > maxBytes) {
+      pieces.push(piece);
+      piece = "";
+      bytes = 0;
+    }
+    piece += character;
+    bytes += size;
+  }
+  return [...pieces, piece];
+}
+
+/** One message again, read or not, from the inbox or the archive. Throws UserError. */
+export function messageAgainText(around: Surroundings, file: string): MailText {
+  const { mailbox, maxBytes } = around;
+  const { header, body, isArchived } = mailbox.find(file, "Nothing shown:");
+  const folder = isArchived ? "archive" : "inbox";
+  const answers = mailbox.answersTo(header.file);
+  const from = `From the ${folder}${answers > 0 ? `, with ${plural(answers, "answer")}` : ""}:`;
+  const whole = messageText(mailbox, header, body, folder);
+  const isLong = Buffer.byteLength(whole) + FRAME_BYTES > maxBytes;
+  const { text, part } = isLong ? partText(around, header, body) : { text: whole, part: undefined };
+  return {
+    text: `${from}\n${text}`,
+    shown: part ? [] : [header],
+    markRead() {
+      if (part) mailbox.markPart(part.file, part.number);
+      else if (!isArchived) mailbox.markRead([header]);
+    },
+  };
+}
+
+const shownBody = ({ file }: Header, body: string, folder: string): string =>
+  neutralizeTags(shortenBody(body, `${folder}/${file}`)) || "(no body)";
+
+const messageText = (mailbox: Mailbox, header: Header, body: string, folder = "inbox"): string =>
+  messageFrame(mailbox, header, shownBody(header, body, folder));
+
+/** The last line repeats the file name, which no sender can know while writing the body. */
+function messageFrame(mailbox: Mailbox, header: Header, body: string): string {
   const { from, to, type, subject, priority, created, reply_to } = header;
-  const file = clean(header.file);
-  return `
-from: ${clean(from)}
-to: ${clean(to)}
-subject: ${/[\p{Cc}\u2028\u2029]/u.test(subject) ? JSON.stringify(subject) : subject}
-created: ${clean(created)}
-priority: ${clean(priority)}
-type: ${clean(type)}
-${reply_to ? `reply_to: ${answeredText(mailbox, reply_to)}\n` : ""}file: ${file}
-
-${shownBody(body, file) || "(no body)"}
---- end of ${file} ---`;
+  const file = oneLine(header.file);
+  const isOneLine = !/[\p{Cc}\u2028\u2029]/u.test(subject);
+  const lines = [
+    "",
+    `from: ${oneLine(from)}`,
+    `to: ${oneLine(to)}`,
+    `subject: ${neutralizeTags(isOneLine ? subject : JSON.stringify(subject))}`,
+    `created: ${oneLine(created)}`,
+    `priority: ${oneLine(priority)}`,
+    `type: ${oneLine(type)}`,
+    ...(reply_to === undefined ? [] : [`reply_to: ${answeredText(mailbox, reply_to)}`]),
+    `file: ${file}`,
+    "",
+    body,
+    `--- end of ${file} ---`,
+  ];
+  return lines.join("\n");
 }
 
-/** What a message answers: its file name; with subject, sender and time where it is there, and no others' mail. */
+/** The file name of the message that is answered; and what it was, if it is the owner's to see. */
 function answeredText(mailbox: Mailbox, file: string): string {
-  const answered = mailbox.find(file)?.header;
-  if (!answered) return clean(file);
+  const answered = mailbox.findAnswered(file)?.header;
+  if (!answered) return oneLine(file);
   const { from, subject, created } = answered;
-  const by = mailbox.owner.names.some((name) => name === from) ? "you" : clean(from);
-  const today = new Date().toDateString() === new Date(created.replace(" ", "T")).toDateString();
-  const when = today ? created.slice(11, 16) : created.slice(0, 16);
-  return `${clean(file)} ("${clean(subject)}", sent by ${by} ${clean(when)})`;
+  const isOwn = (mailbox.owner.names as readonly string[]).includes(from);
+  const sent = new Date(created.replace(" ", "T"));
+  const isToday = sent.toDateString() === new Date().toDateString();
+  const when = isToday ? created.slice(11, 16) : created.slice(0, 16);
+  const sender = isOwn ? "you" : oneLine(from);
+  return `${oneLine(file)} (${quote(subject)}, sent by ${sender} ${oneLine(when)})`;
 }

@@ -1,56 +1,49 @@
-import * as z from "zod";
-import type { Outgoing } from "../mail/draft.ts";
-import { PRIORITIES } from "../mail/message.ts";
-import { readAgain, readUnread, sentText, whoText } from "./answers.ts";
-import type { LiveSession } from "./session.ts";
+import * as z from "zod"; // `{ z }` would bundle its 50 languages
+import { toAddress } from "../core/addresses.ts";
+import { UserError } from "../core/errors.ts";
+import type { SendRequest } from "../core/mailbox.ts";
+import { PRIORITIES } from "../core/message.ts";
+import { explainInvalidName, isName } from "../core/names.ts";
+import { lengthOf, oneLine, plural, quoteInput } from "../core/text.ts";
+import type { WatchAnswer } from "../notify/idle-watch.ts";
+import { messageAgainText, otherMailText, ownMailText, sentText, whoText } from "./answers.ts";
+import type { ToolContext } from "./session.ts";
 
-const text = (about: string) => z.string().describe(about);
-/** The limits are the mailbox's (mailbox.ts, message.ts), where they are checked; here they are only told. */
-const message = {
-  subject: text(
-    "What it is about, in a few words: shown to the recipient first. At most 200 characters.",
-  ),
-  body: text("The message. At most 10240 characters.").default(""),
-  priority: z
-    .enum(PRIORITIES)
-    .describe(
-      "critical and high are read first. low wakes nobody: it is told on the recipient's next tool call.",
-    )
-    .default("normal"),
-};
-const ONE_OR_THE_OTHER =
-  "file returns one message, session_id lists another's mail: give one of them";
-const ESCALATION =
-  "escalation: a human should look; forwarded to Telegram where the user has set that up.";
+const MAX_WORKING_ON = 200;
+
+export interface Answer {
+  readonly text: string;
+  /** Called once it is sure that the client has not cancelled the call. */
+  readonly afterShown?: () => void;
+  /** The answer itself says what is unread. */
+  readonly coversUnread?: boolean;
+  /** The answer is about somebody else's mail, which must not be taken for one's own. */
+  readonly isOthersMail?: boolean;
+}
 
 export interface Tool<Schema extends z.ZodObject = z.ZodObject> {
   readonly name: string;
   readonly title: string;
   readonly description: string;
-  readonly annotations: Record<string, boolean>;
-  /** Passed on as it is: see `ALWAYS_LOADED`. */
-  readonly _meta: Record<string, unknown>;
+  readonly annotations: Readonly<Record<string, boolean>>;
+  readonly _meta: Readonly<Record<string, unknown>>;
   readonly schema: Schema;
-  /** Its answer speaks of unread mail itself. */
-  readonly tellsUnread?: true;
-  /** Throws Refusal. */
-  run(session: LiveSession, args: z.output<Schema>): Promise<Answer>;
+  /** Throws UserError. */
+  run(context: ToolContext, args: z.output<Schema>): Promise<Answer> | Answer;
 }
 
-/** Plain text for Claude; `markRead` is called once it is sure that the client has not cancelled the call. */
-type Answer = { readonly text: string; markRead?(): void };
-
-/** Makes the arguments of `run` those that the schema lets through. */
-const tool = <Schema extends z.ZodObject>(about: Tool<Schema>): Tool => about;
+/** Gives `run` the arguments that its schema describes. */
+const defineTool = <Schema extends z.ZodObject>(tool: Tool<Schema>): Tool =>
+  tool as unknown as Tool;
 
 /**
- * Claude Code keeps the tools of servers out of the model's sight until it searches for them. A session that mail has
- * woken could not read in its next turn, so the tools to read and to answer with are always there. The others are
- * found by their hints.
+ * Claude Code hides tools until the model searches for them. A session that mail has woken reads
+ * and answers in its next turn, so these tools are always there; the others are found by hints.
  */
 const ALWAYS_LOADED = { "anthropic/alwaysLoad": true };
-const foundBy = (hint: string) => ({ "anthropic/searchHint": hint });
+const searchHint = (hint: string) => ({ "anthropic/searchHint": hint });
 
+const READS = { readOnlyHint: true, openWorldHint: false };
 const WRITES = {
   readOnlyHint: false,
   destructiveHint: false,
@@ -58,112 +51,214 @@ const WRITES = {
   openWorldHint: false,
 };
 
+const content = {
+  subject: z.string().describe("A few words; at most 200 characters."),
+  body: z.string().default("").describe("At most 10240 characters."),
+  priority: z.enum(PRIORITIES).default("normal").describe("low wakes nobody."),
+};
+const ESCALATION = "escalation: a human should look; forwarded to Telegram if set up.";
+
 export const TOOLS: readonly Tool[] = [
-  tool({
+  defineTool({
     name: "t9_ipc_who",
     title: "Who is online",
     description:
-      "Lists every session that is online on this mailbox: name, folder, what it works on, whether it is idle, how mail reaches it, and how much of what you sent it has not read. Use it when the user asks who else is there, before sending, for the exact name, and to see whether your mail was read.",
-    annotations: { readOnlyHint: true, openWorldHint: false },
-    _meta: foundBy("list the other sessions, agents and colleagues that are online"),
-    schema: z.strictObject({}),
-    run: async ({ mailbox, config }) => ({
-      text: await whoText(mailbox, config, mailbox.owner.name),
+      "Lists every session that is online: name, folder, work, idle or busy, how mail reaches it, and how much of what you sent it has not read. Use it when asked who else is there, for a name to send to, and to see whether your mail was read.",
+    annotations: READS,
+    _meta: searchHint("list the other sessions, agents and colleagues that are online"),
+    schema: z.strictObject({
+      notify_when_idle: z
+        .string()
+        .optional()
+        .describe(
+          "Names, with commas: one notice to you when each goes idle, waits for its user or ends.",
+        ),
     }),
+    run: ({ around, idleWatch, mailbox }, { notify_when_idle: names }) => {
+      const watched = splitNames(names ?? "").map((name) => {
+        const meant = mailbox.findOnline(name);
+        return watchText(meant?.name ?? name, meant ? idleWatch.watch(meant.name) : "offline");
+      });
+      return { text: [whoText(around, true), ...watched].join("\n") };
+    },
   }),
-  tool({
+
+  defineTool({
     name: "t9_ipc_send",
     title: "Send a message to a session",
     description:
-      "Sends a message to another session: to ask, to answer, to hand over, to warn. It is stored as a file; an offline session finds it when it returns. Do not acknowledge an acknowledgement.",
+      "Sends a message to other sessions: to ask, answer, hand over or warn. An offline session finds it when it returns. Do not acknowledge an acknowledgement.",
     annotations: WRITES,
     _meta: ALWAYS_LOADED,
     schema: z.strictObject({
-      to: text('Exact name of a session, as t9_ipc_who lists it, or "all".'),
-      ...message,
-      reply_to: text(
-        "The file name of the message that this one answers, as it came with that message.",
-      ).optional(),
+      to: z
+        .string()
+        .describe('A name from t9_ipc_who, several with commas, "here" (this project) or "all".'),
+      ...content,
+      reply_to: z.string().optional().describe("File name of the message that this answers."),
       type: z.enum(["ipc", "escalation"]).default("ipc").describe(ESCALATION),
+      notify_when_idle: z
+        .boolean()
+        .default(false)
+        .describe("true: tell me when the recipient has read it and is idle again."),
       allow_unknown: z
         .boolean()
         .default(false)
-        .describe(
-          "true: store it for a name nobody has used yet. Otherwise that is refused, as a typing error.",
-        ),
+        .describe("true: also for a name that nobody has used yet."),
     }),
-    run: (session, { type, allow_unknown: allowUnknown, ...args }) =>
-      send(session, { ...args, escalate: type === "escalation", allowUnknown }),
+    run: (context, { to, type, allow_unknown: allowUnknown, notify_when_idle, ...message }) =>
+      send(
+        context,
+        { ...message, to: splitNames(to), escalate: type === "escalation", allowUnknown },
+        notify_when_idle,
+      ),
   }),
-  tool({
+
+  defineTool({
     name: "t9_ipc_broadcast",
     title: "Send a message to every session",
     description:
-      "Sends one message to every session: for what all of them must know. News that nobody waits for goes with priority low, which wakes nobody. For one session use t9_ipc_send, which disturbs nobody else.",
+      "Sends one message to every session: what all must know. News that nobody waits for goes with priority low.",
     annotations: WRITES,
-    _meta: foundBy("tell every session, all agents, everybody at once"),
+    _meta: searchHint("tell every session, all agents, everybody at once"),
     schema: z.strictObject({
-      ...message,
+      ...content,
+      to: z.string().default("all").describe("Some sessions only: use t9_ipc_send."),
       type: z.enum(["broadcast", "escalation"]).default("broadcast").describe(ESCALATION),
     }),
-    run: (session, { type, ...args }) =>
-      send(session, { ...args, to: "all", escalate: type === "escalation", allowUnknown: false }),
+    run: (context, { type, to, ...message }) => {
+      if (toAddress(to) !== "all") {
+        throw new UserError(
+          `Not sent: t9_ipc_broadcast goes to every session, not to ${quoteInput(to)} alone. Call t9_ipc_send with this "to".`,
+        );
+      }
+      return send(context, { ...message, to: ["all"], escalate: type === "escalation" });
+    },
   }),
-  tool({
+
+  defineTool({
     name: "t9_ipc_unread",
-    tellsUnread: true,
     title: "Read unread messages",
     description:
-      "Returns this session's unread messages with their bodies and marks exactly those as read. Use it when told of new messages, when starting or resuming work, and again while it says more are left.",
-    // Its only effect is our own record of what it has shown. Plan mode would ask the user before anything else.
-    annotations: { readOnlyHint: true, openWorldHint: false },
+      "Returns this session's unread messages with their bodies, and marks exactly those as read. Use it when told of new messages, when starting or resuming work, and again while more are left.",
+    // Its only effect is our own record. Plan mode would ask the user before anything else.
+    annotations: READS,
     _meta: ALWAYS_LOADED,
-    schema: z
-      .strictObject({
-        session_id: text(
-          "Another session's name: only looks, marks nothing. Default: this session.",
-        ).optional(),
-        file: text(
-          "A message's file name: returns that one again, read or not, from inbox or archive.",
-        ).optional(),
-      })
-      .refine(
-        ({ session_id: id, file }) => id === undefined || file === undefined,
-        ONE_OR_THE_OTHER,
-      ),
-    run: ({ mailbox }, { session_id, file }) =>
-      file === undefined ? readUnread(mailbox, session_id) : readAgain(mailbox, file),
+    schema: z.strictObject({
+      session_id: z.string().optional().describe("Another session's name: only looks at its mail."),
+      file: z.string().optional().describe("A message's file name: shows that one again."),
+    }),
+    run: unread,
   }),
-  tool({
+
+  defineTool({
     name: "t9_ipc_set_name",
-    tellsUnread: true,
     title: "Name this session",
     description:
-      "Gives this session a name the others can address, and says what it works on. Use it at the start of work and when the work changes; the name comes back when the conversation is resumed. Mail to the earlier name still arrives.",
+      "Gives this session a name that others can address. Use it at the start and when the work changes. Mail to the earlier name still arrives; the name comes back when the conversation is resumed.",
     annotations: { ...WRITES, idempotentHint: true },
-    _meta: foundBy("name or rename this session, say what it works on"),
+    _meta: searchHint("name or rename this session, say what it works on"),
     schema: z.strictObject({
-      name: text(
-        'What this session does, for example "api-tests". 3 to 64 letters, digits, "_" or "-".',
-      ),
-      working_on: text("What it works on, in a few words: shown by t9_ipc_who.").optional(),
+      name: z
+        .string()
+        .describe('What it does, like "api-tests": 3 to 64 letters, digits, "_", "-".'),
+      working_on: z.string().optional().describe("Its work in a few words, for t9_ipc_who."),
     }),
-    async run(session, args) {
-      const unread = await session.setName(args.name, args.working_on);
-      const waiting =
-        unread === 1 ? "1 unread message is" : `${unread || "No"} unread messages are`;
-      const next = unread > 0 ? ": call t9_ipc_unread" : "";
-      return { text: `This session is now ${session.presence.name}. ${waiting} waiting${next}.` };
-    },
+    run: setName,
   }),
 ];
 
-async function send(session: LiveSession, message: Outgoing): Promise<Answer> {
-  const sent = await session.mailbox.send(message);
-  if (!message.escalate) return { text: sentText(sent) };
-  void session.forward(sent.header, message.body);
-  const forwarded = session.config.telegram
+const splitNames = (text: string): string[] => text.split(",").filter((each) => each.trim() !== "");
+
+/** What became of the wish for a notice. */
+function watchText(name: string, answer: WatchAnswer): string {
+  const shown = oneLine(name, 80);
+  switch (answer) {
+    case "watching":
+      return `You get one notice when ${shown} is idle, waits for its user or ends.`;
+    case "idle":
+      return `${shown} is idle already: no notice follows.`;
+    case "unknown":
+      return `No notice will come of ${shown}: what it is doing cannot be known from here.`;
+    case "offline":
+      return `No notice will come of ${shown}: it is not online.`;
+  }
+}
+
+async function send(
+  context: ToolContext,
+  request: SendRequest,
+  notifyWhenIdle = false,
+): Promise<Answer> {
+  if (request.to.length === 0) {
+    throw new UserError(`Not sent: "to" names nobody.`, "list-sessions");
+  }
+  const sent = await context.mailbox.send(request);
+  const watched = notifyWhenIdle
+    ? sent.deliveries.flatMap(({ header, online }) =>
+        online.map(({ name }) => watchText(name, context.idleWatch.watch(name, header.file))),
+      )
+    : [];
+  const text = [sentText(sent, context.around), ...watched].join("\n");
+  if (!request.escalate) return { text };
+  for (const { header } of sent.deliveries) void context.forward(header, request.body);
+  const forwarded = context.isForwarding
     ? "It is being forwarded to Telegram; while this session lives, a failure will come as a message."
     : "Not forwarded to a phone: Telegram is not set up (the user sets IPC_TG_TOKEN and IPC_TG_CHAT for this server).";
-  return { text: `${sentText(sent)} ${forwarded}` };
+  return { text: `${text} ${forwarded}` };
+}
+
+function unread(
+  { mailbox, around, onRead }: ToolContext,
+  { session_id: whose, file }: { session_id?: string | undefined; file?: string | undefined },
+): Answer {
+  if (whose !== undefined && file !== undefined) {
+    throw new UserError(
+      "file shows one message and session_id another session's mail. Give only one of them, or neither to read your own mail.",
+    );
+  }
+  if (file !== undefined) {
+    const { text, shown, markRead } = messageAgainText(around, file);
+    return { text, afterShown: () => read(shown, markRead) };
+  }
+  const isOwn = whose === undefined || mailbox.isOwnName(whose);
+  const { text, shown, markRead } = isOwn ? ownMailText(around) : otherMailText(around, whose);
+  return {
+    text,
+    coversUnread: isOwn,
+    isOthersMail: !isOwn,
+    afterShown: () => read(shown, markRead),
+  };
+
+  function read(headers: typeof shown, mark: () => void): void {
+    onRead(headers.map((header) => header.file));
+    mark();
+  }
+}
+
+async function setName(
+  { mailbox, presence }: ToolContext,
+  { name, working_on }: { name: string; working_on?: string | undefined },
+): Promise<Answer> {
+  const refused = `Not renamed, this session is still ${presence.name}.`;
+  const length = lengthOf(working_on ?? "");
+  if (length > MAX_WORKING_ON) {
+    throw new UserError(
+      `${refused} working_on has ${length} characters, the limit is ${MAX_WORKING_ON}. Shorten it.`,
+    );
+  }
+  const wanted = name.trim().normalize("NFC");
+  if (!isName(wanted)) throw new UserError(`${refused} ${explainInvalidName(wanted)}`);
+  await presence.rename(wanted, working_on);
+  await mailbox.register();
+  const { length: count } = mailbox.unread().headers;
+  const waiting =
+    count === 0
+      ? "No unread messages are"
+      : `${plural(count, "unread message")}${count === 1 ? " is" : " are"}`;
+  const next = count > 0 ? ": call t9_ipc_unread" : "";
+  return {
+    text: `This session is now ${presence.name}. ${waiting} waiting${next}.`,
+    coversUnread: true,
+  };
 }

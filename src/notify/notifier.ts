@@ -47,6 +47,8 @@ export class Notifier {
   readonly #announced = new Map<string, Announcement>();
   /** Files that could not be read just now. */
   readonly #retry = new Set<string>();
+  /** Lines of our own that nothing is known to have shown. */
+  #lines: readonly string[] = [];
   /** True once a message was read that nothing but the channel had announced. */
   #isChannelProved = false;
   #isDraining = false;
@@ -144,9 +146,27 @@ export class Notifier {
     return priority !== "low" && !(isUnattended && isEveryone(to));
   }
 
+  /** Announces a line of our own, once, in the same ways as mail. */
+  announceLine(line: string): void {
+    const { sendToChannel, expectsChannel } = this.options;
+    sendToChannel?.({ content: line, meta: { from: "t9-ipc", type: "notice" } }).catch((error) => {
+      this.system.log(`not announced on the channel: ${messageOf(error)}`);
+    });
+    if (expectsChannel && this.#isChannelProved) return;
+    this.#lines = [...this.#lines, line];
+    this.#scheduleWake();
+  }
+
   /** For the end of a tool result: unread mail that the session may not have seen. */
   noticeForToolResult(): string | undefined {
     if (this.presence.state === "replaced") return undefined;
+    const mail = this.#mailForToolResult();
+    const lines = mail === undefined ? this.#lines : [...this.#lines, mail];
+    this.#lines = [];
+    return lines.length > 0 ? lines.join("\n") : undefined;
+  }
+
+  #mailForToolResult(): string | undefined {
     const reminderDue = this.system.clock.elapsed() - REMIND_MS;
     const unseen = this.#unread().filter(({ file }) => {
       const shownAt = this.#shownAt(file);
@@ -165,7 +185,7 @@ export class Notifier {
   onToolCall(call: ToolCall): void {
     for (const waker of this.options.wakers) waker.onToolCall(call);
     this.onToolsListed();
-    this.#reportRoute();
+    this.reportRoute();
   }
 
   /** The session has read these, which proves the channel if nothing else had announced them. */
@@ -218,7 +238,7 @@ export class Notifier {
   async #wake(): Promise<void> {
     try {
       await this.#wakeIfDue();
-      this.#reportRoute();
+      this.reportRoute();
     } catch (error) {
       this.system.log(`the session was not woken: ${messageOf(error)}`);
     } finally {
@@ -230,10 +250,13 @@ export class Notifier {
     if (!this.presence.isReceiving) return;
     const due = this.#unread().filter((header) => this.#wakes(header) && this.#needsNotice(header));
     const waker = this.#usableWaker();
-    if (due.length === 0 || !waker || waker.isPending()) return;
+    const isNothingDue = due.length === 0 && this.#lines.length === 0;
+    if (isNothingDue || !waker || waker.isPending()) return;
     const now = this.system.clock.elapsed();
     this.#nextWakeAt = now + WAKE_INTERVAL_MS;
-    await waker.wake(this.#distinctNotice(due));
+    const lines = this.#lines;
+    await waker.wake(this.#distinctNotice(lines, due));
+    this.#lines = this.#lines.slice(lines.length);
     for (const { file } of due) {
       this.#announced.set(file, { channelAt: this.#announced.get(file)?.channelAt, noticeAt: now });
     }
@@ -250,8 +273,9 @@ export class Notifier {
   }
 
   /** Claude Code drops a text that equals the one before. */
-  #distinctNotice(due: readonly Header[]): string {
-    const text = mailNotice(due, this.options.toolPrefix);
+  #distinctNotice(lines: readonly string[], due: readonly Header[]): string {
+    const mail = due.length > 0 ? [mailNotice(due, this.options.toolPrefix)] : [];
+    const text = [...lines, ...mail].join("\n");
     const time = new Date(this.system.clock.now()).toISOString().slice(11, 19);
     this.#lastNotice = text === this.#lastNotice ? `${text} (${time})` : text;
     return this.#lastNotice;
@@ -262,7 +286,7 @@ export class Notifier {
   }
 
   /** Tells the others how mail reaches this session. */
-  #reportRoute(): void {
+  reportRoute(): void {
     const { expectsChannel, wakers, fallback } = this.options;
     const waker = this.#usableWaker();
     const problem = wakers.map((each) => each.problem()).find((each) => each !== "unavailable");

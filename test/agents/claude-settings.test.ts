@@ -9,7 +9,7 @@ import {
 } from "../../src/agents/claude/settings.ts";
 import { homeOf, tempDir } from "../support/folder.ts";
 
-/** Strongest first. The administrator's folder is a temporary one here: the real one is the whole machine's. */
+/** Strongest first. The administrator's folder is a temporary one, as the real one is shared. */
 const PLACES = {
   late: "managed/managed-settings.d/20-late.json",
   early: "managed/managed-settings.d/10-early.json",
@@ -21,7 +21,7 @@ const PLACES = {
 
 type Files = Partial<Record<keyof typeof PLACES, unknown>>;
 
-/** The layers of a machine where these files are; values other than text are written as JSON. */
+/** The layers of a machine with these files. Values other than text are written as JSON. */
 function layersOf(t: TestContext, files: Files) {
   const root = dirname(homeOf(tempDir(t)));
   for (const [name, content] of Object.entries(files)) {
@@ -53,7 +53,7 @@ test("settings are read strongest first; files that are missing or not JSON are 
   assert.deepEqual(some, [{ path: PLACES.user, json: { a: 1 }, isManaged: false }]);
 });
 
-test("crossSessionInbound: an administrator's word is final, else the strictest counts", (t) => {
+test("the strictest crossSessionInbound holds, unless an administrator has set one", (t) => {
   const says = (value: unknown) => ({ crossSessionInbound: value });
   const cases: [Files, string | undefined][] = [
     [{ user: {}, project: { model: "opus" } }, undefined],
@@ -77,7 +77,7 @@ test("crossSessionInbound: an administrator's word is final, else the strictest 
 const SERVER = "mcp__t9-ipc";
 const TOOLS = ["t9_ipc_send", "t9_ipc_unread"];
 
-test("which rule decides about the tools: deny, then ask, then allow, in every file", (t) => {
+test("a rule that denies goes before one that asks, and that before one that allows", (t) => {
   const allow = (...rules: unknown[]) => ({ permissions: { allow: rules } });
   const deny = (...rules: unknown[]) => ({ permissions: { deny: rules } });
   const ask = (...rules: unknown[]) => ({ permissions: { ask: rules } });

@@ -1,4 +1,5 @@
-// What `doctor` says about the Claude Code sessions that run now. Their processes are fakes, their files are not.
+// What `doctor` says about the Claude Code sessions that run now. Their processes are fakes, their
+// files are not.
 
 import assert from "node:assert/strict";
 import { mkdirSync, utimesSync, writeFileSync } from "node:fs";
@@ -8,7 +9,7 @@ import { checkClaude } from "../../src/agents/claude/doctor.ts";
 import type { Finding } from "../../src/agents/finding.ts";
 import type { LiveServer } from "../../src/agents/live-server.ts";
 import { nodeCommand } from "../../src/agents/node.ts";
-import { inspect } from "../../src/sessions/process.ts";
+import { createProcessTable } from "../../src/core/process.ts";
 import { configOf } from "../support/command.ts";
 import { homeOf, tempDir } from "../support/folder.ts";
 import { Process, SERVER } from "../support/process.ts";
@@ -31,7 +32,7 @@ function scene(t: TestContext) {
     /** Starts a process as a session of Claude Code, with its file. */
     startClaude: (flags: string[], fields: object = {}, claudeDir = join(home, ".claude")) => {
       const { pid } = new Process([process.execPath, "-e", IDLE, "--", ...flags], { cwd: home });
-      const procStart = inspect([pid]).get(pid)?.started;
+      const procStart = createProcessTable().startOf(pid);
       const session = { pid, procStart, sessionId: `of-${pid}`, cwd: "/web", ...fields };
       mkdirSync(join(claudeDir, "sessions"), { recursive: true });
       writeFileSync(join(claudeDir, "sessions", `${pid}.json`), JSON.stringify(session));
@@ -47,25 +48,30 @@ function scene(t: TestContext) {
   };
 }
 
-test("a running session with a server of ours is counted, whatever tells that it is its", async (t) => {
+test("a session with a server of ours is counted, by process or conversation", async (t) => {
   const { register, startClaude, check } = scene(t);
   register();
-  const [byAgent, byParent, byConversation] = [startClaude([]), startClaude([]), startClaude([])];
-  const found = await check([
-    { agentPid: byAgent },
-    { parentPid: byParent },
-    { conversation: `of-${byConversation}` },
-  ]);
-  assert.deepEqual(found, [{ state: "ok", what: "Claude Code sessions that run with t9-ipc: 3" }]);
+  const [byProcess, byConversation] = [startClaude([]), startClaude([])];
+  const found = await check([{ agentPid: byProcess }, { conversation: `of-${byConversation}` }]);
+  assert.deepEqual(found, [{ state: "ok", what: "Claude Code sessions that run with t9-ipc: 2" }]);
 });
 
-test("a running session without one is named, with the reason and the step that helps", async (t) => {
+test("a server of another process does not count, even in the same conversation", async (t) => {
+  const { register, startClaude, check } = scene(t);
+  register();
+  const pid = startClaude([]);
+  const [found] = await check([{ agentPid: process.pid, conversation: `of-${pid}` }]);
+  assert.ok(found?.what.includes(`PID ${pid}`), JSON.stringify(found));
+  assert.equal(found?.state, "warning");
+});
+
+test("a running session without a server is named, with the reason and the remedy", async (t) => {
   const { home, register, startClaude, check } = scene(t);
   register({ projects: { "/off": { disabledMcpServers: ["other", "t9-ipc"] } } });
-  const strict = startClaude(["--strict-mcp-config"], { name: "backend work" });
+  const strict = startClaude(["--strict-mcp-config"], { name: "backend work", nameSource: "user" });
   const disabled = startClaude([], { cwd: "/off" });
   const ended = startClaude([]);
-  // Nobody works in these.
+  // These are not sessions: a worker without a task, an ended process, a broken file.
   startClaude([], { spare: true });
   writeFileSync(join(home, ".claude", "sessions", "999999.json"), '{"pid":999999}');
   writeFileSync(join(home, ".claude", "sessions", `${process.pid}.json`), "{");
@@ -85,7 +91,7 @@ test("a running session without one is named, with the reason and the step that 
   for (const { state } of found) assert.equal(state, "warning");
 });
 
-test("doctor distinguishes a session from before setup from one whose server has ended", async (t) => {
+test("doctor tells a session from before setup from one whose server has ended", async (t) => {
   const { home, register, startClaude, check } = scene(t);
   register();
   const backup = join(home, ".claude.json.t9-ipc-backup");
@@ -99,7 +105,7 @@ test("doctor distinguishes a session from before setup from one whose server has
   assert.equal((await check())[0]?.problem, "its server has ended, or was not started");
 });
 
-test("another CLAUDE_CONFIG_DIR is found, with its entry and the sessions that run with it", async (t) => {
+test("doctor finds another CLAUDE_CONFIG_DIR, its entry and its running sessions", async (t) => {
   const { home, register, startClaude, check } = scene(t);
   register();
   const other = join(home, ".claude-other");
@@ -109,7 +115,7 @@ test("another CLAUDE_CONFIG_DIR is found, with its entry and the sessions that r
   assert.ok(without?.what.includes(`PID ${pid}`), JSON.stringify(without));
   assert.equal(without?.problem, `${other}/.claude.json has no t9-ipc entry for it`);
   assert.equal(without?.remedy, `run setup with CLAUDE_CONFIG_DIR=${other}`);
-  // A copy that nobody uses any more.
+  // A broken copy that is not in use any more.
   mkdirSync(join(home, ".claude-old"));
   writeFileSync(join(home, ".claude-old", ".claude.json"), "{");
 
@@ -121,7 +127,7 @@ test("another CLAUDE_CONFIG_DIR is found, with its entry and the sessions that r
   assert.match(elsewhere?.problem ?? "", /^its mail is in \/elsewhere, not /);
 });
 
-test("an IPC_SESSION_ID that all sessions share is found, in the entry and in the settings", async (t) => {
+test("doctor finds an IPC_SESSION_ID that all sessions share", async (t) => {
   const { home, register, check } = scene(t);
   const env = { IPC_SESSION_ID: "everybody" };
   register({ mcpServers: { "t9-ipc": { command: "node", args: [SERVER], env } } });

@@ -1,9 +1,9 @@
 /**
- * Measures the lock alone: many processes, each of which takes it again and again for a short piece of file work.
+ * Measures the lock alone: many processes acquire it again and again for a short piece of file work.
  *
- *     node --import tsx test/bench/lock.ts [--files PATH] [--processes 50] [--holds 2,100,1000] [--rounds 5] [--json]
+ *     node --import tsx test/bench/lock.ts [--lock PATH] [--processes 50] [--holds 2,100,1000] [--rounds 5] [--json]
  *
- * --files  another version of src/files.ts, to measure a change: run both, one after the other, several times
+ * --lock  another version of src/core/lock.ts, to measure a change: run both in turn, several times
  *
  * Every holder reads a number from a file and writes the next one. Where the number at the end is not the number
  * of holds, two processes have held the lock at once.
@@ -18,9 +18,11 @@ import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { buildSync } from "esbuild";
 
+const SRC = resolve(import.meta.dirname, "../../src");
+
 const { values: options } = parseArgs({
   options: {
-    files: { type: "string", default: resolve(import.meta.dirname, "../../src/files.ts") },
+    lock: { type: "string", default: resolve(SRC, "core/lock.ts") },
     processes: { type: "string", default: "50" },
     holds: { type: "string", default: "2,100,1000" },
     rounds: { type: "string", default: "5" },
@@ -39,7 +41,9 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
 /** What one process does: it answers "go" with what it has seen. Times in milliseconds. */
 const WORKER = `
 import { readFileSync, writeFileSync, renameSync } from "node:fs";
-import { withLock } from ${JSON.stringify(resolve(options.files))};
+import { createLock } from ${JSON.stringify(resolve(options.lock))};
+import { diskFiles } from ${JSON.stringify(resolve(SRC, "core/files.ts"))};
+const { withLock } = createLock(diskFiles, () => {});
 const [path, counter] = process.argv.slice(2);
 process.on("message", async (times) => {
   const before = process.cpuUsage();
@@ -47,7 +51,7 @@ process.on("message", async (times) => {
   let without = 0;
   for (let n = 0; n < times; n++) {
     const asked = performance.now();
-    await withLock(path, () => {}, (locked) => {
+    await withLock(path, (locked) => {
       const got = performance.now();
       longest = Math.max(longest, got - asked);
       if (!locked) return void without++;
@@ -61,7 +65,7 @@ process.on("message", async (times) => {
   const { user, system } = process.cpuUsage(before);
   process.send({ longest, without, cpu: (user + system) / 1000 });
 });
-await withLock(path + ".warm" + process.pid, () => {}, () => {});
+await withLock(path + ".warm" + process.pid, () => {});
 process.send("ready");
 `;
 

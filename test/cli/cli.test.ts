@@ -19,7 +19,7 @@ const COMMANDS = [
   "watch",
   "log",
   "demo",
-  "wait",
+  "hook",
 ];
 
 test("help lists every command, and each command's help is its own", async (t) => {
@@ -105,7 +105,10 @@ test("who prints the tool's answer, and as JSON every field of each entry", asyn
   await alpha.call("set_name", { name: "alpha", working_on: "the parser" });
   const { stdout, code } = await run(dir, ["who"]);
   assert.equal(code, 0);
-  assert.match(stdout, /^2 sessions online:\n- alpha: in .+working on: the parser.+\n- beta: /);
+  assert.match(
+    stdout,
+    /^2 sessions online:\n- alpha: .*in “.+”; working on “the parser”.+\n- beta: /,
+  );
   assert.doesNotMatch(stdout, /\(you\)/);
   const [first, second] = JSON.parse((await run(dir, ["who", "--json"])).stdout);
   const [one, two] = first.name === "alpha" ? [first, second] : [second, first];
@@ -141,7 +144,7 @@ test("IPC_SESSION_ID is the sender if it can be a name, even one of the greatest
   const name = `${"가".repeat(63)}Z`;
   await run(dir, ["broadcast", "one"], { env: { IPC_SESSION_ID: name } });
   const odd = await run(dir, ["broadcast", "two"], { env: { IPC_SESSION_ID: "a b" } });
-  assert.match(odd.stderr, /IPC_SESSION_ID not used: "a b" cannot be a name/);
+  assert.match(odd.stderr, /IPC_SESSION_ID is not used: "a b" cannot be a session's name/);
   const [one = "", two = ""] = filesIn(dir).map((file) => readMail(dir, file));
   assert.ok(one.includes(`\nfrom: ${name}\n`));
   assert.doesNotMatch(two, /from: a b/);
@@ -162,7 +165,7 @@ test("a broadcast reaches everybody, and its answer names them", async (t) => {
   const sessions = await Promise.all(["alpha", "beta"].map((name) => startSession(name, { dir })));
   const { stdout } = await run(dir, ["broadcast", "lunch", "at noon"]);
   for (const name of ["alpha", "beta"])
-    assert.match(stdout, new RegExp(`Online to get it: .*${name} \\(`));
+    assert.match(stdout, new RegExp(`Online to receive it: .*${name} \\(`));
   for (const session of sessions) assert.equal((await session.waitForPush()).content, "at noon");
 });
 
@@ -178,13 +181,13 @@ test("a refusal has the tools' words and exit code 1, and nothing is stored", as
   const other = await beta.call("send", { to: "gamma", subject: "s", body: "x".repeat(10_241) });
   assert.equal(long.stderr, `t9-ipc: ${other.text}\n`);
 
-  const unknown = await run(dir, ["send", "betta", "s"]);
+  const unknown = await run(dir, ["send", "beta-tests", "s"]);
   assert.equal(unknown.code, 1);
   assert.match(unknown.stderr, /Did you mean beta\?.+repeat with --allow-unknown\./);
   const odd = await run(dir, ["send", "no name", "s"]);
-  assert.match(odd.stderr, /t9-ipc who lists who is online/);
+  assert.match(odd.stderr, /Online: beta\. `t9-ipc who` lists who is online/);
   assert.deepEqual(filesIn(dir), []);
-  assert.equal((await run(dir, ["send", "betta", "s", "--allow-unknown"])).code, 0);
+  assert.equal((await run(dir, ["send", "beta-tests", "s", "--allow-unknown"])).code, 0);
   assert.equal(filesIn(dir).length, 1);
 });
 
@@ -206,7 +209,8 @@ test("unread prints all mail at once, without the control characters of a messag
   const dir = tempDir(t);
   const body = `red \u001b[31malert\u001b[0m \u001b]0;title\u0007 \u009b2J bell\u0007 back\b\rover\ttab ${"y".repeat(9000)}`;
   for (let i = 0; i < 8; i++) {
-    writeMail(dir, `${stamp(0, i)}-0a1b2c3d-x-me-x.md`, mail({ from: "xxx", to: "me-too" }, body));
+    const file = `${stamp(0, i)}-0a1b2c3d-xxx-me-too-x.md`;
+    writeMail(dir, file, mail({ from: "xxx", to: "me-too" }, body));
   }
   const { stdout } = await run(dir, ["unread"], { env: { IPC_SESSION_ID: "me-too" } });
   assert.match(stdout, /^8 unread messages:/);

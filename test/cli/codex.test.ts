@@ -1,4 +1,5 @@
-// `setup --codex` and what `doctor` says about Codex. The program is a fake, if there is one at all.
+// `setup --codex` and what `doctor` says about Codex. The program is a fake, if there is one at
+// all.
 
 import assert from "node:assert/strict";
 import {

@@ -41,7 +41,9 @@ function register(dir: string, json: object): void {
   writeFileSync(join(homeOf(dir), ".claude.json"), JSON.stringify(json));
 }
 
-/** Claude Code's settings in that folder: a project's, or the home folder's, which are the user's. */
+/**
+ * Claude Code's settings in that folder: a project's, or the home folder's, which are the user's.
+ */
 function writeSettings(folder: string, json: object, file = "settings.json"): string {
   mkdirSync(join(folder, ".claude"), { recursive: true });
   writeFileSync(join(folder, ".claude", file), JSON.stringify(json));
@@ -109,7 +111,7 @@ test("doctor says ok to everything that is well, and its exit code is 0", async 
   );
 });
 
-test("doctor says whether Claude may use the tools, for the entry and for the plugin, and names the file that decides", async (t) => {
+test("doctor says whether Claude may use the entry's or plugin's tools, and which file decides", async (t) => {
   const dir = tempDir(t);
   const project = join(dir, "..", "project");
   mkdirSync(project);
@@ -181,7 +183,8 @@ test("doctor finds what keeps Claude Code from starting the server, with its rem
   const dir = tempDir(t);
   const none = await examine(dir);
   assert.equal(none.find(/no t9-ipc entry/), "broken");
-  const session = await startSession("alpha", { dir, env: { CLAUDE_PLUGIN_ROOT: "/plugin" } });
+  const env = { CLAUDE_PLUGIN_ROOT: "/plugin" };
+  const session = await startSession("alpha", { dir, env, client: "claude-code" });
   const plugin = await examine(dir);
   assert.ok(!plugin.wrong.some(({ state }) => state === "broken"), "a plugin needs no entry");
   await session.close();
@@ -233,7 +236,7 @@ test("doctor finds what is wrong with the folder and the mail in it", async (t) 
   }
   chmodSync(dir, 0o777);
   const { find, all } = await examine(dir);
-  assert.equal(find(/inbox\/no-header\.md: it has no header/), "warning");
+  assert.equal(find(/inbox\/no-header\.md: it does not start with ---/), "warning");
   assert.equal(find(/inbox\/link\.md: it is a symbolic link/), "warning");
   assert.equal(find(/others can write to/), "warning");
   assert.equal(find(/inbox\.lock: its holder was killed/), "warning");

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { run } from "../support/command.ts";
 import { homeOf, putProgram, tempDir } from "../support/folder.ts";
 import { SERVER } from "../support/process.ts";
 
-const ROOT = resolve(dirname(SERVER), "..");
+/** The built folder is a marketplace with one plugin. */
+const MARKETPLACE = dirname(SERVER);
 const RULE = "mcp__plugin_t9-ipc_t9-ipc";
 
 test("setup --plugin needs claude, and says what claude says against it", async (t) => {
@@ -15,7 +16,7 @@ test("setup --plugin needs claude, and says what claude says against it", async 
   assert.equal(none.code, 1);
   assert.match(
     none.stderr,
-    new RegExp(`claude plugin marketplace add ${ROOT}: claude is not on PATH`),
+    new RegExp(`claude plugin marketplace add ${MARKETPLACE}: claude is not on PATH`),
   );
   putProgram(
     dir,
@@ -24,7 +25,7 @@ test("setup --plugin needs claude, and says what claude says against it", async 
   );
   const refused = await run(dir, ["setup", "--plugin", "--allow"]);
   assert.equal(refused.code, 1);
-  assert.match(refused.stderr, new RegExp(`no, by policy: plugin marketplace add ${ROOT}`));
+  assert.match(refused.stderr, new RegExp(`no, by policy: plugin marketplace add ${MARKETPLACE}`));
   assert.ok(!existsSync(join(homeOf(dir), ".claude", "settings.json")), "nothing is allowed then");
 });
 

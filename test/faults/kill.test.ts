@@ -12,29 +12,34 @@ import { startSession, type TestSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
 /**
- * A tool answers within this, whatever holds the locks. It waits 2 s for a lock and is then done at once. What waits
- * until a lock counts as abandoned takes 5 s.
+ * A tool answers within this, whatever holds the locks: it waits 2 s for a lock and then goes on. One
+ * that waited until a lock counts as abandoned would take 5 s.
  */
 const ANSWER_MS = 4500;
 
-/** Sends messages for ever, five at a time, rewrites heartbeats.json meanwhile, and says which ones are stored. */
+/** Stores messages forever, five at a time, rewrites heartbeats.json, and prints what is stored. */
 const SENDER = `
   import { writeSync } from "node:fs";
   import { readConfig } from "./config.ts";
-  import { Inbox } from "./mail/inbox.ts";
-  import { Heartbeats } from "./sessions/heartbeats.ts";
+  import { Heartbeats } from "./core/heartbeats.ts";
+  import { Inbox } from "./core/inbox.ts";
+  import { createSystem } from "./upkeep/system.ts";
   const config = readConfig(process.env, process.cwd());
-  const inbox = new Inbox(config);
-  const heartbeats = new Heartbeats(config);
-  const entry = { timestamp: "", status: "active", pid: process.pid, working_on: "x".repeat(20_000) };
+  const system = createSystem(config);
+  const inbox = new Inbox({ folder: config }, system);
+  const heartbeats = new Heartbeats(config, system);
+  const { pid } = process;
+  const entry = { timestamp: "", status: "active", pid, working_on: "x".repeat(20_000) };
+  const fields = { from: "sender", to: "reader", type: "ipc", priority: "normal" };
+  const enter = ({ entries }) => entries.set("sender", entry);
   for (let n = Number(process.argv[2]); ; ) {
     const batch = Array.from({ length: 5 }, async () => {
       const subject = "n" + ++n;
       const body = (subject + " ").repeat(8000 / (subject.length + 1));
-      await inbox.outbox.deliver({ from: "sender", to: "reader", type: "ipc", priority: "normal", subject, body });
+      await inbox.store([{ ...fields, subject, body }]);
       writeSync(1, subject.slice(1) + "\\n");
     });
-    await Promise.all([...batch, heartbeats.update((entries) => { entries.set("sender", entry); return true; })]);
+    await Promise.all([...batch, heartbeats.update(enter)]);
   }
 `;
 
@@ -61,7 +66,7 @@ async function bundleSender(dir: string): Promise<string> {
   return outfile;
 }
 
-/** Runs a sender and kills it once it has acknowledged `acks` messages; gives the numbers it acknowledged. */
+/** Kills a sender once it has acknowledged `acks` messages. Returns the numbers it acknowledged. */
 async function killSender(
   script: string,
   dir: string,
@@ -80,7 +85,7 @@ async function killSender(
   return sender.stdout.split("\n").filter(Boolean).map(Number);
 }
 
-/** Every message whole, every acknowledged one there, in the order of sending; beside them only temporaries. */
+/** Every acknowledged message is there, whole and in the order of sending, and no other file. */
 function checkFolder(dir: string, acknowledged: number[]): void {
   const stored = filesIn(dir).map((file) => {
     const text = readMail(dir, file);
@@ -105,16 +110,13 @@ function checkFolder(dir: string, acknowledged: number[]): void {
     "not in the order of sending",
   );
   const others = readdirSync(join(dir, "inbox")).filter((file) => !file.endsWith(".md"));
-  assert.deepEqual(
-    others.filter((file) => !file.startsWith(".tmp-")),
-    [],
-  );
+  assert.deepEqual(others, []);
   if (existsSync(join(dir, "heartbeats.json")))
     JSON.parse(readFileSync(join(dir, "heartbeats.json"), "utf8"));
 }
 
 describe("kill -9", { concurrency: true }, () => {
-  test("a sender killed 200 times in its bursts: what it acknowledged is there, whole and in order", async (t) => {
+  test("a sender killed 200 times has stored all that it acknowledged", async (t) => {
     const dir = tempDir(t);
     const script = await bundleSender(dir);
     const lane = async (number: number): Promise<void> => {
@@ -126,7 +128,7 @@ describe("kill -9", { concurrency: true }, () => {
     await Promise.all(Array.from({ length: 5 }, (_, number) => lane(number)));
   });
 
-  test("the next sender in the same folder goes on after a killed one, whose lock it finds", async (t) => {
+  test("the next sender goes on after a killed one whose lock it finds", async (t) => {
     const dir = tempDir(t);
     const script = await bundleSender(dir);
     const acknowledged: number[] = [];
@@ -135,7 +137,7 @@ describe("kill -9", { concurrency: true }, () => {
     checkFolder(dir, acknowledged);
   });
 
-  test("a server killed amid 60 calls: every answered send is in the folder, whole", async (t) => {
+  test("a server killed amid 60 calls has stored every answered send", async (t) => {
     const dir = tempDir(t);
     const round = async (number: number): Promise<void> => {
       const own = join(dir, String(number));
@@ -165,7 +167,7 @@ describe("kill -9", { concurrency: true }, () => {
   });
 });
 
-/** Calls every tool, and fails where one takes longer than it may. The messages must be in the folder. */
+/** Calls every tool. Fails if one takes too long, or if a message is not in the folder. */
 async function callEveryTool(session: TestSession, mark: string): Promise<void> {
   const calls: [string, Record<string, unknown>][] = [
     ["who", {}],
@@ -188,7 +190,7 @@ async function callEveryTool(session: TestSession, mark: string): Promise<void> 
 
 const LOCKS = ["inbox.lock", "heartbeats.json.lock"];
 
-/** Locks as a killed holder leaves them: touched `ms` from now. */
+/** Locks as a killed holder leaves them, touched `ms` from now. */
 function leaveLocks(dir: string, ms: number): void {
   const at = new Date(Date.now() + ms);
   for (const lock of LOCKS) {
@@ -197,7 +199,7 @@ function leaveLocks(dir: string, ms: number): void {
   }
 }
 
-/** Stops (SIGSTOP) the session at a moment when it holds the inbox lock, in the middle of a burst. */
+/** Stops the session (SIGSTOP) while it holds the inbox lock, in the middle of a burst. */
 async function stopWithLock(
   session: TestSession,
 ): Promise<Promise<{ text: string; isError: boolean }>[]> {
@@ -217,7 +219,7 @@ async function stopWithLock(
 const noProc = process.platform !== "linux" && "reads /proc";
 
 describe("locks", { concurrency: true }, () => {
-  test("locks left behind an hour ago stop nobody", async (t) => {
+  test("locks left behind an hour ago hold up nobody", async (t) => {
     const dir = tempDir(t);
     leaveLocks(dir, -3_600_000);
     const session = await startSession("alpha", { dir });
@@ -232,14 +234,15 @@ describe("locks", { concurrency: true }, () => {
     ["now", 0],
     ["ahead", 3_600_000],
   ] as const) {
-    test(`locks just left behind (${mark}): tools answer, messages go out, the heartbeat catches up`, async (t) => {
+    test(`tools answer and the heartbeat catches up if a killed process left locks (${mark})`, async (t) => {
       const dir = tempDir(t);
       leaveLocks(dir, ms);
       const start = performance.now();
       const since = () => performance.now() - start;
       const [session, free] = await Promise.all([
         startSession("alpha", { dir }),
-        startSession("alpha", { dir: tempDir(t) }).then(since), // How long a start takes here and now.
+        // How long a start takes without such locks.
+        startSession("alpha", { dir: tempDir(t) }).then(since),
       ]);
       assert.ok(since() - free < ANSWER_MS, "the handshake waits");
       await callEveryTool(session, mark);
@@ -250,7 +253,7 @@ describe("locks", { concurrency: true }, () => {
     });
   }
 
-  test("locks held for ever by a process that lives: the same, and the session leaves within a second", async (t) => {
+  test("tools answer and sessions leave within a second if locks are held forever", async (t) => {
     const dir = tempDir(t);
     leaveLocks(dir, 0);
     const holder = setInterval(() => leaveLocks(dir, 0), 500);
@@ -270,7 +273,7 @@ describe("locks", { concurrency: true }, () => {
     );
   });
 
-  test("a holder stopped amid its burst: others go on; it lost its lock, goes on and loses nothing", {
+  test("a holder of a lock that was stopped and lost it goes on and loses nothing", {
     skip: noProc,
   }, async (t) => {
     const dir = tempDir(t);

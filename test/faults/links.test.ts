@@ -1,4 +1,4 @@
-// Symbolic links in the data folder: nothing outside of it is written, however they came there.
+// Symbolic links in the data folder are never followed for writing, wherever they come from.
 
 import assert from "node:assert/strict";
 import {
@@ -14,31 +14,40 @@ import {
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { run } from "../support/command.ts";
-import { homeOf, tempDir } from "../support/folder.ts";
+import { tempDir } from "../support/folder.ts";
 import { heartbeats } from "../support/mail.ts";
-import { Process, SERVE } from "../support/process.ts";
 import { startSession, startSessions, type TestSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
-const CLAUDE_CODE_SESSION_ID = "4a6f2c1e-0000-4000-8000-000000000001";
+/** Claude Code with our plugin. The server takes the process that started it for Claude Code's. */
+const CLAUDE_CODE = {
+  client: "claude-code",
+  env: {
+    CLAUDE_CODE_SESSION_ID: "4a6f2c1e-0000-4000-8000-000000000001",
+    CLAUDE_PLUGIN_ROOT: "/plugin",
+  },
+};
 
-/** Sessions, a hook and a person at the command line do all that writes into the data folder. */
+/** Runs one of the plugin's hooks. Resolves to its exit code. */
+async function hook(dir: string, hook_event_name: string): Promise<number | null> {
+  const input = JSON.stringify({ hook_event_name });
+  const env = { CLAUDE_PID: String(process.pid) };
+  return (await run(dir, ["hook"], { env, input })).code;
+}
+
+/** Sessions, hooks and a person at the command line do all that writes into the data folder. */
 async function useIt(dir: string): Promise<void> {
-  const env = { CLAUDE_CODE_SESSION_ID };
   const [alpha, beta] = [
     await startSession("alpha", { dir }),
-    await startSession("beta", { dir, env }),
+    await startSession("beta", { dir, ...CLAUDE_CODE }),
   ];
+  assert.equal(await hook(dir, "SessionStart"), 0);
   await beta.call("set_name", { name: "gamma", working_on: "links" });
   await talk(dir, alpha, beta);
   await waitFor(() => heartbeats(dir).gamma, "the entry");
-  const hook = new Process([...SERVE, "wait"], {
-    cwd: homeOf(dir),
-    env: { HOME: homeOf(dir), IPC_DIR: dir, ...env },
-  });
-  hook.child.stdin.end("{}");
   await alpha.call("send", { to: "gamma", subject: "wake up" });
-  assert.equal(await hook.ended, 2, hook.stderr);
+  const isWoken = async () => (await hook(dir, "FileChanged")) === 2;
+  await waitFor(isWoken, () => `a notice for the hook; ${beta.stderr()}`);
   await beta.call("unread");
   await Promise.all([alpha.close(), beta.close()]);
 }
@@ -55,7 +64,7 @@ async function talk(dir: string, alpha: TestSession, beta: TestSession): Promise
   assert.match((await beta.call("unread")).text, /^3 unread messages:/);
 }
 
-/** What the data folder has in it beside the messages: found by using one, so that no file is forgotten. */
+/** All files of a data folder but the messages: it is used first, so that none is forgotten. */
 async function filesOf(dir: string): Promise<string[]> {
   const seen = new Set([
     "heartbeats.json",
@@ -65,6 +74,8 @@ async function filesOf(dir: string): Promise<string[]> {
     "read/beta",
     "read/gamma",
     "read/person",
+    `wake/${process.pid}`,
+    `wake/${process.pid}.ready`,
   ]);
   mkdirSync(dir);
   const look = setInterval(() => {
@@ -78,7 +89,7 @@ async function filesOf(dir: string): Promise<string[]> {
   return [...seen].filter((path) => !/^\.tmp-|-journal$/.test(path));
 }
 
-/** All that is in a folder: names, kinds, times and texts. */
+/** Names, kinds, times and texts of all that is in a folder. */
 const contents = (folder: string): unknown[] =>
   readdirSync(folder, { recursive: true, encoding: "utf8" })
     .sort()
@@ -99,10 +110,12 @@ const TARGETS: [string, (path: string) => void][] = [
   ["to nothing", () => {}],
 ];
 
-/** Puts a link in place of each of these files, to a target outside of the data folder; returns the folder of those. */
+/** Puts a link in place of each file, to a target outside. Returns the folder of the targets. */
 function link(dir: string, files: readonly string[], target: (path: string) => void): string {
   const outside = join(dirname(dir), "outside");
-  for (const folder of [dir, outside, join(dir, "read")]) mkdirSync(folder);
+  for (const folder of [dir, outside, join(dir, "read"), join(dir, "wake")]) {
+    mkdirSync(folder);
+  }
   for (const [n, file] of files.entries()) {
     const path = join(outside, `target-${n}`);
     target(path);
@@ -111,10 +124,10 @@ function link(dir: string, files: readonly string[], target: (path: string) => v
   return outside;
 }
 
-describe("symbolic links in the data folder", {
-  skip: process.platform === "win32" && "needs rights on Windows",
-}, () => {
-  test("in place of its files: nothing outside is written, and mail arrives", async (t) => {
+const noLinks = process.platform === "win32" && "needs rights on Windows";
+
+describe("symbolic links in the data folder", { skip: noLinks }, () => {
+  test("nothing outside is written through links in place of our files", async (t) => {
     const files = await filesOf(tempDir(t));
     t.diagnostic(files.join(", "));
     for (const [what, target] of TARGETS) {
@@ -127,26 +140,41 @@ describe("symbolic links in the data folder", {
       });
     }
   });
+});
 
-  test("in place of its locks, which are then never to be had: the same", async (t) => {
-    for (const [what, target] of TARGETS) {
-      await t.test(what, async (t) => {
-        const dir = tempDir(t);
-        const outside = link(
-          dir,
-          ["heartbeats.json.lock", "inbox.lock", "read/beta.lock"],
-          (path) => {
-            target(path);
-            const longAgo = new Date(Date.now() - 3600_000); // so old that a lock would be taken over
-            if (existsSync(path)) utimesSync(path, longAgo, longAgo);
-          },
-        );
-        const before = contents(outside);
-        const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
-        await talk(dir, alpha, beta);
-        await Promise.all([alpha.close(), beta.close()]);
-        assert.deepEqual(contents(outside), before);
-      });
-    }
-  });
+/** Links that are so old that a lock would be taken over. */
+const oldLink = (target: (path: string) => void) => (path: string) => {
+  target(path);
+  const longAgo = new Date(Date.now() - 3600_000);
+  if (existsSync(path)) utimesSync(path, longAgo, longAgo);
+};
+
+describe("symbolic links in place of locks, which nobody acquires then", {
+  skip: noLinks,
+  concurrency: 4,
+}, () => {
+  for (const [what, target] of TARGETS) {
+    test(`mail arrives without the inbox lock, a link ${what}`, async (t) => {
+      const dir = tempDir(t);
+      const outside = link(dir, ["inbox.lock", "read/beta.lock"], oldLink(target));
+      const before = contents(outside);
+      const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
+      await talk(dir, alpha, beta);
+      await Promise.all([alpha.close(), beta.close()]);
+      assert.deepEqual(contents(outside), before);
+    });
+
+    test(`mail to all arrives without the heartbeats lock, a link ${what}`, async (t) => {
+      const dir = tempDir(t);
+      const outside = link(dir, ["heartbeats.json.lock"], oldLink(target));
+      const before = contents(outside);
+      const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
+      // Without the lock no session gets its name.
+      assert.match((await alpha.call("broadcast", { subject: "hello all" })).text, /^Stored as/);
+      await beta.waitForPush(({ meta }) => meta.subject === "hello all");
+      assert.match((await beta.call("unread")).text, /^1 unread message:/);
+      await Promise.all([alpha.close(), beta.close()]);
+      assert.deepEqual(contents(outside), before);
+    });
+  }
 });

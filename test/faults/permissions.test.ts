@@ -1,4 +1,4 @@
-// A folder that cannot be read is never an empty one.
+// A folder that cannot be read is never called empty.
 
 import assert from "node:assert/strict";
 import { chmodSync, statSync } from "node:fs";
@@ -10,7 +10,7 @@ import { noPermissions, SERVE, withoutRoot } from "../support/process.ts";
 import { startSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
-describe("unread", { concurrency: true, skip: noPermissions }, () => {
+describe("a folder without permissions", { concurrency: true, skip: noPermissions }, () => {
   const command = [...withoutRoot, ...SERVE];
 
   for (const [what, path, mode] of [
@@ -18,12 +18,12 @@ describe("unread", { concurrency: true, skip: noPermissions }, () => {
     ["the inbox can be entered but not listed", "inbox", 0o300],
     ["the data folder lost all its permissions", "", 0],
   ] as const) {
-    test(`says so where ${what}, however long the folder has not changed`, async (t) => {
+    test(`unread says that ${what}`, async (t) => {
       const dir = tempDir(t);
       const alpha = await startSession("alpha", { dir, command });
       const folder = join(dir, path);
       await waitFor(() => statSync(join(dir, "inbox"), { throwIfNoEntry: false }), "the inbox");
-      // A listing is known to be whole only where the folder has been left alone for some time before it.
+      // Even if the folder has not changed for so long that its listing is known to be complete.
       await waitFor(
         () => Date.now() - statSync(join(dir, "inbox")).mtimeMs > 1000,
         "a second of quiet",
@@ -51,7 +51,7 @@ describe("unread", { concurrency: true, skip: noPermissions }, () => {
     ["it can be entered but not listed", 0o300],
     ["it can be listed but not entered", 0o600],
   ] as const) {
-    test(`does not say "none" of mail in an inbox where ${what}, and returns it when that is over`, async (t) => {
+    test(`unread says "none" of no inbox if ${what}`, async (t) => {
       const dir = tempDir(t);
       const alpha = await startSession("alpha", { dir, command });
       writeMail(

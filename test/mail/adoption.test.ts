@@ -1,4 +1,5 @@
-// A file that a person puts into the inbox under a name of his own: it becomes one message, whole, in one place.
+// A file that a person puts into the inbox under a name of their own becomes one message, whole, in
+// one place.
 
 import assert from "node:assert/strict";
 import { appendFileSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
@@ -12,8 +13,8 @@ import { waitFor } from "../support/wait.ts";
 
 const STAMPED = /^\d{8}T\d{12}-[0-9a-f]{8}-[\p{L}\p{N}_-]+\.md$/u;
 
-describe("a note by hand", { concurrency: true }, () => {
-  test("written slowly is pushed once, whole, to every session, under one name", async (t) => {
+describe("handwritten files", { concurrency: true }, () => {
+  test("a note written slowly is announced once, whole and under one name", async (t) => {
     const dir = tempDir(t);
     const sessions = await startSessions(["alpha", "beta"], { dir });
     writeMail(dir, "note.md", "---\nfrom: hand\nto: all\nsubject: slow\n---\n\nfirst\n");
@@ -31,7 +32,7 @@ describe("a note by hand", { concurrency: true }, () => {
     }
   });
 
-  test("is one message between those that were sent before and after it", async (t) => {
+  test("a note has its place between the messages sent before and after it", async (t) => {
     const dir = tempDir(t);
     const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
     await alpha.call("send", { to: "beta", subject: "before" });
@@ -58,7 +59,7 @@ describe("a note by hand", { concurrency: true }, () => {
     );
   });
 
-  test("under the same name again is another message, and what was read stays read", async (t) => {
+  test("a second note under the same name is another message", async (t) => {
     const dir = tempDir(t);
     const beta = await startSession("beta", { dir });
     for (const body of ["first", "second"]) {
@@ -75,7 +76,7 @@ describe("a note by hand", { concurrency: true }, () => {
     assert.equal(filesIn(dir).length, 2);
   });
 
-  test("that waited while nobody was there is found at the next start", async (t) => {
+  test("a note that waited while nobody was there is found at the next start", async (t) => {
     const dir = tempDir(t);
     writeMail(dir, "waiting.md", mail({ from: "hand", to: "beta" }, "waited"));
     const beta = await startSession("beta", { dir });
@@ -83,7 +84,7 @@ describe("a note by hand", { concurrency: true }, () => {
     assert.match((await beta.call("unread")).text, /waited/);
   });
 
-  test("of eight servers that all see it, one adopts it", async (t) => {
+  test("one of eight servers that all see a note renames it", async (t) => {
     const dir = tempDir(t);
     const names = Array.from({ length: 8 }, (_, n) => `session-${n}`);
     const sessions = await Promise.all(names.map((name) => startSession(name, { dir })));
@@ -94,7 +95,7 @@ describe("a note by hand", { concurrency: true }, () => {
     for (const file of filesIn(dir)) assert.match(file, STAMPED);
   });
 
-  test("that never becomes a message stays where it is, under its name; a header that comes later makes it one", async (t) => {
+  test("a file without a header stays where it is until it gets one", async (t) => {
     const dir = tempDir(t);
     const beta = await startSession("beta", { dir });
     writeMail(dir, "list.md", "- milk\n");
@@ -109,7 +110,7 @@ describe("a note by hand", { concurrency: true }, () => {
     assert.ok(filesIn(dir).includes("list.md"));
   });
 
-  test("moved into place whole, as scripts do, is found within seconds", async (t) => {
+  test("a file that a script moves into place is found within seconds", async (t) => {
     const dir = tempDir(t);
     const beta = await startSession("beta", { dir });
     const draft = join(dirname(dir), "draft");
@@ -120,9 +121,9 @@ describe("a note by hand", { concurrency: true }, () => {
   });
 });
 
-test("a message under a name like ours, which tells nobody known as its recipient, is told of by its header", async (t) => {
+test("a timestamped file name decides whose mail it may be", async (t) => {
   const dir = tempDir(t);
-  const [, beta] = await startSessions(["alpha", "beta"], { dir });
+  const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
   const named = (to: string): string => `${stamp(0, 1)}-0a1b2c3d-hand-${to}-x.md`;
   writeMail(
     dir,
@@ -131,19 +132,21 @@ test("a message under a name like ours, which tells nobody known as its recipien
   );
   writeMail(
     dir,
-    named("nobody"),
-    mail({ from: "hand", to: "beta", subject: "nobody's by its name" }, "body"),
+    named("beta"),
+    mail({ from: "hand", to: "beta", subject: "beta's by its name" }, "body"),
   );
-  await beta.waitForPush(({ meta }) => meta.subject === "nobody's by its name");
-  await beta.waitForPushes(1);
+  await beta.waitForPush(({ meta }) => meta.subject === "beta's by its name");
+  await Promise.all([alpha.waitForPushes(0), beta.waitForPushes(1)]);
+  assert.match((await alpha.call("unread")).text, /^No unread messages/);
+  assert.match((await beta.call("unread")).text, /^1 unread message:.*beta's by its name/s);
 });
 
-describe("a message whose file was", { concurrency: true }, () => {
+describe("messages that change after they were stored", { concurrency: true }, () => {
   for (const [what, text] of [
     ["emptied", ""],
     ["broken", "\u0000\u0001 not a message"],
   ] as const) {
-    test(`${what} nags nobody: unread, set_name and every other answer agree that there is none`, async (t) => {
+    test(`a message that was ${what} is mentioned in no answer`, async (t) => {
       const dir = tempDir(t);
       const file = `${stamp(0, 1)}-0a1b2c3d-hand-beta-x.md`;
       writeMail(dir, file, mail({ from: "hand", to: "beta", subject: "gone" }, "body"));

@@ -1,11 +1,11 @@
-// A read cache that cannot be used: the files are what counts.
+// A read cache that cannot be used costs nothing but time: the files count.
 
 import assert from "node:assert/strict";
 import { chmodSync, cpSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { describe, type TestContext, test } from "node:test";
 import { tempDir } from "../support/folder.ts";
-import { mail, stamp, writeMail } from "../support/mail.ts";
+import { mail, moveMail, stamp, writeMail } from "../support/mail.ts";
 import { noPermissions, SERVE, SERVER, withoutRoot } from "../support/process.ts";
 import { startSession } from "../support/session.ts";
 import { noSqlite, openDatabase } from "../support/sqlite.ts";
@@ -16,7 +16,7 @@ describe("the cache", { concurrency: 3 }, () => {
   const faults: [string, (db: string, t: TestContext) => void, boolean, (readonly string[])?][] = [
     ["corrupt", (db) => writeFileSync(db, "no database ".repeat(1000)), true],
     ["torn", (db) => writeFileSync(db, readFileSync(db).subarray(0, 5000)), false],
-    ["with holes in its rows", (db) => makeHoles(db), false],
+    ["full of holes", (db) => makeHoles(db), false],
     ["of another schema", (db) => otherSchema(db), true],
     ["a directory", (db) => mkdirSync(removed(db)), true],
     ["locked", (db, t) => lockDatabase(db, t), true],
@@ -42,7 +42,7 @@ describe("the cache", { concurrency: 3 }, () => {
     db.close();
   }
 
-  /** What SQLite reads from a page that is half gone: rows with nothing in some of their columns. */
+  /** SQLite reads rows without some of their columns from a page that is half gone. */
   function makeHoles(path: string): void {
     const db = openDatabase(path);
     for (const table of tablesOf(db)) {
@@ -61,7 +61,7 @@ describe("the cache", { concurrency: 3 }, () => {
 
   for (const [what, damage, said, drop = []] of faults) {
     const skip = noSqlite || (what === "read-only" && noPermissions);
-    test(`${what}: unread is right, ${said ? "one line on stderr, " : ""}and mail goes on`, {
+    test(`a cache that is ${what} leaves unread right${said ? ", with one line on stderr" : ""}`, {
       skip,
     }, async (t) => {
       const dir = tempDir(t);
@@ -75,7 +75,7 @@ describe("the cache", { concurrency: 3 }, () => {
     });
   }
 
-  /** Mail is pushed and read as ever, new mail as well, and one line on stderr speaks of the cache. */
+  /** Mail is announced and read as ever, and one line on stderr names the cache. */
   async function readsWithoutCache(
     dir: string,
     command: readonly string[],
@@ -87,7 +87,7 @@ describe("the cache", { concurrency: 3 }, () => {
       /^2 unread messages:.*subject: one.*subject: two/s,
     );
     await beta.call("send", { to: "alpha", subject: "an answer" });
-    writeMail(
+    moveMail(
       dir,
       `${stamp()}-0000000d-alpha-beta-x.md`,
       mail({ from: "alpha", to: "beta", subject: "three" }),
@@ -107,10 +107,11 @@ describe("the cache", { concurrency: 3 }, () => {
     ["not installed", undefined],
     [
       "not built for this Node",
-      `throw Object.assign(new Error("The module 'better_sqlite3.node'\\nwas compiled against a different Node.js version using\\nNODE_MODULE_VERSION 1."), { code: "ERR_DLOPEN_FAILED" });`,
+      `const text = "The module 'better_sqlite3.node'\\nwas compiled against a different Node.js";
+       throw Object.assign(new Error(text + " version"), { code: "ERR_DLOPEN_FAILED" });`,
     ],
   ] as const) {
-    test(`better-sqlite3 is ${what}: the same`, async (t) => {
+    test(`a server works without a cache where better-sqlite3 is ${what}`, async (t) => {
       const dir = tempDir(t);
       const copy = join(dirname(dir), "copy");
       cpSync(dirname(SERVER), join(copy, "dist"), { recursive: true });
@@ -130,7 +131,7 @@ describe("the cache", { concurrency: 3 }, () => {
     });
   }
 
-  test("locked in the middle by another program: tools answer at once, mail goes on", {
+  test("tools answer at once while another program holds the cache", {
     skip: noSqlite,
   }, async (t) => {
     const dir = tempDir(t);
@@ -143,7 +144,7 @@ describe("the cache", { concurrency: 3 }, () => {
     const db = openDatabase(join(dir, "cache.db"));
     t.after(() => db.close());
     db.exec("BEGIN IMMEDIATE");
-    // The server writes its cache every 2 s, and nothing shows from outside that it has tried: so for a bit longer than that.
+    // The server writes its cache every 2 s, and nothing shows from outside that it has tried.
     const end = performance.now() + 2500;
     for (let n = 0, start = performance.now(); start < end; start = performance.now(), n++) {
       await alpha.call("send", { to: "beta", subject: `n ${n}` });

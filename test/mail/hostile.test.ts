@@ -1,4 +1,4 @@
-// What somebody else may put into the inbox, or do to its name and its rights.
+// Files that somebody else may put into the inbox, with odd names and rights.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -24,11 +24,11 @@ import { waitFor } from "../support/wait.ts";
 
 const GOOD = { from: "hand", to: "beta", subject: "good" };
 const MB = 1 << 20;
-/** Looking at all the files below takes less than this; what waits for one of them, or runs it, waits for ever. */
+/** Reading all files below takes less than this. Whoever waits for one of them waits forever. */
 const BUSY_MS = 3000;
 
-/** Files that are no messages, though most of them hold one; `write` gives false where it cannot be done here. */
-const NO_MESSAGES: Record<string, (path: string, t: TestContext) => unknown> = {
+/** Writes a file that is not a message. Returns false if the system does not let us. */
+const NOT_MESSAGES: Record<string, (path: string, t: TestContext) => unknown> = {
   "js.md": (path) => writeFileSync(path, code("---js", path)),
   "javascript.md": (path) => writeFileSync(path, code("---javascript", path)),
   "space-js.md": (path) => writeFileSync(path, code("--- js", path)),
@@ -86,7 +86,8 @@ const NO_MESSAGES: Record<string, (path: string, t: TestContext) => unknown> = {
 /** A whole message, for a reader that ran its header. */
 function code(open: string, path: string): string {
   const file = JSON.stringify(`${path}.ran`);
-  return `${open}\n{ from: "hand", to: "beta", subject: require("node:fs").writeFileSync(${file}, "") }\n---\n\nbody\n`;
+  const ran = `require("node:fs").writeFileSync(${file}, "")`;
+  return `${open}\n{ from: "hand", to: "beta", subject: ${ran} }\n---\n\nbody\n`;
 }
 
 /** Expands to 10^9 items in a reader that follows YAML's aliases. */
@@ -99,14 +100,14 @@ function bomb(): string {
 }
 
 describe("the inbox", { concurrency: true }, () => {
-  test("what is no message is one line on stderr and stays; the next good message is pushed at once", async (t) => {
+  test("a file that is not a message is logged once and holds up no other", async (t) => {
     const dir = tempDir(t);
     const beta = await startSession("beta", { dir });
     await beta.call("who");
     const inbox = join(dir, "inbox");
     const before = memory(beta.pid);
-    const files = Object.keys(NO_MESSAGES).filter(
-      (file) => NO_MESSAGES[file]?.(join(inbox, file), t) !== false,
+    const files = Object.keys(NOT_MESSAGES).filter(
+      (file) => NOT_MESSAGES[file]?.(join(inbox, file), t) !== false,
     );
     const written = performance.now();
     writeMail(dir, `${stamp()}-0000000a-hand-beta-x.md`, mail({ ...GOOD, subject: "after them" }));
@@ -155,11 +156,11 @@ describe("the inbox", { concurrency: true }, () => {
     assert.ok((await gamma.close()) < LEAVE_MS);
   });
 
-  test("YAML's anchors, tags, merges and types are text, and prototype keys are keys", async (t) => {
+  test("YAML's anchors, tags, merges and types are text", async (t) => {
     const dir = tempDir(t);
     const beta = await startSession("beta", { dir });
     const subjects =
-      "&anchor¦*alias¦!!js/function function(){}¦!!binary aGk=¦[a, *b]¦{a: 1}¦<<: *x¦| block¦0x1f¦null".split(
+      `&anchor¦*alias¦!!js/function function(){}¦!!binary aGk=¦[a, *b]¦{a: 1}¦<<: *x¦| block¦0x1f¦null`.split(
         "¦",
       );
     for (const [n, subject] of subjects.entries()) {
@@ -188,9 +189,9 @@ describe("the inbox", { concurrency: true }, () => {
     assert.equal(beta.stderr(), "");
   });
 
-  test("a file written in two goes is a message, and nothing is said of its first half", async (t) => {
+  test("a file written in two goes is one message, and its first half is not logged", async (t) => {
     const dir = tempDir(t);
-    // The files' times are ahead of our clock: by a part of a millisecond always, by more on a network folder.
+    // The files' times are ahead of our clock, as on a network folder.
     const clock = "data:text/javascript,const now = Date.now; Date.now = () => now() - 200";
     const beta = await startSession("beta", {
       dir,
@@ -212,13 +213,21 @@ describe("the inbox", { concurrency: true }, () => {
     assert.equal(beta.stderr(), "");
   });
 
-  test("odd file names: each message is told once, read once, and marks nothing else", async (t) => {
+  test("a message under an odd file name is read once and marks nothing else", async (t) => {
     const dir = tempDir(t);
     const victim = `${stamp()}-0000000a-hand-beta-x.md`;
-    const names =
-      `line\n${victim}¦# since 99999999T999999999999 x.md¦# archived x.md¦tab\tx.md¦\u202egpj.md¦esc\u001b[31m.md¦ .md¦back\\slash.md¦$(touch x).md¦${"n".repeat(252)}.md`.split(
-        "¦",
-      );
+    const names = [
+      `line\n${victim}`,
+      "# since 99999999T999999999999 x.md",
+      "# archived x.md",
+      "tab\tx.md",
+      "\u202egpj.md",
+      "esc\u001b[31m.md",
+      " .md",
+      "back\\slash.md",
+      "$(touch x).md",
+      `${"n".repeat(252)}.md`,
+    ];
     const beta = await startSession("beta", { dir });
     for (const name of names) writeMail(dir, name, mail({ ...GOOD, subject: "odd" }));
     writeFileSync(
@@ -258,7 +267,7 @@ describe("the inbox", { concurrency: true }, () => {
     await again.waitForPush(({ meta }) => meta.subject === "for all");
   });
 
-  test("a folder that others can write to is said once on stderr, and only then", async (t) => {
+  test("a folder that others can write to is logged once", async (t) => {
     for (const [path, mode, said] of [
       ["", 0o777, true],
       ["", 0o770, true],

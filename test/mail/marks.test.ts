@@ -1,19 +1,19 @@
-// read/NAME as a person who looks into it sees it.
+// read/NAME as a person sees it who looks into the file.
 
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { run } from "../support/command.ts";
 import { tempDir } from "../support/folder.ts";
-import { filesIn } from "../support/mail.ts";
+import { filesIn, mail, stamp, writeMail } from "../support/mail.ts";
 import { startSession } from "../support/session.ts";
 
 const env = { IPC_SESSION_ID: "person" };
 const lines = (dir: string): string[] =>
   readFileSync(join(dir, "read/person"), "utf8").split("\n").slice(0, -1);
 
-test("the command line's sends leave no empty line, and no line each", async (t) => {
+test("sends from the command line leave no empty line, and no line each", async (t) => {
   const dir = tempDir(t);
   await startSession("alpha", { dir });
   for (const subject of ["one", "two", "three"]) {
@@ -22,14 +22,26 @@ test("the command line's sends leave no empty line, and no line each", async (t)
   }
   assert.equal(filesIn(dir).length, 3);
   for (const line of lines(dir))
-    assert.match(line, /^# since \d{8}T\d{12}$|\.md$/, JSON.stringify(lines(dir)));
-  assert.ok(
-    lines(dir).filter((line) => line.startsWith("# since")).length <= 1,
-    lines(dir).join("\n"),
-  );
+    assert.match(line, /^# since \d{8}T\d{12}$|^# folder .|\.md$/, JSON.stringify(lines(dir)));
+  for (const note of ["# since", "# folder"]) {
+    const count = lines(dir).filter((line) => line.startsWith(note)).length;
+    assert.ok(count <= 1, lines(dir).join("\n"));
+  }
 });
 
-test("an empty line of an older version is taken for none, and the person's mail to all is still found", async (t) => {
+test("a session that ends right after it has read leaves its marks and no lock", async (t) => {
+  const dir = tempDir(t);
+  for (let n = 0; n < 10; n++) {
+    const fields = { from: "hand", to: "alpha", subject: `${n}` };
+    writeMail(dir, `${stamp(0, n * 1000)}-0a1b2c3d-hand-alpha-x.md`, mail(fields));
+    const alpha = await startSession("alpha", { dir });
+    assert.match((await alpha.call("unread")).text, /^1 unread message:/, `session ${n}`);
+    await alpha.close();
+    assert.deepEqual(readdirSync(join(dir, "read")), ["alpha"]);
+  }
+});
+
+test("an empty note of an older version hides no mail from the person", async (t) => {
   const dir = tempDir(t);
   const alpha = await startSession("alpha", { dir });
   await run(dir, ["send", "alpha", "hello"], { env });

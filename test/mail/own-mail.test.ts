@@ -1,4 +1,5 @@
-// "Not from myself" means what this session has sent, and not what somebody sent under a name it has now.
+// A session's own messages are those that it has sent, and not those that somebody else sent under
+// a name that it has now.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -19,7 +20,7 @@ test("a message from a session whose name its recipient takes over still arrives
   assert.equal((await web.waitForPushes(1))[0]?.meta.subject, "take over my name");
 });
 
-test("the same where the name is taken first and the message seen after a restart", async (t) => {
+test("a message arrives if its sender's name was taken over before", async (t) => {
   const dir = tempDir(t);
   const [former, web] = await startSessions(["api-tests", "web-1"], { dir });
   await web.close();
@@ -31,7 +32,7 @@ test("the same where the name is taken first and the message seen after a restar
   assert.match((await again.call("unread")).text, /subject: for later/);
 });
 
-test("a broadcast from a session whose name is taken over is still the others' mail, and the new holder's", async (t) => {
+test("a broadcast is also the mail of the session that takes over its sender's name", async (t) => {
   const dir = tempDir(t);
   const [former, web] = await startSessions(["api-tests", "web-1"], { dir });
   await former.call("broadcast", { subject: "to everybody" });
@@ -42,7 +43,7 @@ test("a broadcast from a session whose name is taken over is still the others' m
   assert.match((await web.call("unread")).text, /subject: to everybody/);
 });
 
-test("one's own broadcasts are not one's own mail: not now, not under another name, not after a restart", async (t) => {
+test("a session's broadcasts are never its own mail, not even renamed or restarted", async (t) => {
   const dir = tempDir(t);
   const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
   await alpha.call("broadcast", { subject: "first" });
@@ -62,7 +63,7 @@ test("one's own broadcasts are not one's own mail: not now, not under another na
   }
 });
 
-test("a server killed right after its broadcast has not got it as mail when it is back", async (t) => {
+test("a server killed right after its broadcast does not find it as mail later", async (t) => {
   const dir = tempDir(t);
   const alpha = await startSession("alpha", { dir });
   await alpha.call("broadcast", { subject: "last words" });

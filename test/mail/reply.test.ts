@@ -1,4 +1,4 @@
-// What answers what: `reply_to`, and reading one message again.
+// Which message answers which: `reply_to`, and reading one message again.
 
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, renameSync } from "node:fs";
@@ -51,7 +51,7 @@ function archive(dir: string, file: string): void {
 }
 
 describe("reply_to", { concurrency: true }, () => {
-  test("is a header line, goes with the push, and is shown with what it answers", async (t) => {
+  test("an answer names its question in header, notification and when read", async (t) => {
     const { dir, alpha, beta, asked } = await question(t);
     const answer = await send(beta, "alpha", "8080", { body: "the usual one", reply_to: asked });
     const { fields, body } = readByLine(readMail(dir, answer));
@@ -61,13 +61,13 @@ describe("reply_to", { concurrency: true }, () => {
     assert.equal(push.meta.reply_to, asked);
     const { text } = await alpha.call("unread");
     const shown = new RegExp(
-      `^reply_to: ${asked} \\("which port\\?", sent by you \\d\\d:\\d\\d\\)$`,
+      `^reply_to: ${asked} \\(“which port\\?”, sent by you \\d\\d:\\d\\d\\)$`,
       "m",
     );
     assert.match(text, shown);
   });
 
-  test("is not there where nothing is answered", async (t) => {
+  test("a message that answers nothing has no reply_to", async (t) => {
     const { dir, alpha, beta, asked } = await question(t);
     assert.equal("reply_to" in readByLine(readMail(dir, asked)).fields, false);
     assert.equal("reply_to" in ((await beta.waitForPush()).meta ?? {}), false);
@@ -75,17 +75,17 @@ describe("reply_to", { concurrency: true }, () => {
     await alpha.waitForPushes(0);
   });
 
-  test("says who sent what is answered, where it was not oneself", async (t) => {
+  test("an answer shows who sent the question", async (t) => {
     const { alpha, beta, asked } = await question(t);
     const more = await send(alpha, "beta", "and which host?", { reply_to: asked });
     assert.match(
       (await beta.call("unread")).text,
-      new RegExp(`^reply_to: ${asked} \\("which port\\?", sent by alpha \\d\\d:\\d\\d\\)$`, "m"),
+      new RegExp(`^reply_to: ${asked} \\(“which port\\?”, sent by alpha \\d\\d:\\d\\d\\)$`, "m"),
     );
     assert.ok(more);
   });
 
-  test("may name what was read, what is in the archive, what went to all, and what one has sent oneself", async (t) => {
+  test("reply_to may name read, archived, broadcast and own messages", async (t) => {
     const { dir, alpha, beta, asked } = await question(t);
     await beta.call("unread");
     assert.ok(await send(beta, "alpha", "read before", { reply_to: asked }));
@@ -97,7 +97,7 @@ describe("reply_to", { concurrency: true }, () => {
     );
     assert.match(
       (await alpha.call("unread")).text,
-      new RegExp(`^reply_to: ${asked} \\("which port\\?", sent by you`, "m"),
+      new RegExp(`^reply_to: ${asked} \\(“which port\\?”, sent by you`, "m"),
     );
     assert.ok(await send(alpha, "beta", "to my own", { reply_to: asked }));
     const { text } = await alpha.call("broadcast", { subject: "to all" });
@@ -106,18 +106,18 @@ describe("reply_to", { concurrency: true }, () => {
     assert.ok(await send(beta, "alpha", "to the broadcast", { reply_to: broadcast }));
   });
 
-  test("may name what was sent to or by an earlier name of this session", async (t) => {
+  test("reply_to may name a message to or from an earlier name of this session", async (t) => {
     const { alpha, beta, asked } = await question(t);
     await beta.call("set_name", { name: "gamma" });
     assert.ok(await send(beta, "alpha", "as gamma", { reply_to: asked }));
     await alpha.call("set_name", { name: "delta" });
     assert.match(
       (await alpha.call("unread")).text,
-      /^reply_to: .* \("which port\?", sent by you /m,
+      /^reply_to: .* \(“which port\?”, sent by you /m,
     );
   });
 
-  test("is refused, with words, for anything the sender could not know, and nothing is stored", async (t) => {
+  test("a reply_to that is not the sender's message is refused", async (t) => {
     const { dir, alpha, beta, asked } = await question(t);
     const gamma = await startSession("gamma", { dir });
     const others = await send(alpha, "delta", "not gamma's to know");
@@ -126,23 +126,15 @@ describe("reply_to", { concurrency: true }, () => {
     const before = filesIn(dir);
     const wrong = [
       ...[`${asked}x`, "20200101T000000000000-0a1b2c3d-alpha-beta-x.md", "note.md"],
-      ...[
-        `inbox/${asked}`,
-        `../inbox/${asked}`,
-        join(dir, "inbox", asked),
-        `./${asked}`,
-        "..",
-        "/etc/passwd",
-        "a\nb",
-        "\0",
-      ],
+      ...["..", "/etc/passwd", "a\nb", "\0"],
       ...["heartbeats.json", "../heartbeats.json", "../read/beta"],
     ];
     for (const reply_to of wrong) {
       const { text, isError } = await beta.call("send", { to: "alpha", subject: "x", reply_to });
       assert.equal(isError, true, `${JSON.stringify(reply_to)} is taken: ${text}`);
       assert.match(text, /^Not sent: .*reply_to/, text);
-      assert.doesNotMatch(text, /\p{Cc}/u);
+      const [refusal = ""] = text.split("\n\nt9-ipc: 1 new message");
+      assert.doesNotMatch(refusal, /\p{Cc}/u);
     }
     for (const reply_to of [others, archived, asked]) {
       const { text, isError } = await gamma.call("send", { to: "alpha", subject: "x", reply_to });
@@ -151,10 +143,27 @@ describe("reply_to", { concurrency: true }, () => {
     }
     assert.deepEqual(filesIn(dir), before);
     const mistyped = await beta.call("send", { to: "alpha", subject: "x", reply_to: 5 });
-    assert.match(mistyped.text, /reply_to: .*string/);
+    assert.match(mistyped.text, /reply_to is a number and has to be a text/);
   });
 
-  test("in a hand-written file is taken as it is, and tells nobody of others' mail", async (t) => {
+  test("a reply_to with a folder, quotes or without .md is forgiven", async (t) => {
+    const { dir, alpha, beta, asked } = await question(t);
+    const ways = [
+      `inbox/${asked}`,
+      `../inbox/${asked}`,
+      join(dir, "inbox", asked),
+      `./${asked}`,
+      `\`${asked}\``,
+      asked.slice(0, -".md".length),
+    ];
+    for (const [n, reply_to] of ways.entries()) {
+      const answer = await send(beta, "alpha", `answer ${n}`, { reply_to });
+      assert.equal(readByLine(readMail(dir, answer)).fields.reply_to, asked, reply_to);
+    }
+    await alpha.waitForPushes(ways.length);
+  });
+
+  test("a handwritten reply_to reveals nothing of others' mail", async (t) => {
     const { dir, alpha, beta, asked } = await question(t);
     await beta.call("unread");
     const secret = await send(alpha, "delta", "a secret plan");
@@ -175,14 +184,14 @@ describe("reply_to", { concurrency: true }, () => {
     }
     const { text } = await beta.call("unread");
     for (let n = 0; n < 7; n++) assert.match(text, new RegExp(`^subject: by hand ${n}$`, "m"));
-    assert.match(text, new RegExp(`^reply_to: ${asked} \\("which port\\?", sent by alpha`, "m"));
+    assert.match(text, new RegExp(`^reply_to: ${asked} \\(“which port\\?”, sent by alpha`, "m"));
     assert.doesNotMatch(text, /a secret plan|root:/);
     for (const { meta } of beta.pushes) assert.doesNotMatch(meta.reply_to ?? "", /[<>"\n]/);
   });
 });
 
 describe("t9_ipc_unread with file", { concurrency: true }, () => {
-  test("returns a message that was read again, whole, from the inbox and from the archive", async (t) => {
+  test("a message that was read is returned again, from inbox and archive", async (t) => {
     const dir = tempDir(t);
     const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
     const file = await send(alpha, "beta", "the plan", {
@@ -208,7 +217,7 @@ describe("t9_ipc_unread with file", { concurrency: true }, () => {
     }
   });
 
-  test("marks the message as read, and no other", async (t) => {
+  test("the message is marked as read, and no other", async (t) => {
     const dir = tempDir(t);
     const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
     const [one] = [await send(alpha, "beta", "one"), await send(alpha, "beta", "two")];
@@ -219,7 +228,7 @@ describe("t9_ipc_unread with file", { concurrency: true }, () => {
     assert.match((await again.call("unread")).text, /^No unread messages/);
   });
 
-  test("is for the sender, too, under whatever name; his look marks nothing for the addressee", async (t) => {
+  test("the sender sees the message, too, and marks nothing for the addressee", async (t) => {
     const dir = tempDir(t);
     const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
     const file = await send(alpha, "beta", "mine");
@@ -228,7 +237,7 @@ describe("t9_ipc_unread with file", { concurrency: true }, () => {
     assert.match((await beta.call("unread")).text, /^1 unread message:.*subject: mine/s);
   });
 
-  test("is for nobody else, and never a path", async (t) => {
+  test("nobody else sees the message, and no other file is ever opened", async (t) => {
     const { dir, asked } = await question(t);
     const gamma = await startSession("gamma", { dir });
     for (const where of ["inbox", "archive"]) {
@@ -252,10 +261,13 @@ describe("t9_ipc_unread with file", { concurrency: true }, () => {
       assert.equal(isError, true, `${file}: ${text}`);
       assert.doesNotMatch(text, /\p{Cc}|root:|timestamp/u);
     }
-    assert.match((await gamma.call("unread", { file: 5 })).text, /file: .*string/);
+    assert.match(
+      (await gamma.call("unread", { file: 5 })).text,
+      /file is a number and has to be a text/,
+    );
   });
 
-  test("of a message to all returns it to those whose mail it was", async (t) => {
+  test("a broadcast is returned to those whose mail it was", async (t) => {
     const dir = tempDir(t);
     const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
     await alpha.call("broadcast", { subject: "to all" });
@@ -265,7 +277,7 @@ describe("t9_ipc_unread with file", { concurrency: true }, () => {
     assert.match((await beta.call("unread")).text, /^No unread messages/);
   });
 
-  test("cancelled, marks nothing", async (t) => {
+  test("a cancelled call marks nothing", async (t) => {
     const dir = tempDir(t);
     const others = Array.from(
       { length: 4000 },
@@ -291,7 +303,7 @@ describe("t9_ipc_unread with file", { concurrency: true }, () => {
   });
 });
 
-test("the instructions tell of reply_to and of where the folder is, in less than 2 KB", async (t) => {
+test("the instructions name reply_to and the data folder, in less than 2 KB", async (t) => {
   const dir = tempDir(t);
   const alpha = await startSession("alpha", { dir });
   const text = alpha.client.getInstructions() ?? "";
@@ -305,7 +317,7 @@ test("the instructions tell of reply_to and of where the folder is, in less than
   assert.equal(tools.length, 5);
 });
 
-test("a file of the Python original, without reply_to, and one with a key we do not know, read as before", async (t) => {
+test("a message without reply_to and with an unknown key is read as any other", async (t) => {
   const dir = tempDir(t);
   const beta = await startSession("beta", { dir });
   const file = `${stamp(0, 1)}-0a1b2c3d-hand-beta-x.md`;

@@ -42,7 +42,7 @@ const ODD = ["plain", "a: b", "007", "null", "한국어 제목", `"quoted"`, "20
 
 // Most of these wait for what a server does now and then.
 describe("the data folder", { concurrency: 4 }, () => {
-  test("a cache deleted under a running server comes back, equal to one built anew from the files", {
+  test("a cache deleted under a running server comes back and equals a new one", {
     skip: noSqlite,
   }, async (t) => {
     const dir = tempDir(t);
@@ -73,7 +73,7 @@ describe("the data folder", { concurrency: 4 }, () => {
     assert.match((await beta.call("unread")).text, /subject: after/);
     rmSync(join(dir, "inbox", filesIn(dir)[0] ?? ""));
     const gamma = await startSession("gamma", { dir, env: { IPC_DB_PATH: fresh } });
-    // A server reads only what it is asked for. To tell who has ever written here, it must read all.
+    // A server reads only what it is asked for. To list who has ever written here, it reads all.
     assert.equal((await gamma.call("send", { to: "nobody-known", subject: "?" })).isError, true);
     await waitFor(
       () => cached(db) && rows(db).includes('"after"') && rows(db) === rows(fresh),
@@ -139,7 +139,7 @@ describe("the data folder", { concurrency: 4 }, () => {
     assert.match(text, /subject: two/);
   });
 
-  test("folders are 0700 and files 0600, whatever the umask", {
+  test("all folders are 0700 and all files 0600, whatever the umask", {
     skip: process.platform === "win32",
   }, async (t) => {
     const dir = tempDir(t);
@@ -163,7 +163,8 @@ describe("the data folder", { concurrency: 4 }, () => {
     );
     const modes = () =>
       [".", ...(readdirSync(dir, { recursive: true }) as string[])].flatMap((path) => {
-        const stats = statSync(join(dir, path), { throwIfNoEntry: false }); // a lock may be gone by now
+        // A lock may be gone by now.
+        const stats = statSync(join(dir, path), { throwIfNoEntry: false });
         const mode = stats && (stats.mode & 0o777).toString(8);
         return !stats || mode === (stats.isDirectory() ? "700" : "600") ? [] : [`${path} ${mode}`];
       });
@@ -173,7 +174,7 @@ describe("the data folder", { concurrency: 4 }, () => {
     assert.ok(readdirSync(dir).length >= 4, `${readdirSync(dir)}`);
   });
 
-  test("no temporary and no lock is left when all have gone", async (t) => {
+  test("no temporary file and no lock is left when all sessions have ended", async (t) => {
     const dir = tempDir(t);
     const [alpha, beta] = await Promise.all([
       startSession("alpha", { dir }),
@@ -191,7 +192,7 @@ describe("the data folder", { concurrency: 4 }, () => {
     assert.deepEqual(JSON.parse(readFileSync(join(dir, "heartbeats.json"), "utf8")), {});
   });
 
-  test("what the folder holds is what data/README says, and nothing in it is written twice but the heartbeats", async (t) => {
+  test("the folder holds what data/README lists, and a message is written once", async (t) => {
     const dir = tempDir(t);
     const [alpha, beta] = await Promise.all([
       startSession("alpha", { dir }),
@@ -214,7 +215,7 @@ describe("the data folder", { concurrency: 4 }, () => {
     for (const name of readdirSync(dir)) assert.match(name, known);
   });
 
-  test("without IPC_DIR the data lies in the checkout, or in ~/.t9-ipc where the package is installed", async (t) => {
+  test("the data lies in the checkout or in ~/.t9-ipc if IPC_DIR is not set", async (t) => {
     const root = join(tempDir(t), "..");
     for (const [package_, data] of [
       ["clone", "clone/data/ipc"],
@@ -247,7 +248,7 @@ describe("the data folder", { concurrency: 4 }, () => {
     }
   });
 
-  test("marks are appended, one file name a line, and a line torn by a kill does not hurt", async (t) => {
+  test("marks are appended line by line, and a torn line spoils no other", async (t) => {
     const dir = tempDir(t);
     const [alpha, beta] = await Promise.all([
       startSession("alpha", { dir }),

@@ -1,4 +1,5 @@
-// After the answer "Stored", the message is put onto the disk itself, in the background. Seen with strace.
+// After the answer "Stored", the message is brought to the disk in the background. Only strace tells
+// a synced file from one that is not.
 
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
@@ -36,8 +37,8 @@ const isSync = (line: string): boolean => /\bf(data)?sync\(/.test(line);
 /** Seconds since 1970, as strace says them. */
 const timeOf = (line: string): number => Number(/\b(\d{9,}\.\d+)\b/.exec(line)?.[1]);
 
-describe("what was answered as stored", { skip: noStrace }, () => {
-  test("is synced right after the answer: the file, and its folder", async (t) => {
+describe("stored messages", { skip: noStrace }, () => {
+  test("a message and its folder are synced right after the answer", async (t) => {
     const dir = tempDir(t);
     const log = join(dirname(dir), "trace");
     const alpha = await startSession("alpha", { dir, command: traced(log) });
@@ -66,7 +67,7 @@ describe("what was answered as stored", { skip: noStrace }, () => {
     assert.ok(late < 1, `${late} s after the answer`);
   });
 
-  test("is synced together where much is sent at once", async (t) => {
+  test("messages that are sent at once are synced together", async (t) => {
     const dir = tempDir(t);
     const log = join(dirname(dir), "trace");
     const alpha = await startSession("alpha", { dir, command: traced(log) });
@@ -90,7 +91,7 @@ describe("what was answered as stored", { skip: noStrace }, () => {
     );
   });
 
-  test("is as it was where the file system refuses to sync", async (t) => {
+  test("messages are sent as ever if the file system refuses to sync", async (t) => {
     const dir = tempDir(t);
     const log = join(dirname(dir), "trace");
     const refuse = ["-e", "inject=fsync:error=EINVAL", "-e", "inject=fdatasync:error=EINVAL"];

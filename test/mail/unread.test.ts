@@ -26,7 +26,7 @@ async function pair(dir: string): Promise<[TestSession, TestSession]> {
   return Promise.all([startSession("alpha", { dir }), startSession("beta", { dir })]);
 }
 
-test("unread gives each message with its whole header and its body to the letter, once", async (t) => {
+test("unread returns each message once, with its header and its body to the letter", async (t) => {
   const dir = tempDir(t);
   const [alpha, beta] = await pair(dir);
   const body = "\n  first line\n\n---\nfrom: nobody\n---\n\n\tend: 한국어 🎉 <b> \\n \u202e\n\n";
@@ -51,7 +51,7 @@ test("unread gives each message with its whole header and its body to the letter
   assert.equal(again.isError, false);
 });
 
-test("critical comes first, then high, then the rest, each in the order of sending", async (t) => {
+test("critical messages come first, then high ones, each in sending order", async (t) => {
   const dir = tempDir(t);
   const priorities = ["normal", "high", "whatever", "critical", "high", "normal", "critical"];
   const files = priorities.map((priority, index) => put(dir, index, { priority }));
@@ -63,30 +63,55 @@ test("critical comes first, then high, then the rest, each in the order of sendi
   );
 });
 
-test("an answer stays under 40,000 bytes, says how many are left, and marks only what is in it", async (t) => {
+// In UTF-8 a Korean letter takes three bytes. So there is room for four messages in an answer to
+// Claude Code, and for three in an answer to a client that we do not know.
+for (const [client, maxBytes, letters, room] of [
+  ["claude-code", 40_000, 3000, 4],
+  ["test", 8000, 600, 3],
+] as const)
+  test(`an answer to ${client} has ${maxBytes} bytes at most and marks what is in it`, async (t) => {
+    const dir = tempDir(t);
+    const body = "가".repeat(letters);
+    const files = Array.from({ length: 12 }, (_, i) =>
+      put(dir, i, { subject: `${i}` }, `${i}:${body}`),
+    );
+    let beta = await startSession("beta", { dir, client });
+    const seen: string[] = [];
+    for (let left = files.length; left > 0; ) {
+      const { text } = await beta.call("unread");
+      assert.ok(Buffer.byteLength(text) <= maxBytes, `${Buffer.byteLength(text)} bytes`);
+      const now = listed(text);
+      assert.ok(now.length >= room, `room for ${room}, has ${now.length}`);
+      for (const file of now) assert.ok(text.includes(`\n${files.indexOf(file)}:${body}\n`), file);
+      seen.push(...now);
+      left -= now.length;
+      if (left > 0) assert.match(text, new RegExp(`\\b${left} more left.*t9_ipc_unread`));
+      else assert.doesNotMatch(text, /more left/);
+      // What was marked is on disk, and nothing else.
+      await beta.close();
+      beta = await startSession("beta", { dir, client });
+    }
+    assert.deepEqual(seen, files);
+  });
+
+test("a message too long for one answer comes in parts", async (t) => {
   const dir = tempDir(t);
-  // In UTF-8 a Korean letter takes three bytes: 9,000 a message, 12 messages, three answers.
-  const files = Array.from({ length: 12 }, (_, i) =>
-    put(dir, i, { subject: `${i}` }, `${i}:${"가".repeat(3000)}`),
-  );
+  const body = "가".repeat(4000);
+  const file = put(dir, 1, { subject: "long" }, body);
   let beta = await startSession("beta", { dir });
-  const seen: string[] = [];
-  for (let left = files.length; left > 0; ) {
+  let seen = "";
+  for (const position of ["part 1 of 2: call t9_ipc_unread again", "part 2 of 2: the end"]) {
     const { text } = await beta.call("unread");
-    assert.ok(Buffer.byteLength(text) <= 40_000, `${Buffer.byteLength(text)} bytes`);
-    const now = listed(text);
-    assert.ok(now.length >= 4, `room for four, has ${now.length}`);
-    for (const file of now)
-      assert.ok(text.includes(`\n${files.indexOf(file)}:${"가".repeat(3000)}\n`), file);
-    seen.push(...now);
-    left -= now.length;
-    if (left > 0) assert.match(text, new RegExp(`\\b${left} more left.*t9_ipc_unread`));
-    else assert.doesNotMatch(text, /more left/);
-    // What was marked is on disk, and nothing else.
+    assert.ok(Buffer.byteLength(text) <= 8000, `${Buffer.byteLength(text)} bytes`);
+    assert.deepEqual(listed(text), [file]);
+    assert.ok(text.includes(position), text);
+    seen += /가+/.exec(text)?.[0] ?? "";
+    // How far it was shown is on disk as well.
     await beta.close();
     beta = await startSession("beta", { dir });
   }
-  assert.deepEqual(seen, files);
+  assert.equal(seen, body);
+  assert.match((await beta.call("unread")).text, /^No unread messages/);
 });
 
 test("looking at another session's unread marks nothing", async (t) => {
@@ -96,7 +121,7 @@ test("looking at another session's unread marks nothing", async (t) => {
   for (let round = 0; round < 2; round++) {
     const { text } = await alpha.call("unread", { session_id: "beta" });
     assert.match(text, /subject: for beta/);
-    assert.match(text, /looked at only|stay unread/);
+    assert.match(text, /stay unread/);
   }
   assert.match((await alpha.call("unread")).text, /No unread/);
   assert.match((await beta.call("unread", { session_id: "beta" })).text, /subject: for beta/);
@@ -109,7 +134,7 @@ test("looking at another session's unread marks nothing", async (t) => {
   );
 });
 
-test("one's own broadcasts are not one's mail, under any of one's names", async (t) => {
+test("a session's own broadcasts are not its mail, under any of its names", async (t) => {
   const dir = tempDir(t);
   const [alpha, beta] = await pair(dir);
   await alpha.call("broadcast", { subject: "as alpha" });
@@ -123,7 +148,7 @@ test("one's own broadcasts are not one's mail, under any of one's names", async 
   assert.doesNotMatch((await again.call("unread")).text, /as gamma/, "nor after a restart");
 });
 
-test("a broadcast from before a name first appeared is not its mail; one from after is", async (t) => {
+test("a name's mail are the broadcasts since it first appeared, and none before", async (t) => {
   const dir = tempDir(t);
   const alpha = await startSession("alpha", { dir });
   await alpha.call("broadcast", { subject: "before" });
@@ -142,7 +167,10 @@ test("a broadcast from before a name first appeared is not its mail; one from af
     ([, subject]) => subject,
   );
   assert.deepEqual(subjects, ["while online", "while away"]);
-  assert.match((await alpha.call("unread", { session_id: "never-here" })).text, /No unread/);
+  const nobody = await alpha.call("unread", { session_id: "never-here" });
+  assert.equal(nobody.isError, true, "a name that nobody has must not look like a mailbox");
+  assert.match(nobody.text, /Names that exist: .*beta/);
+  assert.doesNotMatch(nobody.text, /No unread/);
 });
 
 test("a broadcast from before the rename is still the session's mail", async (t) => {
@@ -154,7 +182,7 @@ test("a broadcast from before the rename is still the session's mail", async (t)
   assert.match((await beta.call("unread")).text, /No unread/);
 });
 
-test("what was read stays read after a restart, and for whoever holds the name later", async (t) => {
+test("read messages stay read after a restart, and for later holders of the name", async (t) => {
   const dir = tempDir(t);
   const [alpha, beta] = await pair(dir);
   await alpha.call("send", { to: "beta", subject: "read" });
@@ -189,7 +217,7 @@ test("a message that comes during the answer is not marked by it", async (t) => 
   assert.deepEqual(seen, filesIn(dir));
 });
 
-test("a message whose file was deleted is no longer unread; the others are", async (t) => {
+test("a message whose file was deleted is no longer unread", async (t) => {
   const dir = tempDir(t);
   const [first = "", second] = [put(dir, 1, {}), put(dir, 2, {})];
   const beta = await startSession("beta", { dir });

@@ -1,4 +1,5 @@
-// Arguments that no tool should take: each is refused with a way out, and leaves no trace.
+// Arguments that no tool should take: each is refused with a way out, and leaves no trace. What is
+// refused before a tool runs is in arguments-as-sent.test.ts.
 
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, statSync } from "node:fs";
@@ -27,51 +28,23 @@ const THUMB = "👍";
 const SEND = { to: "beta", subject: "x" };
 
 const WRONG: [string, unknown, RegExp][] = [
-  ["who", { verbose: true }, /verbose.*It takes: nothing/s],
-  ["send", {}, /to.*subject/s],
-  ["send", { to: "beta" }, /subject.*It takes: to, subject, body, priority/s],
+  ["who", { verbose: true }, /no parameter "verbose"/],
+  ["send", {}, /to is missing.*subject is missing/],
   ["send", { ...SEND, to: "n".repeat(65) }, /64.*\b65\b/],
-  ["send", { ...SEND, to: "two words" }, /"two words".*t9_ipc_who/],
-  ["send", { ...SEND, to: "alpha" }, /alpha is this session itself/],
-  ["send", { ...SEND, to: 5 }, /to: .*string/],
-  ["send", { ...SEND, to: ["beta"] }, /to: .*string/],
-  ["send", { ...SEND, to: null }, /to: .*string/],
-  ["send", { ...SEND, subject: "" }, /subject is empty/],
+  ["send", { ...SEND, to: "two words" }, /"two words".*Online: beta\. t9_ipc_who/],
+  ["send", { ...SEND, to: "alpha" }, /"alpha" is this session itself/],
   ["send", { ...SEND, subject: " \n\t " }, /subject is empty/],
   ["send", { ...SEND, subject: THUMB.repeat(201) }, /201.*\b200\b.*body/],
-  ["send", { ...SEND, subject: 7 }, /subject: .*string/],
-  ["send", { ...SEND, subject: { toString: "x" } }, /subject: .*string/],
   ["send", { ...SEND, body: THUMB.repeat(10_241) }, /10241.*10240.*parts.*file/],
-  ["send", { ...SEND, body: 1 }, /body: .*string/],
-  ["send", { ...SEND, body: null }, /body: .*string/],
-  ["send", { ...SEND, priority: "urgent" }, /priority: .*normal.*high.*critical/s],
-  ["send", { ...SEND, priority: ["high"] }, /priority/],
-  ["send", { ...SEND, type: "broadcast" }, /type: .*escalation/],
-  ["send", { ...SEND, allow_unknown: "yes" }, /allow_unknown: .*boolean/],
-  ["send", { ...SEND, message: "x" }, /message/],
-  ["send", { ...SEND, cc: "gamma" }, /cc.*It takes: to, subject, body/s],
-  ["send", { ...SEND, constructor: "x" }, /constructor/],
-  ["send", JSON.parse('{"__proto__":{"to":"beta"},"subject":"x"}'), /to: |__proto__/],
-  ["broadcast", { subject: "x", to: "beta" }, /to.*It takes: subject, body, priority/s],
-  ["broadcast", { subject: "" }, /subject is empty/],
-  ["broadcast", { body: "x" }, /subject: .*string/],
-  ["unread", { limit: 3 }, /limit.*It takes: session_id/s],
-  ["unread", { session_id: 5 }, /session_id: .*string/],
-  [
-    "unread",
-    { session_id: "web-1", file: "x.md" },
-    /^t9_ipc_unread: file .+ give one of them\. It takes: /,
-  ],
-  ["unread", { session_id: null }, /session_id: .*string/],
-  ["set_name", {}, /name.*It takes: name, working_on/s],
-  ["set_name", { name: {} }, /name: .*string/],
-  ["set_name", { name: "gamma", working_on: 5 }, /working_on: .*string/],
+  ["broadcast", { subject: "x", to: "beta" }, /every session, not to "beta" alone/],
+  ["broadcast", { subject: " " }, /subject is empty/],
+  ["unread", { session_id: "web-1", file: "x.md" }, /^file .+ Give only one of them/],
   ["set_name", { name: "gamma", working_on: "x".repeat(201) }, /201.*200/],
   ["no_such_tool", {}, /t9_ipc_who, t9_ipc_send, t9_ipc_broadcast, t9_ipc_unread, t9_ipc_set_name/],
 ];
 
 describe("tool arguments", { concurrency: true }, () => {
-  test("names that are none are refused by every tool, with what a name is, and touch no file", async (t) => {
+  test("what cannot be a name is refused by every tool with what a name is, and touches no file", async (t) => {
     const dir = tempDir(t);
     const alpha = await startSession("alpha", { dir });
     await alpha.call("who");
@@ -87,9 +60,12 @@ describe("tool arguments", { concurrency: true }, () => {
         ["set_name", { name }],
         ["unread", { session_id: name }],
       ] as const) {
+        if (tool === "unread" && name === "") continue; // not given
         const { text, isError } = await alpha.call(tool, args);
         assert.ok(isError, `${tool} takes ${JSON.stringify(name)}: ${text}`);
-        assert.match(text, /3 to 64/);
+        // A mailbox is looked for among the names that exist.
+        if (name.trim())
+          assert.match(text, tool === "unread" ? /Names that exist: alpha/ : /3 to 64/);
         assert.doesNotMatch(text, /[\p{Cc}\u200f\u202e]/u, "shown as it is");
         assert.doesNotMatch(text, /failed|E[A-Z]+:/, "an error of the system");
         assert.ok(text.length < 1000, text);
@@ -128,7 +104,7 @@ describe("tool arguments", { concurrency: true }, () => {
     assert.match((await alpha.call("who")).text, /^- alpha \(you\)/m);
   });
 
-  test("what cannot be stored as it is, is refused", async (t) => {
+  test("a text that cannot be stored as it is is refused", async (t) => {
     const alpha = await startSession("alpha", { dir: tempDir(t) });
     for (const text of ["nul \0", "half \ud83d"]) {
       for (const what of ["subject", "body"]) {

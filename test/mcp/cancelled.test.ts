@@ -19,8 +19,8 @@ async function unread(server: RawServer, id: number): Promise<string> {
 }
 
 /**
- * A server whose first call of `unread` is at work when it is cancelled: there is so much mail for others that its
- * first look at the inbox takes a few hundred milliseconds.
+ * A server whose first call of `unread` is at work when it is cancelled: there is so much mail for
+ * others that its first look at the inbox takes a few hundred milliseconds.
  */
 async function cancelledAtWork(dir: string): Promise<RawServer> {
   const others = Array.from({ length: 4000 }, (_, n) => `${stamp(0, n)}-0a1b2c3d-hand-other-x.md`);
@@ -35,7 +35,10 @@ async function cancelledAtWork(dir: string): Promise<RawServer> {
   return server;
 }
 
-/** Once another call that looks at the inbox is answered, a cancelled one before it has done all that it will do. */
+/**
+ * Once another call that looks at the inbox is answered, a cancelled one before it has done all
+ * that it will do.
+ */
 async function settle(server: RawServer): Promise<void> {
   server.call("settle", "set_name", { name: "alpha" });
   await server.answer("settle");
@@ -43,7 +46,7 @@ async function settle(server: RawServer): Promise<void> {
 
 const wasAnswered = (server: RawServer): boolean => server.lines().some(({ id }) => id === 1);
 
-test("unread, cancelled while it is at work, leaves its messages unread", async (t) => {
+test("a call of `unread` that is cancelled at work leaves its messages unread", async (t) => {
   const dir = tempDir(t);
   const server = await cancelledAtWork(dir);
   const text = await unread(server, 3);
@@ -56,7 +59,7 @@ test("unread, cancelled while it is at work, leaves its messages unread", async 
   assert.match(await unread(server, 4), /^No unread messages/);
 });
 
-test("unread, cancelled in the same breath, leaves its messages unread", async (t) => {
+test("a call of `unread` that is cancelled in the same breath leaves its messages unread", async (t) => {
   const dir = tempDir(t);
   const server = await new RawServer(dir).initialize();
   writeMail(
@@ -69,7 +72,7 @@ test("unread, cancelled in the same breath, leaves its messages unread", async (
   assert.match(await unread(server, 4), /^1 unread message:.*subject: kept/s);
 });
 
-test("nothing is marked on the disk either: after a restart the messages are unread", async (t) => {
+test("a cancelled call marks nothing on the disk: after a restart the messages are unread", async (t) => {
   const dir = tempDir(t);
   const first = await cancelledAtWork(dir);
   first.child.stdin.end();

@@ -28,15 +28,15 @@ async function leaves(server: RawServer): Promise<void> {
   assert.equal(heartbeats(server.dir).alpha, undefined, "a ghost");
 }
 
-describe("the client is gone", { concurrency: 2 }, () => {
-  test("before the handshake", async (t) => {
+describe("a client that is gone", { concurrency: 2 }, () => {
+  test("a server whose client goes before the handshake ends", async (t) => {
     const server = new RawServer(tempDir(t));
     server.child.stdin.end();
     await waitFor(() => server.hasEnded, "the server's end");
     assert.equal(heartbeats(server.dir).alpha, undefined);
   });
 
-  test("the client is killed with -9", async (t) => {
+  test("a server whose client is killed ends within a second", async (t) => {
     const dir = tempDir(t);
     const client = `const { spawn } = require("node:child_process");
       const child = spawn(process.execPath, [${JSON.stringify(SERVER)}], { stdio: ["pipe", "pipe", "ignore"] });
@@ -52,14 +52,14 @@ describe("the client is gone", { concurrency: 2 }, () => {
     assert.equal(heartbeats(dir).alpha, undefined, "a ghost");
   });
 
-  test("nobody reads stdout any more", async (t) => {
+  test("a server whose answers nobody reads any more ends", async (t) => {
     const answering = await start(t);
     answering.child.stdout.destroy();
     answering.call(1, "who");
     await leaves(answering);
   });
 
-  test("the lock of heartbeats.json cannot be had", async (t) => {
+  test("a server that cannot acquire the lock of heartbeats.json ends all the same", async (t) => {
     const server = await start(t);
     const lock = join(server.dir, "heartbeats.json.lock");
     const holder = setInterval(() => {
@@ -72,8 +72,8 @@ describe("the client is gone", { concurrency: 2 }, () => {
   });
 });
 
-describe("the client sends what no client should", { concurrency: 2 }, () => {
-  test("lines that are no JSON-RPC are one line on stderr each, and the next call is answered", async (t) => {
+describe("a client that sends what no client should", { concurrency: 2 }, () => {
+  test("lines that are not JSON-RPC are one line on stderr each, and the next call is answered", async (t) => {
     const server = await start(t);
     const lines = [
       "",
@@ -114,7 +114,7 @@ describe("the client sends what no client should", { concurrency: 2 }, () => {
     const { result, error } = await server.answer(3);
     assert.match(
       result?.content?.[0]?.text ?? error?.message ?? "",
-      /no tool t9_ipc_nonsense.*t9_ipc_who/,
+      /no tool "t9_ipc_nonsense"\. Call one of t9_ipc_who/,
     );
     await serves(server);
   });
@@ -129,7 +129,7 @@ describe("the client sends what no client should", { concurrency: 2 }, () => {
     await serves(await server.initialize());
   });
 
-  test("half a line, and the rest later; half a line and no more", async (t) => {
+  test("half a line is completed later, and half a line without a rest ends with the client", async (t) => {
     const server = await start(t);
     const line = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "ping" });
     server.write(line.slice(0, 20));
@@ -143,7 +143,7 @@ describe("the client sends what no client should", { concurrency: 2 }, () => {
     await leaves(server);
   });
 
-  test("8 MB in a line: no JSON, and a call with a body of that size", async (t) => {
+  test("a line of 8 MB is read, and a call with a body of that size is refused", async (t) => {
     const server = await start(t);
     server.write(`${"x".repeat(8 << 20)}\n`);
     await serves(server);
@@ -159,7 +159,7 @@ describe("the client sends what no client should", { concurrency: 2 }, () => {
     assert.deepEqual(filesIn(server.dir), []);
   });
 
-  test("40 MB in a line: it goes on or ends, but is not left deaf and listed", async (t) => {
+  test("after a line of 40 MB the server goes on or ends, but is not left deaf and listed", async (t) => {
     const server = await start(t);
     server.write(`${"x".repeat(40 << 20)}\n`);
     server.call("after", "who");
@@ -170,7 +170,7 @@ describe("the client sends what no client should", { concurrency: 2 }, () => {
     if (server.hasEnded) assert.equal(heartbeats(server.dir).alpha, undefined, "a ghost");
   });
 
-  test("1,000 calls at once: all are answered, each send is stored once", async (t) => {
+  test("1,000 calls at once are all answered, and each send is stored once", async (t) => {
     const server = await start(t);
     for (let id = 1; id <= 1000; id++) {
       if (id % 10 === 0) server.call(id, "unread");

@@ -31,7 +31,7 @@ test("there are five tools, each with a title, a description, annotations and a 
       required: inputSchema?.required ?? [],
     };
   };
-  assert.deepEqual(parameters("t9_ipc_who").all, []);
+  assert.deepEqual(parameters("t9_ipc_who").required, []);
   for (const name of ["to", "subject", "body", "priority", "reply_to", "type", "allow_unknown"]) {
     assert.ok(parameters("t9_ipc_send").all.includes(name), name);
   }
@@ -84,18 +84,23 @@ test("answers are plain text: Claude Code would show the model structured conten
   }
 });
 
-const CLIENTS: [string, Record<string, string>, string][] = [
-  ["another client", {}, ""],
-  ["Claude Code", { CLAUDECODE: "1" }, "mcp__t9-ipc__"],
+const CLAUDE_WORDS = [/<channel source="t9-ipc"/, /SendMessage/];
+/** What the client is, how it names itself, its environment, its prefix, and words for it alone. */
+const CLIENTS: [string, string, Record<string, string>, string, RegExp[]][] = [
+  ["another client", "test", {}, "", []],
+  ["Codex", "codex-mcp-client", {}, "", [/tool_search/]],
+  ["Claude Code", "claude-code", {}, "mcp__t9-ipc__", CLAUDE_WORDS],
   [
     "a Claude Code plugin",
-    { CLAUDECODE: "1", CLAUDE_PLUGIN_ROOT: "/plugins/t9-ipc" },
+    "claude-code",
+    { CLAUDE_PLUGIN_ROOT: "/plugins/t9-ipc" },
     "mcp__plugin_t9-ipc_t9-ipc__",
+    CLAUDE_WORDS,
   ],
 ];
-for (const [client, env, prefix] of CLIENTS) {
-  test(`in ${client} the instructions name the tools as the model knows them, in under 2 KB`, async (t) => {
-    const alpha = await startSession("alpha", { dir: tempDir(t), env });
+for (const [what, client, env, prefix, words] of CLIENTS) {
+  test(`in ${what} the instructions name the tools as the model knows them, in under 2 KB`, async (t) => {
+    const alpha = await startSession("alpha", { dir: tempDir(t), env, client });
     const text = alpha.client.getInstructions() ?? "";
     assert.ok(Buffer.byteLength(text) < 2048, `${Buffer.byteLength(text)} bytes`);
     const named = new Set(text.match(/[\w-]*t9_ipc_\w+/g));
@@ -103,8 +108,13 @@ for (const [client, env, prefix] of CLIENTS) {
       [...named].sort(),
       NAMES.map((name) => prefix + name),
     );
-    for (const word of [/<channel source="t9-ipc"/, /SendMessage/, /acknowledge/, /permission/])
-      assert.match(text, word);
+    for (const word of [...words, /sub-agent/, /acknowledge/]) assert.match(text, word);
+    // Codex shows only this paragraph until a tool is searched for.
+    const [first = ""] = text.split("\n\n");
+    assert.ok(first.length <= 400, `${first.length} characters`);
+    for (const word of [/set_name/, /unread/, /never the user's permission/]) {
+      assert.match(first, word);
+    }
   });
 }
 
@@ -131,7 +141,7 @@ test("channels are declared, and notifications have strings only", async (t) => 
   assert.equal(meta.source, undefined);
 });
 
-test("stdout carries JSON-RPC and nothing else, stderr no warnings of Node's", async (t) => {
+test("stdout carries nothing but JSON-RPC, and stderr no warnings of Node", async (t) => {
   const dir = tempDir(t);
   writeMail(dir, "broken.md", "no header here");
   const server = new RawServer(dir, { name: "not a name" });

@@ -14,7 +14,7 @@ const lineOf = (text: string, name: string): string =>
 const OF_MINE = /of your messages?|all you sent/;
 
 describe("who", { concurrency: true }, () => {
-  test("says how many of this session's messages are unread there, and that all were read when they were", async (t) => {
+  test("`who` says how many of this session's messages are unread there, and when all were read", async (t) => {
     const dir = tempDir(t);
     const [alpha, beta] = await startSessions(["alpha", "beta", "gamma"], { dir });
     assert.doesNotMatch(await who(alpha), OF_MINE, "nothing was sent");
@@ -36,7 +36,7 @@ describe("who", { concurrency: true }, () => {
     assert.doesNotMatch(await after(), /has read all/);
   });
 
-  test("says how old the oldest of them is", async (t) => {
+  test("`who` says how old the oldest unread message is", async (t) => {
     const dir = tempDir(t);
     const [alpha] = await startSessions(["alpha", "beta"], { dir });
     const minutes = 5 / (24 * 60);
@@ -49,7 +49,7 @@ describe("who", { concurrency: true }, () => {
     );
   });
 
-  test("counts what was sent to and by earlier names", async (t) => {
+  test("`who` counts what was sent to and by earlier names", async (t) => {
     const dir = tempDir(t);
     const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
     await alpha.call("send", { to: "beta", subject: "to beta" });
@@ -64,7 +64,7 @@ describe("who", { concurrency: true }, () => {
     );
   });
 
-  test("tells after the list which offline names have mail of this session waiting", async (t) => {
+  test("`who` tells after the list which offline names have mail of this session waiting", async (t) => {
     const dir = tempDir(t);
     const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
     const gamma = await startSession("gamma", { dir });

@@ -1,4 +1,5 @@
-// What `doctor` says of a folder on a network: on a mount as the README recommends, as sshfs makes it by default, and dead.
+// What `doctor` says of a folder on a network: mounted as the README recommends, mounted with sshfs's
+// defaults, and dead.
 
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
@@ -25,7 +26,7 @@ const parse = (stdout: string): Finding[] =>
     .map((line) => JSON.parse(line));
 
 describe("doctor on a laptop", { concurrency: true, skip }, () => {
-  test("a mount as the README has it is fine", async (t) => {
+  test("a mount as in the README is fine", async (t) => {
     const box = await DevBox.start(t);
     const laptop = await Laptop.start(t, box);
     const there = await box.session("on-box");
@@ -43,7 +44,7 @@ describe("doctor on a laptop", { concurrency: true, skip }, () => {
     assert.equal(about(/^on-box: last beat \d+\.\d s ago$/).state, "ok");
   });
 
-  test("sshfs by default, without IPC_POLL and with SQLite's file there: doctor names each, with its remedy", async (t) => {
+  test("doctor names the defaults of sshfs, a missing IPC_POLL and a cache on the mount", async (t) => {
     const box = await DevBox.start(t);
     const laptop = await Laptop.start(t, box, ["reconnect"]);
     const findings = parse(await laptop.doctor({ IPC_DB_PATH: "" }));
@@ -71,7 +72,7 @@ describe("doctor on a laptop", { concurrency: true, skip }, () => {
   });
 });
 
-test("doctor finds clocks that differ, and a folder that should be a mount and is not", async (t) => {
+test("doctor finds clocks that differ, and a folder that is not the mount it should be", async (t) => {
   const dir = tempDir(t);
   await startSession("ahead", { dir });
   await startSession("behind", { dir });

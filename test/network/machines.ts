@@ -1,5 +1,6 @@
-// Two machines and a network between them: a dev box that serves a folder with an sshd of its own, and laptops, each
-// in namespaces of its own (processes, mounts, host name), that mount the folder with sshfs and see no other way in.
+// Two machines and a network between them: a dev box that serves a folder with an sshd of its own, and
+// laptops that mount it with sshfs and have no other way to it. Each machine has namespaces of its own
+// (processes, mounts, host name).
 
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -34,7 +35,7 @@ function whyNot(): string | false {
   return lacks.length > 0 && `needs ${lacks.join(", ")}`;
 }
 
-/** Namespaces with a first process that waits for our end: when this test process goes, however, all in them does. */
+/** Namespaces with a first process that waits for our end, so that all in them ends with this test. */
 class Machine {
   readonly #first: ChildProcess;
 
@@ -184,9 +185,9 @@ export class Laptop {
 
   async mount(options: readonly string[] = OPTIONS): Promise<void> {
     const all = options.map((each) => `-o ${each}`).join(" ");
-    await this.run(
-      `sshfs -F '${this.box.root}/ssh_config' ${all} devbox:'${this.box.dir}' '${this.dir}' </dev/null >/dev/null 2>&1`,
-    );
+    const { root, dir } = this.box;
+    const what = `-F '${root}/ssh_config' ${all} devbox:'${dir}' '${this.dir}'`;
+    await this.run(`sshfs ${what} </dev/null >/dev/null 2>&1`);
   }
 
   /** As `umount` does while somebody still has a file open there. */

@@ -1,5 +1,5 @@
-// A network mount that fails under running sessions: every tool says what is wrong and what to do, nothing is lost
-// or told twice, and all works again by itself when the mount is back.
+// A network mount that fails under running sessions: every tool says what is wrong and what to do,
+// nothing is lost or announced twice, and all works again by itself when the mount is back.
 
 import assert from "node:assert/strict";
 import { readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -99,12 +99,14 @@ describe("a laptop's mount fails under its session", { concurrency: true, skip }
   }
 });
 
-/** As the mount would, from a moment on: every call that names the data folder fails with that code. */
+/** While the flag exists, every call that names the data folder fails with the code. */
 function failing(flag: string, code: string): string[] {
   const preload = `import fs from "node:fs"; import { syncBuiltinESMExports } from "node:module";
     const { existsSync: isThere } = fs;
-    const failure = (name, path) => isThere(${JSON.stringify(flag)}) && String(path).startsWith(process.env.IPC_DIR)
-      && Object.assign(new Error("${code}: it failed, " + name + " '" + path + "'"), { code: "${code}", syscall: name, path });
+    const code = "${code}";
+    const failure = (syscall, path) =>
+      isThere(${JSON.stringify(flag)}) && String(path).startsWith(process.env.IPC_DIR) &&
+      Object.assign(new Error(code + ": it failed, " + syscall), { code, syscall, path });
     for (const [api, isAsync] of [[fs, false], [fs.promises, true]])
       for (const name of Object.keys(api).filter((name) => isAsync || name.endsWith("Sync"))) {
         const real = api[name];
@@ -127,9 +129,9 @@ function failing(flag: string, code: string): string[] {
   ];
 }
 
-describe("a mount fails with", { concurrency: true }, () => {
+describe("a mount fails with an error", { concurrency: true }, () => {
   for (const code of ["ENOTCONN", "EIO", "ESTALE"]) {
-    test(code, async (t) => {
+    test(`all works again after ${code}`, async (t) => {
       const dir = tempDir(t);
       const flag = join(dirname(dir), "fails");
       const there = await startSession("on-box", { dir });

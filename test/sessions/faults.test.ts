@@ -7,6 +7,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -19,7 +20,10 @@ import { noPermissions, SERVE, SERVER, withoutRoot, works } from "../support/pro
 import { startSession, type TestSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
-/** The file is looked at every 2 s, and then all is as it should be. A session that does not look beats every 30 s. */
+/**
+ * The file is looked at every 2 s, and then all is as it should be. A session that does not look
+ * beats every 30 s.
+ */
 const ONE_LOOK_MS = 15_000;
 
 const namespaces = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--uts"];
@@ -33,7 +37,7 @@ describe("heartbeats.json", { concurrency: true }, () => {
   const damages: [string, (dir: string) => void][] = [
     ["empty", (dir) => write(dir, "")],
     [
-      "truncated",
+      "cut off",
       (dir) => write(dir, readFileSync(join(dir, "heartbeats.json"), "utf8").slice(0, 100)),
     ],
     ["garbage", (dir) => write(dir, "\u0000\ufffd{{{")],
@@ -41,11 +45,11 @@ describe("heartbeats.json", { concurrency: true }, () => {
     ["null", (dir) => write(dir, "null")],
     ["a directory", (dir) => mkdirSync(aside(dir, "heartbeats.json"))],
     ["a dangling link", (dir) => symlinkSync("/nonexistent/x", aside(dir, "heartbeats.json"))],
-    ["a FIFO", (dir) => execFileSync("mkfifo", [aside(dir, "heartbeats.json")])],
+    ["a FIFO", replaceByFifo],
   ];
 
   for (const [what, damage] of damages) {
-    test(`${what}: kept aside, and every live session is listed again`, async (t) => {
+    test(`a heartbeats.json that is ${what} is kept aside, and every live session is listed again`, async (t) => {
       const dir = tempDir(t);
       const sessions = await Promise.all(
         ["alpha", "beta"].map((name) => startSession(name, { dir })),
@@ -61,7 +65,9 @@ describe("heartbeats.json", { concurrency: true }, () => {
     });
   }
 
-  test("unreadable: the same", { skip: noPermissions }, async (t) => {
+  test("an unreadable heartbeats.json is kept aside as well", {
+    skip: noPermissions,
+  }, async (t) => {
     const dir = tempDir(t);
     const command = [...withoutRoot, ...SERVE];
     await startSession("alpha", { dir, command });
@@ -72,14 +78,14 @@ describe("heartbeats.json", { concurrency: true }, () => {
     assert.match(readdirSync(dir).join(), /heartbeats\.json\.bad-/);
   });
 
-  test("deleted: written anew", async (t) => {
+  test("a deleted heartbeats.json is written anew", async (t) => {
     const dir = tempDir(t);
     await Promise.all(["alpha", "beta"].map((name) => startSession(name, { dir })));
     rmSync(join(dir, "heartbeats.json"));
     await waitFor(() => isListed(dir, "alpha", "beta"), "both", ONE_LOOK_MS);
   });
 
-  test("entries that are none, or of the wrong types, are no sessions and stop no tool", async (t) => {
+  test("entries of the wrong shape or types are not sessions, and stop no tool", async (t) => {
     const dir = tempDir(t);
     mkdirSync(dir);
     const live = { pid: process.pid, timestamp: localTime(), status: "active", working_on: "" };
@@ -127,6 +133,12 @@ function isListed(dir: string, ...names: string[]): boolean {
   );
 }
 
+/** In one step: the servers would write a missing file anew before `mkfifo` has started. */
+function replaceByFifo(dir: string): void {
+  execFileSync("mkfifo", [join(dir, "fifo")]);
+  renameSync(join(dir, "fifo"), join(dir, "heartbeats.json"));
+}
+
 /** A free place in the folder, where a file was. */
 function aside(dir: string, file: string): string {
   rmSync(join(dir, file), { force: true });
@@ -152,7 +164,7 @@ function withClock(hours: number): string[] {
 }
 
 describe("host and container on one folder", { concurrency: true, skip: noNamespaces }, () => {
-  test("they list each other, message each other and never clean each other away", async (t) => {
+  test("host and container list each other, message each other and never remove each other", async (t) => {
     const dir = tempDir(t);
     const [host, container] = await Promise.all([
       startSession("on-host", { dir }),
@@ -191,7 +203,7 @@ describe("host and container on one folder", { concurrency: true, skip: noNamesp
     await again.waitForPush(({ meta }) => meta.subject === "for later");
   });
 
-  test("a container that is left leaves no entry", async (t) => {
+  test("a container leaves no entry when its client goes", async (t) => {
     const dir = tempDir(t);
     const container = await startElsewhere("in-container", dir);
     assert.ok(heartbeats(dir)["in-container"]);
@@ -199,16 +211,16 @@ describe("host and container on one folder", { concurrency: true, skip: noNamesp
     assert.deepEqual(heartbeats(dir), {});
   });
 
-  test("two hosts an hour apart: listed by their beats, all mail once, and in order by sender", async (t) => {
+  test("two hosts whose clocks are an hour apart list each other, and get all mail once, in order", async (t) => {
     const dir = tempDir(t);
-    const [here, ahead] = await Promise.all([
-      startSession("here", { dir }),
+    const [near, ahead] = await Promise.all([
+      startSession("near", { dir }),
       startElsewhere("ahead", dir, 1),
     ]);
-    await listed(here, dir, "ahead", () => ahead.call("who"));
-    await listed(ahead, dir, "here", () => here.call("who"));
-    await converse(here, ahead);
-    assert.ok(heartbeats(dir).here && heartbeats(dir).ahead, "one cleaned the other away");
+    await listed(near, dir, "ahead", () => ahead.call("who"));
+    await listed(ahead, dir, "near", () => near.call("who"));
+    await converse(near, ahead);
+    assert.ok(heartbeats(dir).near && heartbeats(dir).ahead, "one cleaned the other away");
   });
 });
 
@@ -227,9 +239,12 @@ async function listed(
   await waitFor(seen, () => `${name} in the list of ${JSON.stringify(heartbeats(dir))}`);
 }
 
-/** Ten messages and two broadcasts each way: each is pushed once and read once, in the order of its sender. */
+/**
+ * Ten messages and two broadcasts each way: each is pushed once and read once, in the order of its
+ * sender.
+ */
 async function converse(one: TestSession, two: TestSession): Promise<void> {
-  const [a, b] = ["here", "ahead"];
+  const [a, b] = ["near", "ahead"];
   const before = filesIn(one.dir).length;
   for (let n = 10; n < 20; n++) {
     await one.call("send", { to: b, subject: `from ${a} ${n}` });
@@ -256,34 +271,34 @@ async function converse(one: TestSession, two: TestSession): Promise<void> {
 }
 
 describe("the clock", { concurrency: true }, () => {
-  test("set back an hour in the middle: order stays that of sending, nothing is skipped or told twice", async (t) => {
+  test("a clock that is set back an hour changes no order, and nothing is skipped or announced twice", async (t) => {
     const dir = tempDir(t);
-    const here = await startSession("here", { dir });
+    const near = await startSession("near", { dir });
     const ahead = await startSession("ahead", { dir, command: withClock(0) });
-    await here.call("send", { to: "ahead", subject: "before" });
-    await ahead.call("send", { to: "here", subject: "before" });
-    await Promise.all([here, ahead].map((session) => session.waitForPush()));
+    await near.call("send", { to: "ahead", subject: "before" });
+    await ahead.call("send", { to: "near", subject: "before" });
+    await Promise.all([near, ahead].map((session) => session.waitForPush()));
     process.kill(ahead.pid, "SIGUSR2");
     await waitFor(() => ahead.stderr().includes("clock set back"), "the clock");
-    for (const session of [here, ahead]) {
+    for (const session of [near, ahead]) {
       assert.match((await session.call("unread")).text, /^1 unread message:/);
       session.pushes.length = 0;
     }
-    await converse(here, ahead);
+    await converse(near, ahead);
     // A session that starts with the clock set back gets what is sent from now on, and only that.
     const late = await startSession("late", { dir, command: withClock(-1) });
     assert.match((await late.call("unread")).text, /^No unread messages/);
     await ahead.call("broadcast", { subject: "for late too" });
     await late.waitForPush(({ meta }) => meta.subject === "for late too");
     assert.match((await late.call("unread")).text, /^1 unread message:/);
-    for (const session of [here, ahead, late])
+    for (const session of [near, ahead, late])
       assert.match((await session.call("who")).text, /^3 sessions online/);
   });
 
-  test("two time zones on one folder", async (t: TestContext) => {
+  test("sessions in two time zones get all mail once, in the order of its sender", async (t: TestContext) => {
     const dir = tempDir(t);
-    const here = await startSession("here", { dir, env: { TZ: "UTC" } });
+    const near = await startSession("near", { dir, env: { TZ: "UTC" } });
     const ahead = await startSession("ahead", { dir, env: { TZ: "Asia/Seoul" } });
-    await converse(here, ahead);
+    await converse(near, ahead);
   });
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, symlinkSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { tempDir } from "../support/folder.ts";
@@ -49,7 +49,7 @@ test("after a rename both names' mail arrives, and the others see the new one on
   );
 });
 
-test("a rename frees nothing: the old name is refused to others while its session lives", async (t) => {
+test("the old name of a renamed session is refused to others while the session lives", async (t) => {
   const dir = tempDir(t);
   const [alpha, beta] = await Promise.all([
     startSession("alpha", { dir }),
@@ -102,7 +102,7 @@ test("what was waiting for a name is pushed, oldest first, when a session takes 
   );
 });
 
-test("a name that is taken is refused with a suggestion; letter case does not make another", async (t) => {
+test("a name that is taken is refused with a suggestion, in whatever letter case", async (t) => {
   const dir = tempDir(t);
   const [, beta] = await Promise.all([
     startSession("Alpha", { dir }),
@@ -124,7 +124,7 @@ test("a name that is taken is refused with a suggestion; letter case does not ma
   assert.deepEqual(online(dir), ["Alpha", "BETA", "alpha-2"].sort());
 });
 
-test("names that cannot be are refused, saying what can", async (t) => {
+test("names that cannot be are refused with what a name can be", async (t) => {
   const dir = tempDir(t);
   const alpha = await startSession("alpha", { dir });
   for (const [name, answer] of [
@@ -133,7 +133,6 @@ test("names that cannot be are refused, saying what can", async (t) => {
     ["broadcast", /every session/],
     ["ab", /3 to 64.*\b2\b/],
     ["n".repeat(65), /3 to 64.*\b65\b/],
-    ["", /3 to 64/],
     ["two words", /"_" or "-".*two-words/],
     ["../../etc/passwd", /"_" or "-"/],
     ["new\nline", /"_" or "-"/],
@@ -204,7 +203,7 @@ test("a taken name of 64 letters gets its number within the 64", async (t) => {
   assert.deepEqual(online(dir), [`${"n".repeat(62)}-2`, name]);
 });
 
-test("without a name given, a session is called after its project folder and conversation, each time the same", async (t) => {
+test("a session without a given name has one of its folder and conversation, always the same", async (t) => {
   const dir = tempDir(t);
   const project = join(dir, "../my shop.v2");
   mkdirSync(project);
@@ -216,7 +215,7 @@ test("without a name given, a session is called after its project folder and con
     ["another", project],
   ] as const) {
     const env = { CLAUDE_CODE_SESSION_ID: id, CLAUDE_PROJECT_DIR: project };
-    const session = await startSession(undefined, { dir, env, cwd });
+    const session = await startSession(undefined, { dir, env, cwd, client: "claude-code" });
     names.push(...online(dir));
     await session.close();
   }
@@ -231,11 +230,11 @@ test("a resumed conversation gets the mail that came while it was away", async (
   const dir = tempDir(t);
   const env = { CLAUDE_CODE_SESSION_ID: "4a6f2c1e-0000-4000-8000-000000000001" };
   const alpha = await startSession("alpha", { dir });
-  const first = await startSession(undefined, { dir, env });
+  const first = await startSession(undefined, { dir, env, client: "claude-code" });
   const name = online(dir).find((each) => each !== "alpha");
   await first.close();
   await alpha.call("send", { to: name, subject: "while you were away" });
-  const again = await startSession(undefined, { dir, env });
+  const again = await startSession(undefined, { dir, env, client: "claude-code" });
   assert.equal((await again.waitForPush()).meta.subject, "while you were away");
 });
 
@@ -258,19 +257,19 @@ test("an IPC_SESSION_ID that cannot be a name is said on stderr, and another is 
   }
 });
 
-test("servers of two Claude Code processes are two sessions, also where one starts after the other ended", async (t) => {
+test("servers of two Claude Code processes are two sessions", async (t) => {
   const dir = tempDir(t);
-  // What stands above the server is recognised by its program's name.
-  const claude = join(dir, "../claude");
-  symlinkSync(process.execPath, claude);
-  const start = `const { status } = require("node:child_process").spawnSync(process.execPath, [process.argv[1]], { stdio: "inherit", argv0: "node" }); process.exit(status)`;
+  // Each server has a parent of its own, which is its Claude Code if there is no registry.
+  const start = `const { status } = require("node:child_process").spawnSync(process.execPath,
+    [process.argv[1]], { stdio: "inherit" }); process.exit(status)`;
   const sessions = await Promise.all(
     ["one", "two"].map((id) =>
       startSession(undefined, {
         dir,
         cwd: "/",
         env: { CLAUDE_CODE_SESSION_ID: id },
-        command: [claude, "-e", start, SERVER],
+        client: "claude-code",
+        command: [process.execPath, "-e", start, SERVER],
       }),
     ),
   );

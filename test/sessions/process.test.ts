@@ -1,136 +1,122 @@
-// Which process is which: by the words of the system, which must be the same for everybody who asks.
+// Which process is which: by the system's own words, which must be the same for everybody who asks.
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, symlinkSync } from "node:fs";
-import { join, resolve } from "node:path";
-import { describe, test } from "node:test";
+import { resolve } from "node:path";
+import { describe, type TestContext, test } from "node:test";
 import { promisify } from "node:util";
-import { inspect, isRunning, isSame } from "../../src/sessions/process.ts";
-import { tempDir } from "../support/folder.ts";
+import { commandLine } from "../../src/agents/command-line.ts";
+import { createProcessTable, isSameProcess } from "../../src/core/process.ts";
 import { works } from "../support/process.ts";
+import { waitFor } from "../support/wait.ts";
 
-const MODULE = resolve(import.meta.dirname, "../../src/sessions/process.ts");
-/** The command that macOS and BSD have; on Linux, procps has the same columns. */
+const MODULE = resolve(import.meta.dirname, "../../src/core/process.ts");
+/** The command that macOS and BSD have. On Linux, procps has the same columns. */
 const noPs =
-  process.platform === "win32" || !works("ps", "-o", "lstart=", "-p", "1")
-    ? "no ps with lstart"
-    : false;
+  (process.platform === "win32" || !works("ps", "-o", "lstart=", "-p", "1")) &&
+  "there is no ps with lstart";
 
-/** Evaluates an expression with this module's exports in a process of its own. */
-async function evaluate(
-  expression: string,
-  env: Record<string, string>,
-  command = [process.execPath],
-): Promise<string> {
-  const script = `import(${JSON.stringify(MODULE)}).then(({ inspect, isSame, agentAbove }) => console.log(${expression}))`;
-  const [program = "", ...args] = [...command, "--import", "tsx", "-e", script];
-  const own = { PATH: process.env.PATH ?? "", ...env };
-  const { stdout } = await promisify(execFile)(program, args, {
-    env: own,
-    cwd: resolve(MODULE, "../../.."),
-  });
+/** The start of this process, as `ps` tells it to another process with this environment. */
+async function startForAnother(env: Record<string, string>): Promise<string> {
+  const expression = `createProcessTable("darwin").startOf(${process.pid})`;
+  const script = `import(${JSON.stringify(MODULE)}).then(({ createProcessTable }) => console.log(${expression}))`;
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ["--import", "tsx", "-e", script],
+    { env: { PATH: process.env.PATH ?? "", ...env }, cwd: resolve(MODULE, "../../..") },
+  );
   return stdout.trim();
 }
 
-describe("ps, where there is no /proc", { skip: noPs }, () => {
-  test("two processes in two time zones and languages read the same start of a third", async () => {
-    const other = `inspect([${process.pid}], "darwin").get(${process.pid}).started`;
-    const zones = ["UTC", "Pacific/Kiritimati", "America/Los_Angeles", "Europe/Berlin"];
-    const told = await Promise.all(
-      zones.map((TZ) => evaluate(other, { TZ, LC_ALL: "de_DE.UTF-8" })),
-    );
-    const times = told.map((text) => Date.parse(`${text} UTC`));
-    // procps reckons the start from the time since boot, and may be off by a second from one call to the next.
-    for (const time of times) assert.ok(Math.abs(time - (times[0] ?? 0)) <= 2000, told.join("; "));
-    assert.ok(
-      Math.abs((times[0] ?? 0) - (Date.now() - process.uptime() * 1000)) < 5000,
-      `not in UTC: ${told[0]}`,
-    );
-  });
-
-  test("parent and command line are read, and an ended process is not there", async () => {
-    const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)", "--", "two words"]);
-    await once(child, "spawn");
-    const { pid = 0 } = child;
-    const found = inspect([pid, process.pid], "darwin");
-    assert.equal(found.get(pid)?.parent, process.pid);
-    assert.equal(found.get(pid)?.argv()[0], process.execPath);
-    assert.ok(found.has(process.pid));
+/** Starts a process that runs until it is killed. */
+async function startIdle(t: TestContext) {
+  const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)", "--", "two words"]);
+  t.after(() => child.kill("SIGKILL"));
+  await once(child, "spawn");
+  const kill = async (): Promise<void> => {
     child.kill("SIGKILL");
     await once(child, "exit");
-    assert.equal(inspect([pid, process.pid], "darwin").has(pid), false);
+  };
+  return { pid: child.pid ?? 0, kill };
+}
+
+describe("ps, for systems without /proc", { skip: noPs }, () => {
+  test("processes in other time zones and languages read the same start of a process", async () => {
+    const zones = ["UTC", "Pacific/Kiritimati", "America/Los_Angeles", "Europe/Berlin"];
+    const starts = await Promise.all(
+      zones.map((TZ) => startForAnother({ TZ, LC_ALL: "de_DE.UTF-8" })),
+    );
+    const [first = 0, ...others] = starts.map((text) => Date.parse(`${text} UTC`));
+    // procps computes the start from the time since boot, and one call may be a second off.
+    for (const time of others) assert.ok(Math.abs(time - first) <= 2000, starts.join("; "));
+    const own = Date.now() - process.uptime() * 1000;
+    assert.ok(Math.abs(first - own) < 5000, `not in UTC: ${starts[0]}`);
   });
 
-  test("it is asked once for a process that goes on running", async () => {
-    const pid = process.ppid;
-    inspect([process.pid, pid], "darwin");
+  test("ps tells the start and the arguments of a process until it ends", async (t) => {
+    const processes = createProcessTable("darwin");
+    const { pid, kill } = await startIdle(t);
+    const started = processes.startOf(pid);
+    assert.equal(isSameProcess(processes, { pid, started }), true);
+    assert.equal(commandLine(pid, "darwin")[0], process.execPath);
+    await kill();
+    assert.equal(isSameProcess(processes, { pid, started }), false);
+    assert.equal(createProcessTable("darwin").startOf(pid), undefined);
+  });
+
+  test("ps is asked once for a process that goes on running", () => {
+    const processes = createProcessTable("darwin");
+    const started = processes.startOf(process.ppid);
+    assert.ok(started);
     const before = process.env.PATH;
     process.env.PATH = "/nonexistent";
     try {
-      assert.ok(inspect([process.pid, pid], "darwin").has(pid), "ps was asked again");
+      assert.equal(processes.startOf(process.ppid), started);
     } finally {
       process.env.PATH = before;
     }
   });
 });
 
-describe("isSame", () => {
-  test("a process is the same while it runs; another start under its PID is another process", async () => {
-    const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"]);
-    await once(child, "spawn");
-    const { pid = 0 } = child;
-    const started = inspect([pid]).get(pid)?.started;
-    assert.equal(isSame({ pid, started }), true);
-    assert.equal(isSame({ pid, started: undefined }), true, "without a start, the PID decides");
-    if (started) assert.equal(isSame({ pid, started: `${started}0` }), false);
-    child.kill("SIGKILL");
-    await once(child, "exit");
-    assert.equal(isSame({ pid, started }), false);
-    assert.equal(isSame({ pid, started: undefined }), false);
+describe("isSameProcess", () => {
+  const processes = createProcessTable();
+
+  test("a process is the same while it runs, and not if another start is known", async (t) => {
+    const { pid, kill } = await startIdle(t);
+    const started = processes.startOf(pid);
+    if (started) assert.equal(isSameProcess(processes, { pid, started }), true);
+    if (started) assert.equal(isSameProcess(processes, { pid, started: `${started}0` }), false);
+    assert.equal(isSameProcess(processes, { pid }), undefined, "without a start it is unknown");
+    await kill();
+    assert.equal(isSameProcess(processes, { pid, started }), false);
+    assert.equal(isSameProcess(processes, { pid }), false);
   });
 
-  test("where the system tells no start at all, the PID decides", () => {
-    assert.equal(
-      isSame({ pid: process.pid, started: "another" }, inspect([process.pid], "win32")),
-      true,
-    );
+  test("it is unknown which process runs if the system tells no start", () => {
+    const windows = createProcessTable("win32");
+    const id = { pid: process.pid, started: "another" };
+    assert.equal(windows.startOf(process.pid), undefined);
+    assert.equal(isSameProcess(windows, id), undefined);
   });
 
-  test("no group of processes is taken for one", () => {
+  test("a group of processes is not a process", () => {
     for (const pid of [0, -1, -process.pid]) {
-      assert.equal(isRunning(pid), false, String(pid));
-      assert.equal(isSame({ pid, started: undefined }), false, String(pid));
+      assert.equal(processes.isRunning(pid), false, String(pid));
+      assert.equal(isSameProcess(processes, { pid }), false, String(pid));
     }
   });
-});
 
-describe("the agent above", {
-  skip: process.platform === "win32" && "no links to programs",
-}, () => {
-  /** Starts, through a program of that name, a process that looks for the agent above it. */
-  async function startedBy(name: string, dir: string): Promise<string> {
-    mkdirSync(join(dir, ".."), { recursive: true });
-    const program = join(dir, "..", name);
-    symlinkSync(process.execPath, program);
-    const script = `import(${JSON.stringify(MODULE)}).then(({ agentAbove }) => {
-      const { kind, pid } = agentAbove() ?? {};
-      console.log(kind + " " + (pid === Number(process.env.ABOVE)));
-    })`;
-    const start = `const { spawnSync } = require("node:child_process");
-      const env = { ...process.env, ABOVE: String(process.pid) };
-      spawnSync("sh", ["-c", '"$0" "$@"; true', process.execPath, "--import", "tsx", "-e", process.argv[1]], { stdio: "inherit", env });`;
-    const { stdout } = await promisify(execFile)(program, ["-e", start, script], {
-      cwd: resolve(MODULE, "../../.."),
-    });
-    return stdout.trim();
-  }
-
-  test("Claude Code and Codex are found through a shell, and told apart; another program is neither", async (t) => {
-    const dir = tempDir(t);
-    assert.equal(await startedBy("claude", dir), "claude true");
-    assert.equal(await startedBy("codex", dir), "codex true");
-    assert.doesNotMatch(await startedBy("vim", dir), /true/);
+  test("a process that has ended and was not waited for does not run", {
+    skip: process.platform !== "linux" && "only Linux tells such a process from others",
+  }, async (t) => {
+    // The second `sleep` takes the shell's place, and does not wait for the shell's child.
+    const parent = spawn("sh", ["-c", "sleep 0.1 & echo $!; exec sleep 60"]);
+    t.after(() => parent.kill("SIGKILL"));
+    const [line] = await once(parent.stdout.setEncoding("utf8"), "data");
+    const pid = Number(line);
+    await waitFor(() => !processes.isRunning(pid), "the end of the first sleep");
+    assert.ok(process.kill(pid, 0), "the process is still in the table");
+    assert.equal(isSameProcess(processes, { pid }), false);
   });
 });

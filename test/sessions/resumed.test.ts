@@ -14,15 +14,16 @@ const TWO = { CLAUDE_CODE_SESSION_ID: "4a6f2c1e-0000-4000-8000-000000000002" };
 const nameOf = (dir: string, session: TestSession): string =>
   Object.entries(heartbeats(dir)).find(([, { pid }]) => pid === session.pid)?.[0] ?? "";
 
-/** A conversation in the project `shop`, started or resumed. */
+/** A conversation of Claude Code in the project `shop`, started or resumed. */
 async function conversation(
   dir: string,
   env: Record<string, string>,
   name?: string,
+  client = "claude-code",
 ): Promise<TestSession> {
   const cwd = join(dirname(dir), "shop");
   mkdirSync(cwd, { recursive: true });
-  return startSession(name, { dir, env, cwd });
+  return startSession(name, { dir, env, cwd, client });
 }
 
 /** It is given a name, and ends. */
@@ -43,7 +44,7 @@ async function named(
 }
 
 describe("a resumed conversation", { concurrency: true }, () => {
-  test("has the name it was given, what it works on, and the mail that came meanwhile", async (t) => {
+  test("a resumed conversation has the name it was given, what it works on, and the mail that came meanwhile", async (t) => {
     const dir = tempDir(t);
     const alpha = await startSession("alpha", { dir });
     await named(dir, ONE, "api-tests", "the API");
@@ -53,10 +54,10 @@ describe("a resumed conversation", { concurrency: true }, () => {
     assert.equal(nameOf(dir, again), "api-tests");
     assert.equal(heartbeats(dir)["api-tests"]?.working_on, "the API");
     await again.waitForPush(({ meta }) => meta.subject === "while you were away");
-    assert.match((await alpha.call("who")).text, /^- api-tests: .*working on: the API/m);
+    assert.match((await alpha.call("who")).text, /^- api-tests: .*working on “the API”/m);
   });
 
-  test("has it however often it is resumed, and the last one where it was given several", async (t) => {
+  test("a conversation has the last name it was given, however often it is resumed", async (t) => {
     const dir = tempDir(t);
     await named(dir, ONE, "first-name", "one");
     await named(dir, ONE, "second-name", "two");
@@ -69,7 +70,7 @@ describe("a resumed conversation", { concurrency: true }, () => {
     }
   });
 
-  test("does not have it where somebody holds it by then; he keeps it", async (t) => {
+  test("a resumed conversation yields its name to a session that holds it by then", async (t) => {
     const dir = tempDir(t);
     await named(dir, ONE, "api-tests", "the API");
     const holder = await startSession("holder", { dir });
@@ -79,19 +80,24 @@ describe("a resumed conversation", { concurrency: true }, () => {
     assert.match(nameOf(dir, again), /^shop-[0-9a-f]{4}$|^api-tests-2$/);
   });
 
-  test("is the only one that has it: another conversation, or none, has not", async (t) => {
+  test("a name belongs to one conversation: another one in the same folder does not have it", async (t) => {
     const dir = tempDir(t);
     await named(dir, ONE, "api-tests");
     const other = await conversation(dir, TWO);
     assert.match(nameOf(dir, other), /^shop-[0-9a-f]{4}$/);
-    const none = await conversation(dir, {});
+    const none = await conversation(dir, {}, undefined, "test");
     assert.match(nameOf(dir, none), /^shop-[0-9a-f]{4}$/);
   });
 
-  test("goes by IPC_SESSION_ID where there is one", async (t) => {
+  test("a resumed conversation goes by IPC_SESSION_ID unless it was given a name", async (t) => {
     const dir = tempDir(t);
+    const first = await conversation(dir, TWO);
+    await first.close();
     await named(dir, ONE, "api-tests");
-    const again = await conversation(dir, ONE, "asked-for");
-    assert.equal(nameOf(dir, again), "asked-for");
+    const given = await conversation(dir, ONE, "asked-for");
+    assert.equal(nameOf(dir, given), "api-tests");
+    await given.close();
+    const asked = await conversation(dir, TWO, "asked-for");
+    assert.equal(nameOf(dir, asked), "asked-for");
   });
 });

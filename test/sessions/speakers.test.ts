@@ -4,15 +4,15 @@ import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { fit, isName, nameProblem } from "../../src/sessions/names.ts";
+import { explainInvalidName, isName, toName } from "../../src/core/names.ts";
 import { tempDir } from "../support/folder.ts";
 import { heartbeats } from "../support/mail.ts";
 import { startSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
-const SPEAKERS = ["user", "User", "HUMAN", "system", "Assistant", "claude", "CLAUDE"];
+const SPEAKERS = ["user", "User", "HUMAN", "system", "Assistant", "claude", "CLAUDE", "t9-ipc"];
 
-test("no session can call itself user, human, system, assistant or claude; another name is suggested", async (t) => {
+test("a session cannot take a speaker's name, and the answer suggests another one", async (t) => {
   const dir = tempDir(t);
   const alpha = await startSession("alpha", { dir });
   for (const name of SPEAKERS) {
@@ -20,7 +20,7 @@ test("no session can call itself user, human, system, assistant or claude; anoth
     assert.equal(isError, true, text);
     assert.match(
       text,
-      new RegExp(`still alpha.*"${name}" cannot be a name.*Try "session-${name}"`),
+      new RegExp(`still alpha.*"${name}" cannot be a session's name.*Try "session-${name}"`),
     );
     const sent = await alpha.call("send", { to: name, subject: "hello", allow_unknown: true });
     assert.equal(sent.isError, true, "nobody can have that name, so nothing can wait for it");
@@ -30,20 +30,22 @@ test("no session can call itself user, human, system, assistant or claude; anoth
   }
 });
 
-test("such a name is not taken from IPC_SESSION_ID, nor is a project's folder one", async (t) => {
+test("a speaker's name is taken from neither IPC_SESSION_ID nor the folder", async (t) => {
   const dir = tempDir(t);
   const asked = await startSession("Claude", { dir });
-  await waitFor(() => asked.stderr().includes("IPC_SESSION_ID not used"), "a line on stderr");
+  await waitFor(() => asked.stderr().includes("IPC_SESSION_ID is not used"), "a line on stderr");
   await asked.close();
   const project = join(dir, "../claude");
   mkdirSync(project);
-  const session = await startSession(undefined, { dir, cwd: project });
-  const [name = ""] = Object.keys(heartbeats(dir));
+  await startSession(undefined, { dir, cwd: project });
+  const [name = ""] = await waitFor(() => {
+    const names = Object.keys(heartbeats(dir));
+    return names.length > 0 && names;
+  }, "the session on the list");
   assert.match(name, /^session-claude-[0-9a-f]{4}$/);
-  await session.close();
 });
 
-test("what `fit` makes of any text is a name, and `isName` agrees with `nameProblem`", () => {
+test("`toName` makes a name of any text, and `isName` agrees with `explainInvalidName`", () => {
   const texts = [
     ...SPEAKERS,
     "all",
@@ -56,9 +58,12 @@ test("what `fit` makes of any text is a name, and `isName` agrees with `nameProb
     "../system",
     "가".repeat(90),
     "𠀀".repeat(90),
+    "👍",
+    "abc",
+    "n".repeat(65),
   ];
-  for (const text of [...texts, "👍", "abc", "n".repeat(65)]) {
-    assert.equal(isName(fit(text)), true, `${text} became ${fit(text)}`);
-    assert.equal(isName(text), nameProblem(text) === undefined, text);
+  for (const text of texts) {
+    assert.equal(isName(toName(text)), true, `${text} became ${toName(text)}`);
+    assert.equal(isName(text), explainInvalidName(text) === undefined, text);
   }
 });

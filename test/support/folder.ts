@@ -14,7 +14,10 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { endAllIn } from "./process.ts";
 
-/** A path for a data folder, not made yet. When the test is over, what runs there is ended and all is removed. */
+/**
+ * A path for a data folder, not made yet. When the test is over, what runs there is ended and all
+ * is removed.
+ */
 export function tempDir(t: TestContext): string {
   const root = realpathSync(mkdtempSync(join(tmpdir(), "t9-ipc-test-")));
   mkdirSync(join(root, "home"));
@@ -46,7 +49,10 @@ export function envOf(dir: string): Record<string, string> {
   };
 }
 
-/** A folder for PATH that belongs to it. It has `node` in it and nothing else, so that no `claude` of this machine is found. */
+/**
+ * A folder for PATH that belongs to it. It has `node` in it and nothing else, so that no `claude`
+ * of this machine is found.
+ */
 export function binOf(dir: string): string {
   const bin = join(dir, "..", "bin");
   mkdirSync(bin, { recursive: true });

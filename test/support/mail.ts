@@ -1,6 +1,7 @@
-// Message files as a person, a script or the Python original writes and reads them, with no code of ours.
+// Message files as a person, a script or the Python original writes and reads them, with no code of
+// ours.
 
-import { linkSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { linkSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 export interface Entry {
@@ -31,7 +32,17 @@ export function writeMail(dir: string, file: string, text: string | Buffer): voi
   writeFileSync(join(dir, "inbox", file), text);
 }
 
-/** The same under many names: links to one file, since making thousands of files takes the system seconds. */
+/** Moves a complete message into the inbox, so that nobody reads half of it. */
+export function moveMail(dir: string, file: string, text: string): void {
+  const temporary = join(dir, `.tmp-${file}`);
+  writeFileSync(temporary, text);
+  renameSync(temporary, join(dir, "inbox", file));
+}
+
+/**
+ * The same under many names: links to one file, since making thousands of files takes the system
+ * seconds.
+ */
 export function writeMany(dir: string, files: readonly string[], text: string): void {
   const [first = "", ...others] = files;
   writeMail(dir, first, text);
@@ -66,7 +77,10 @@ export function localTime(days = 0): string {
   return local.toISOString().slice(0, 19).replace("T", " ");
 }
 
-/** Reads a message line by line, as the Python original does: no YAML, quotes stay, the first colon splits. */
+/**
+ * Reads a message line by line, as the Python original does: no YAML, quotes stay, the first colon
+ * splits.
+ */
 export function readByLine(text: string): { fields: Record<string, string>; body: string } {
   const lines = text.split("\n");
   const end = lines.indexOf("---", 1);

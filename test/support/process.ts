@@ -1,4 +1,5 @@
-// Processes that a test starts: an environment made from nothing, and an end with the test. Also what this machine allows.
+// Processes that a test starts: an environment made from nothing, and an end with the test. Also
+// what this machine allows.
 
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -10,8 +11,9 @@ export const SERVER = resolve(import.meta.dirname, "../../dist/server.js");
 export const SERVE: readonly string[] = [process.execPath, SERVER];
 
 /**
- * A server that was told to leave ends within this many milliseconds. A second is what it promises, and enough on a
- * quiet machine. This is as much more as can be told from a hang: after 2 s the SDK's client would end it by a signal.
+ * A server that was told to leave ends within this many milliseconds. A second is what it promises,
+ * and enough on a quiet machine. This is as much more as can be told from a hang: after 2 s the
+ * SDK's client would end it by a signal.
  */
 export const LEAVE_MS = 1900;
 
@@ -23,7 +25,10 @@ interface Running {
 
 const running = new Set<Running>();
 
-/** Has `tempDir` end this when its test is over. Returns how to take that back, once it has ended by itself. */
+/**
+ * Has `tempDir` end this when its test is over. Returns how to take that back, once it has ended by
+ * itself.
+ */
 export function endWithFolder(each: Running): () => void {
   running.add(each);
   return () => running.delete(each);
@@ -36,7 +41,9 @@ export async function endAllIn(folder: string): Promise<void> {
 }
 
 export interface Surroundings {
-  /** The folder it runs in. It is ended when the test that made this folder with `tempDir` is over. */
+  /**
+   * The folder it runs in. It is ended when the test that made this folder with `tempDir` is over.
+   */
   readonly cwd: string;
   /** Everything that is to be in the environment, beside PATH. */
   readonly env?: Readonly<Record<string, string>>;
@@ -48,7 +55,10 @@ export class Process implements Running {
   /** All that came so far. */
   stdout = "";
   stderr = "";
-  /** Resolves when the process has ended and its pipes are closed: with its exit code, or null after a signal. */
+  /**
+   * Resolves when the process has ended and its pipes are closed: with its exit code, or null after
+   * a signal.
+   */
   readonly ended: Promise<number | null>;
 
   constructor(command: readonly string[], { cwd, env = {} }: Surroundings) {
@@ -96,7 +106,10 @@ export class Process implements Running {
   }
 }
 
-/** True while a process with this PID runs. One that has ended and waits for its parent (a zombie) does not run. */
+/**
+ * True while a process with this PID runs. One that has ended and waits for its parent (a zombie)
+ * does not run.
+ */
 export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -116,7 +129,10 @@ export const works = (...command: readonly string[]): boolean =>
 
 export const isRoot = process.getuid?.() === 0;
 
-/** Put before a command, it makes file permissions count. They do not count for root, unless root gives that up. */
+/**
+ * Put before a command, it makes file permissions count. They do not count for root, unless root
+ * gives that up.
+ */
 export const withoutRoot: readonly string[] = isRoot
   ? ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
   : [];

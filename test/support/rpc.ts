@@ -1,4 +1,5 @@
-// A JSON-RPC client that writes and reads bytes, for what the SDK's client would not send or would not show.
+// A JSON-RPC client that writes and reads bytes, for what the SDK's client would not send or would
+// not show.
 
 import assert from "node:assert/strict";
 import { dirname } from "node:path";
@@ -41,7 +42,10 @@ export class RawServer extends Process {
     this.child.stdin.write(text);
   }
 
-  /** Everything that came on stdout, without a last line that is not complete. Fails where a line is no JSON-RPC. */
+  /**
+   * Everything that came on stdout, without a last line that is not complete. Fails where a line is
+   * no JSON-RPC.
+   */
   lines(): Line[] {
     const lines = this.stdout.split("\n").slice(0, -1);
     return lines.map((text) => {

@@ -24,6 +24,8 @@ export interface Options {
   readonly env?: Readonly<Record<string, string>>;
   /** The working folder; default: the data folder's parent. */
   readonly cwd?: string;
+  /** How the client names itself at `initialize`; default: `test`, which is no agent we know. */
+  readonly client?: string;
   /** Command and arguments that start the server; default: SERVE. */
   readonly command?: readonly string[];
 }
@@ -60,7 +62,7 @@ export class TestSession {
   readonly pushes: Push[] = [];
   /** What came on stdout that is no JSON-RPC, and other faults of the connection. */
   readonly faults: string[] = [];
-  readonly client = new Client({ name: "test", version: "1" });
+  readonly client: Client;
   readonly transport: StdioClientTransport;
   /** Resolves when the process has ended and its pipes are closed. */
   readonly ended: Promise<void>;
@@ -72,9 +74,10 @@ export class TestSession {
 
   constructor(
     name: string | undefined,
-    { dir, env = {}, cwd = join(dir, ".."), command = SERVE }: Options,
+    { dir, env = {}, cwd = join(dir, ".."), client = "test", command = SERVE }: Options,
   ) {
     this.dir = dir;
+    this.client = new Client({ name: client, version: "1" });
     this.#name = name ?? "";
     const [program = "", ...args] = command;
     const session = name === undefined ? {} : { IPC_SESSION_ID: name };
@@ -132,9 +135,10 @@ export class TestSession {
   }
 
   /**
-   * Waits until `count` pushes have come in all, and proves that no further one is on its way. For that a marker
-   * message is put into the inbox: messages are pushed in the order of their names, so whatever was there before the
-   * marker has been pushed when the marker is. The marker is taken out again, and is in no list of pushes.
+   * Waits until `count` pushes have come in all, and proves that no further one is on its way. For
+   * that a marker message is put into the inbox: messages are pushed in the order of their names,
+   * so whatever was there before the marker has been pushed when the marker is. The marker is taken
+   * out again, and is in no list of pushes.
    */
   async waitForPushes(count: number): Promise<readonly Push[]> {
     await waitFor(
@@ -154,7 +158,7 @@ export class TestSession {
     const now = stamp(0, (Date.now() % 1000) * 1000);
     const stamps = filesIn(this.dir).map((file) => /^\d{8}T\d{12}(?=-)/.exec(file)?.[0] ?? "");
     const last = [...stamps, now].sort().at(-1);
-    const file = `${last}-ffffffff-marker-${subject.replace(" ", "_")}.md`;
+    const file = `${last}-ffffffff-marker-${to.slice(0, 16)}-${subject.replace(" ", "_")}.md`;
     const path = join(this.dir, "inbox", file);
     const temporary = join(this.dir, `.tmp-${subject.replace(" ", "-")}`);
     writeFileSync(temporary, mail({ from: "marker", to, subject }), { mode: 0o600 });

@@ -1,4 +1,5 @@
-// better-sqlite3 for the tests that look into the read cache. It is optional: it need not be built for this Node.
+// better-sqlite3 for the tests that look into the read cache. It is optional: it need not be built
+// for this Node.
 
 import { createRequire } from "node:module";
 

@@ -188,10 +188,7 @@ function* checkRunningSessions(
 
 function belongsTo(server: LiveServer, { pid, conversation }: RunningSession): boolean {
   if (server.agentPid !== undefined) return server.agentPid === pid;
-  return (
-    server.parentPid === pid ||
-    (server.conversation !== undefined && server.conversation === conversation)
-  );
+  return server.conversation !== undefined && server.conversation === conversation;
 }
 
 function whyWithoutServer(

@@ -1,6 +1,8 @@
 import { rmSync } from "node:fs";
 import { applyEdits, modify } from "jsonc-parser";
-import { reasonOf, withLock } from "../../files.ts";
+import { messageOf } from "../../core/errors.ts";
+import { diskFiles } from "../../core/files.ts";
+import { createLock } from "../../core/lock.ts";
 import {
   keepBackup,
   readBackup,
@@ -27,7 +29,7 @@ export function readJsonFile<T>(named: string): { path: string; json: Partial<T>
     return { path, json: json as Partial<T> };
   } catch (error) {
     const problem = error instanceof SyntaxError ? "is not valid JSON" : "cannot be read";
-    const reason = reasonOf(error);
+    const reason = messageOf(error);
     throw new Error(`${named} ${problem} (${reason}). Nothing was changed: fix it first.`);
   }
 }
@@ -100,8 +102,8 @@ function withValue(text: string, place: Place, value: unknown): string {
  * returns undefined, the file is removed.
  */
 async function edit(path: string, change: (text: string) => string | undefined): Promise<void> {
-  const ignoreLog = (): void => {};
-  await withLock(path, ignoreLog, (isLocked) => {
+  const { withLock } = createLock(diskFiles, () => {});
+  await withLock(path, (isLocked) => {
     if (!isLocked) {
       throw new Error(
         `${path} was not changed: another program holds ${path}.lock. Try again in a moment.`,

@@ -1,4 +1,5 @@
-import { type Config, PACKAGE_ROOT } from "../../config.ts";
+import { dirname } from "node:path";
+import { type Config, SERVER } from "../../config.ts";
 import type { Print } from "../print.ts";
 import { runProgram } from "../programs.ts";
 import { keepBackup } from "../user-file.ts";
@@ -6,6 +7,8 @@ import { readSettings } from "./permissions.ts";
 
 const PLUGIN = "t9-ipc@t9-ipc";
 const MARKETPLACE = "t9-ipc";
+/** The built folder is a marketplace with one plugin, which runs in place. */
+const MARKETPLACE_PATH = dirname(SERVER);
 
 /** Installs the plugin from this installation. Throws with the words of `claude` if it refuses. */
 export function addPlugin(config: Config, print: Print): void {
@@ -16,7 +19,7 @@ export function addPlugin(config: Config, print: Print): void {
   }
 
   keepBackup(path);
-  runClaudePlugin(config, print, "marketplace", "add", PACKAGE_ROOT);
+  runClaudePlugin(config, print, "marketplace", "add", MARKETPLACE_PATH);
   runClaudePlugin(config, print, "install", PLUGIN);
 }
 
@@ -35,7 +38,7 @@ function findPlugin(config: Config) {
   const { path, json } = readSettings(config);
   return {
     path,
-    isOurs: json.extraKnownMarketplaces?.[MARKETPLACE]?.source?.path === PACKAGE_ROOT,
+    isOurs: json.extraKnownMarketplaces?.[MARKETPLACE]?.source?.path === MARKETPLACE_PATH,
     /** Undefined if the plugin is not installed. */
     isEnabled: json.enabledPlugins?.[PLUGIN],
   };

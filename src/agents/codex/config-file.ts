@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { parse, patch } from "@decimalturn/toml-patch";
 import type { Config } from "../../config.ts";
-import { reasonOf } from "../../files.ts";
+import { messageOf } from "../../core/errors.ts";
 import { readText, resolveLink } from "../user-file.ts";
 
 /**
@@ -43,7 +43,7 @@ export function readCodexConfig({ codexDir }: Config) {
     return { path, text, entry: entryIn(text) };
   } catch (error) {
     throw new Error(
-      `${named} cannot be read (${reasonOf(error)}). Nothing was changed: fix it first.`,
+      `${named} cannot be read (${messageOf(error)}). Nothing was changed: fix it first.`,
     );
   }
 }

@@ -2,10 +2,12 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { broken, type Finding, ok, warning } from "../../agents/finding.ts";
 import type { Config } from "../../config.ts";
-import { reasonOf } from "../../files.ts";
-import { Inbox, readMessage } from "../../mail/inbox.ts";
-import { isMessageName } from "../../mail/message.ts";
-import { warnIfShared } from "../../mcp/session.ts";
+import { messageOf } from "../../core/errors.ts";
+import { Inbox } from "../../core/inbox.ts";
+import { isMessageFile, readMessage } from "../../core/message.ts";
+import type { System } from "../../core/system.ts";
+import { warnIfShared } from "../../upkeep/folder-rights.ts";
+import { createSystem } from "../../upkeep/system.ts";
 
 const MB = 2 ** 20;
 /** The holder of a lock touches it every 2.5 s. An older lock has lost its holder. */
@@ -19,16 +21,16 @@ export async function* checkFolder(config: Config): AsyncGenerator<Finding> {
   for (const path of [dir, inbox, archive, read].filter(fs.existsSync)) {
     fs.accessSync(path, fs.constants.W_OK);
   }
-  const mail = new Inbox(config);
-  await mail.reconcile();
+  const system = createSystem(config);
+  const mail = new Inbox({ folder: config }, system);
+  mail.scan();
 
   yield checkOwner(dir);
   yield* checkRights(config);
   yield checkSpace(dir);
   yield* checkLocks(config);
   yield ok(`${mail.files.size} messages in the inbox`);
-  yield* checkMessages(inbox);
-  await mail.close();
+  yield* checkMessages(inbox, system);
 }
 
 function checkOwner(dir: string): Finding {
@@ -50,7 +52,7 @@ function isForeign(path: string): boolean {
 
 function checkRights(config: Config): Finding[] {
   const problems: string[] = [];
-  warnIfShared({ ...config, log: (line) => problems.push(line) });
+  warnIfShared(config, (line) => problems.push(line));
   return problems.map((line) => warning(config.dir, line, `chmod -R go= '${config.dir}'`));
 }
 
@@ -71,13 +73,13 @@ function* checkLocks({ inbox, heartbeats }: Config): Generator<Finding> {
   }
 }
 
-function* checkMessages(inbox: string): Generator<Finding> {
-  for (const file of fs.readdirSync(inbox).filter(isMessageName)) {
+function* checkMessages(inbox: string, system: System): Generator<Finding> {
+  for (const file of fs.readdirSync(inbox).filter(isMessageFile)) {
     try {
-      readMessage(join(inbox, file), file);
+      readMessage(system, join(inbox, file), file);
     } catch (error) {
       const remedy = "nobody receives it: fix it, or move it away";
-      yield warning(`inbox/${file}`, reasonOf(error), remedy);
+      yield warning(`inbox/${file}`, messageOf(error), remedy);
     }
   }
 }

@@ -2,8 +2,8 @@ import { broken, type Finding, ok, warning } from "../../agents/finding.ts";
 import { LEAST_NODE } from "../../agents/node.ts";
 import { isAtLeast } from "../../agents/programs.ts";
 import { type Config, SERVER } from "../../config.ts";
-import { reasonOf } from "../../files.ts";
-import { openCache } from "../../mail/cache.ts";
+import { messageOf } from "../../core/errors.ts";
+import { checkCache } from "../../upkeep/header-cache.ts";
 import { exchangeMessage } from "../demo.ts";
 
 /** Node, our own build, and the optional dependency. */
@@ -22,14 +22,12 @@ async function checkServer(): Promise<Finding> {
     return ok(`${SERVER}: a message from server to server takes ${ms.toFixed(1)} ms`);
   } catch (error) {
     const remedy = "npm install && npm run build in its folder, or install it anew";
-    return broken(SERVER, reasonOf(error), remedy);
+    return broken(SERVER, messageOf(error), remedy);
   }
 }
 
 function checkSqlite({ db }: Config): Finding {
-  const problems: string[] = [];
-  openCache(db, (line) => problems.push(line))?.close();
-  const [problem] = problems;
+  const problem = checkCache(db);
   if (problem === undefined) return ok("better-sqlite3");
 
   const remedy = "only large inboxes need it: install or npm rebuild it";

@@ -5,8 +5,10 @@ import { readClaudeJson } from "../../agents/claude/claude-json.ts";
 import { broken, type Finding, ok, warning } from "../../agents/finding.ts";
 import { runProgram } from "../../agents/programs.ts";
 import { type Config, readConfig } from "../../config.ts";
-import { mountPoint, reasonOf } from "../../files.ts";
-import { Heartbeats } from "../../sessions/heartbeats.ts";
+import { messageOf } from "../../core/errors.ts";
+import { Heartbeats } from "../../core/heartbeats.ts";
+import { mountPoint } from "../../upkeep/network.ts";
+import { createSystem } from "../../upkeep/system.ts";
 
 /**
  * File systems that others change without an event here: on a network, or a virtual machine's host.
@@ -77,8 +79,9 @@ function checkCachePath({ db }: Config, mounts: string): Finding {
 }
 
 function* checkClocks(config: Config): Generator<Finding> {
-  for (const { name, entry } of new Heartbeats(config).online()) {
-    if (!entry.beat || !entry.host || entry.host === config.host) continue;
+  const system = createSystem(config);
+  for (const { name, entry } of new Heartbeats(config, system).online()) {
+    if (!entry.beat || !entry.host || entry.host === system.processes.host) continue;
     const age = Date.now() - entry.beat;
     const what = `${name}: last beat ${(age / 1000).toFixed(1)} s ago`;
     if (age < -MAX_CLOCK_DIFFERENCE_MS) yield warning(what, "its clock is ahead", SET_CLOCKS);
@@ -129,7 +132,7 @@ async function* checkMount(dir: string, { type, options }: FileSystem): AsyncGen
     else yield warning(clock, `${Math.round(difference / 1000)} s from this one`, SET_CLOCKS);
   } catch (error) {
     const remedy = "mount it again: sessions find it by themselves";
-    yield broken(`${dir} (${type})`, reasonOf(error), remedy);
+    yield broken(`${dir} (${type})`, messageOf(error), remedy);
   } finally {
     for (const each of [path, second]) rmSync(each, { force: true });
   }

@@ -2,8 +2,9 @@ import { dirname } from "node:path";
 import packageJson from "../../../package.json" with { type: "json" };
 import { type Finding, ok, warning } from "../../agents/finding.ts";
 import { type Config, PACKAGE_ROOT, SERVER } from "../../config.ts";
-import { routeOf } from "../../delivery/route.ts";
-import { Heartbeats } from "../../sessions/heartbeats.ts";
+import { Heartbeats } from "../../core/heartbeats.ts";
+import { describeRoute, routeIn } from "../../notify/routes.ts";
+import { createSystem } from "../../upkeep/system.ts";
 
 /** The fields in which a server of ours says what it is. */
 interface Installation {
@@ -14,16 +15,17 @@ interface Installation {
 
 /** The sessions that are online: whether each can be woken, and runs this version. */
 export function* checkSessions(config: Config): Generator<Finding> {
-  for (const { name, entry } of new Heartbeats(config).online()) {
-    const route = routeOf(entry);
-    const what = `${name}: mail reaches it: ${route}`;
-    if (!route.startsWith("on its")) yield ok(what);
+  const system = createSystem(config);
+  for (const { name, entry } of new Heartbeats(config, system).online()) {
+    const route = routeIn(entry.push);
+    const what = `${name}: mail reaches it: ${describeRoute(entry.push, entry.push_note)}`;
+    if (route !== "tool-result" && route !== "none") yield ok(what);
     else {
       const problem = "an idle session is not woken";
       yield warning(what, problem, "install the plugin: its hook wakes it");
     }
 
-    if (entry.host === config.host) yield* checkInstallation(name, entry as Installation);
+    if (entry.host === system.processes.host) yield* checkInstallation(name, entry as Installation);
   }
 }
 

@@ -41,7 +41,7 @@ export function inbound(): void {
         body: "look at it",
       });
       assert.match(sent, /next tool call/);
-      assert.doesNotMatch(sent, /socket/);
+      assert.doesNotMatch(sent, /reaches it: inbox socket/);
       await session.type("who is there?");
       const screen = await session.waitForScreen(/all quiet/);
       assert.doesNotMatch(screen, /Held peer message/, "nothing was posted");

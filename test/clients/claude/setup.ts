@@ -86,7 +86,9 @@ export function setup(): void {
     const [version = ""] = readdirSync(cache);
     const copied = readdirSync(join(cache, version), { recursive: true, encoding: "utf8" });
     assert.deepEqual(
-      copied.filter((file) => !/^([\w-]+\.js|\.claude-plugin(\/plugin\.json)?)$/.test(file)),
+      copied.filter(
+        (file) => !/^([\w-]+\.js|\.claude-plugin(\/(plugin|marketplace)\.json)?)$/.test(file),
+      ),
       [],
     );
 
@@ -156,7 +158,7 @@ export function setup(): void {
     assert.match(await ask("--plugin-dir", root, "mcp", "list"), connected);
     for (const folder of [root, dirname(SERVER)])
       assert.match(await ask("plugin", "validate", folder), /✔ Validation passed/);
-    await ask("plugin", "marketplace", "add", root);
+    await ask("plugin", "marketplace", "add", join(root, "dist"));
     await ask("plugin", "install", "t9-ipc@t9-ipc");
     assert.match(await ask("mcp", "list"), connected);
   });

@@ -1,0 +1,48 @@
+import type { Clock } from "../../core/system.ts";
+import type { ToolCall } from "../../notify/waker.ts";
+import type { RegisteredSession } from "./registry.ts";
+
+/** A notice that has not been acted on after this long is not waited for any more. */
+const GIVE_UP_MS = 5 * 60_000;
+/** A notice that is let through starts a turn of an idle session within a second. */
+const START_MS = 5000;
+
+/** Follows one notice: whether the session has acted on it, by its calls and its turns. */
+export class NoticeTracker {
+  #postedAt: number | undefined;
+  #wasBusySince = false;
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly registered: () => RegisteredSession | undefined,
+  ) {}
+
+  onPosted(): void {
+    this.#postedAt ??= this.clock.now();
+    this.#wasBusySince = false;
+  }
+
+  onToolCall({ tool }: ToolCall): void {
+    if (tool === "t9_ipc_unread") this.#postedAt = undefined;
+  }
+
+  /** Acted on is: mail was read, or a turn began after the notice and ended, or five minutes. */
+  isPending(): boolean {
+    if (this.#postedAt === undefined) return false;
+    const { status, since = 0 } = this.registered() ?? {};
+    const hasChanged = since > this.#postedAt;
+    if (hasChanged && status === "busy") this.#wasBusySince = true;
+    const hasEndedTurn = this.#wasBusySince && hasChanged && status === "idle";
+    const isGivenUp = this.clock.now() - this.#postedAt > GIVE_UP_MS;
+    if (hasEndedTurn || isGivenUp) this.#postedAt = undefined;
+    return this.#postedAt !== undefined;
+  }
+
+  /** True if an idle session stays idle although a notice was posted: it was held or dropped. */
+  isIgnored(): boolean {
+    if (this.#postedAt === undefined) return false;
+    const { status, since = 0 } = this.registered() ?? {};
+    const isOverdue = this.clock.now() - this.#postedAt > START_MS;
+    return status === "idle" && since < this.#postedAt && isOverdue;
+  }
+}

@@ -1,0 +1,82 @@
+import { join } from "node:path";
+import { isMissing, isTransient, messageOf } from "../core/errors.ts";
+import { tryStat } from "../core/files.ts";
+import type { Inbox } from "../core/inbox.ts";
+import { readMessage } from "../core/message.ts";
+import type { System, Timer } from "../core/system.ts";
+
+/** A file that a person writes is complete when it has not changed for this long. */
+const QUIET_MS = 1000;
+/** Servers that see a file at the same moment do not all want the lock at the same moment. */
+const SPREAD_MS = 300;
+
+/**
+ * Renames files that people put into the inbox under names of their own: after a second without a
+ * change, such a file gets a name with a timestamp and is a message like any other.
+ */
+export class HandwrittenFiles {
+  /** Files that have changed lately, by the version that is to stay. */
+  readonly #waiting = new Map<string, { version: string; timer: Timer }>();
+  /** Files that are not messages, by their version. */
+  readonly #invalid = new Map<string, string>();
+
+  constructor(
+    private readonly inboxFolder: string,
+    private readonly inbox: Inbox,
+    private readonly system: System,
+  ) {}
+
+  start(): void {
+    this.inbox.on("unstamped", (file) => this.#onFile(file));
+  }
+
+  close(): void {
+    for (const { timer } of this.#waiting.values()) timer.cancel();
+    this.#waiting.clear();
+  }
+
+  #onFile(file: string): void {
+    const version = tryStat(this.system.files, join(this.inboxFolder, file))?.version;
+    const waiting = this.#waiting.get(file);
+    if (version === undefined || waiting?.version === version) return;
+    if (this.#invalid.get(file) === version) return;
+    waiting?.timer.cancel();
+    const delay = QUIET_MS + Math.random() * SPREAD_MS;
+    const timer = this.system.clock.after(delay, () => void this.#onQuiet(file, version));
+    this.#waiting.set(file, { version, timer });
+  }
+
+  async #onQuiet(file: string, version: string): Promise<void> {
+    const path = join(this.inboxFolder, file);
+    try {
+      const now = this.system.files.stat(path)?.version;
+      if (now !== version) {
+        this.#waiting.delete(file);
+        this.#onFile(file);
+        return;
+      }
+      const { header } = readMessage(this.system, path, file);
+      await this.inbox.moveIn([path], [header]);
+    } catch (error) {
+      this.#onError(file, version, error);
+    }
+    if (this.#waiting.get(file)?.version === version) this.#waiting.delete(file);
+  }
+
+  /** Only content can be wrong for good. After other errors the next scan tries again. */
+  #onError(file: string, version: string, error: unknown): void {
+    if (isMissing(error)) return; // another server was faster
+    const isFinal = (error as NodeJS.ErrnoException).code === undefined && !isTransient(error);
+    if (isFinal) this.#invalid.set(file, version);
+    const what = isFinal ? "is not a message and stays where it is" : "could not be renamed yet";
+    this.system.log(`inbox/${file} ${what}: ${messageOf(error)}`);
+  }
+
+  /** Resolves when no file waits any more, or after `ms`. For commands that read once and end. */
+  async whenIdle(ms: number): Promise<void> {
+    const deadline = this.system.clock.elapsed() + ms;
+    while (this.#waiting.size > 0 && this.system.clock.elapsed() < deadline) {
+      await new Promise<void>((resolve) => this.system.clock.after(20, resolve));
+    }
+  }
+}

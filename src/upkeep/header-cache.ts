@@ -1,0 +1,196 @@
+import { lstatSync, mkdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname } from "node:path";
+import type Database from "better-sqlite3";
+import { errorCode, messageOf } from "../core/errors.ts";
+import type { HeaderCache, Inbox } from "../core/inbox.ts";
+import type { Log } from "../core/log.ts";
+import type { Header } from "../core/message.ts";
+
+/** How long a statement waits for another server's write. It blocks the process, so: briefly. */
+const BUSY_MS = 100;
+/** One transaction writes at most this many rows. The next scan writes the rest. */
+const MAX_ROWS = 500;
+/** Other tables in the same file are not ours. The number changes with the columns. */
+const TABLE = "t9_headers_2";
+const COLUMNS = ["file", "from", "to", "type", "subject", "priority", "created", "reply_to"];
+
+type Row = Record<string, unknown>;
+
+interface Statements {
+  readonly db: Database.Database;
+  readonly select: Database.Statement;
+  readonly files: Database.Statement;
+  readonly write: Database.Transaction<(changes: [string, Header | undefined][]) => void>;
+  /** Tells the file from one that takes its place after it was deleted. */
+  readonly inode: number | undefined;
+}
+
+/**
+ * Headers in SQLite, so that a long inbox need not be parsed again after each start. It is never
+ * trusted over the files, and never needed: whatever fails is logged and the files are read.
+ */
+export class SqliteHeaderCache implements HeaderCache {
+  /** Not written yet; undefined for files that are gone. */
+  readonly #changes = new Map<string, Header | undefined>();
+  #open: Statements | undefined;
+
+  constructor(
+    private readonly path: string,
+    private readonly log: Log,
+  ) {}
+
+  /** Opens the file, and writes changes after each scan. */
+  start(inbox: Inbox): void {
+    this.#reopen();
+    inbox.on("scan", () => {
+      if (!this.#isInPlace()) this.#reopen();
+      this.#forgetMissing(inbox.files);
+      this.#flush();
+    });
+  }
+
+  close(): void {
+    this.#flush();
+    this.#open?.db.close();
+    this.#open = undefined;
+  }
+
+  get(file: string): Header | undefined {
+    if (this.#changes.has(file)) return this.#changes.get(file);
+    return this.#try((open) => {
+      const row = open.select.get(file) as Row | undefined;
+      return row && toHeader(row);
+    });
+  }
+
+  set(header: Header): void {
+    this.#changes.set(header.file, header);
+  }
+
+  delete(file: string): void {
+    this.#changes.set(file, undefined);
+  }
+
+  #reopen(): void {
+    try {
+      this.#open?.db.close();
+      this.#open = undefined;
+      this.#open = openDatabase(this.path);
+      this.#hasCheckedMissing = false;
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  #hasCheckedMissing = false;
+
+  /** Messages may have gone while no server was running. */
+  #forgetMissing(present: ReadonlySet<string>): void {
+    if (this.#hasCheckedMissing) return;
+    this.#hasCheckedMissing = true;
+    const files = this.#try((open) => open.files.all() as unknown[]) ?? [];
+    for (const file of files) {
+      if (typeof file === "string" && !present.has(file)) this.#changes.set(file, undefined);
+    }
+  }
+
+  #flush(): void {
+    const batch = [...this.#changes].slice(0, MAX_ROWS);
+    if (batch.length === 0 || !this.#open) return;
+    const isWritten = this.#try((open) => {
+      open.write.immediate(batch);
+      return true;
+    });
+    if (!isWritten) return;
+    for (const [file, header] of batch) {
+      if (this.#changes.get(file) === header) this.#changes.delete(file);
+    }
+  }
+
+  #try<T>(work: (open: Statements) => T): T | undefined {
+    if (!this.#open) return undefined;
+    try {
+      return work(this.#open);
+    } catch (error) {
+      // Another server is writing, or the file was deleted: the next scan tries again.
+      const code = errorCode(error) ?? "";
+      const mayPass = code.startsWith("SQLITE_BUSY") || code === "SQLITE_READONLY_DBMOVED";
+      if (!mayPass) this.#report(error);
+      return undefined;
+    }
+  }
+
+  #report(error: unknown): void {
+    this.log(
+      `cache ${this.path} not used (${messageOf(error)}): reading the files instead; if this stays, delete it`,
+    );
+  }
+
+  /** False if the file was deleted, also if another server has created it again. */
+  #isInPlace(): boolean {
+    return this.#open === undefined || this.#open.inode === inodeOf(this.path);
+  }
+}
+
+/** Why the cache cannot be used; undefined if it can. For `doctor`. */
+export function checkCache(path: string): string | undefined {
+  try {
+    openDatabase(path).db.close();
+    return undefined;
+  } catch (error) {
+    return `${path} cannot be used as a cache: ${messageOf(error)}`;
+  }
+}
+
+function inodeOf(path: string): number | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false })?.ino;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Throws if better-sqlite3 is not installed, or if the file is not a database. */
+function openDatabase(path: string): Statements {
+  const Sqlite = createRequire(import.meta.url)("better-sqlite3") as typeof Database;
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  // SQLite would follow a link and write into its target.
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  if (stats && !stats.isFile()) throw new Error("it is not a regular file");
+  const db = new Sqlite(path, { timeout: BUSY_MS });
+  try {
+    return prepare(db, path);
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+function prepare(db: Database.Database, path: string): Statements {
+  db.pragma("synchronous = OFF"); // what a power cut takes away is parsed again
+  const names = COLUMNS.map((column) => `"${column}"`).join(", ");
+  db.exec(`CREATE TABLE IF NOT EXISTS ${TABLE} (${names}, PRIMARY KEY (file)) WITHOUT ROWID`);
+  const values = COLUMNS.map((column) => `@${column}`).join(", ");
+  const insert = db.prepare(`INSERT OR REPLACE INTO ${TABLE} (${names}) VALUES (${values})`);
+  const remove = db.prepare(`DELETE FROM ${TABLE} WHERE file = ?`);
+  return {
+    db,
+    inode: inodeOf(path),
+    select: db.prepare(`SELECT ${names} FROM ${TABLE} WHERE file = ?`),
+    files: db.prepare(`SELECT file FROM ${TABLE}`).pluck(),
+    write: db.transaction((changes: [string, Header | undefined][]) => {
+      for (const [file, header] of changes) {
+        if (header) insert.run({ ...header, reply_to: header.reply_to ?? "" });
+        else remove.run(file);
+      }
+    }),
+  };
+}
+
+/** Undefined for a row of a damaged file, whose missing values are read as NULL. */
+function toHeader(row: Row): Header | undefined {
+  if (!Object.values(row).every((value) => typeof value === "string")) return undefined;
+  const { reply_to, ...fields } = row as Record<string, string>;
+  return { ...(fields as unknown as Header), ...(reply_to && { reply_to }) };
+}

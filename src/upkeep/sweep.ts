@@ -1,0 +1,185 @@
+import { join } from "node:path";
+import { messageOf } from "../core/errors.ts";
+import { isTemporary, tryRemove, tryStat, writeFileAtomic } from "../core/files.ts";
+import type { Inbox } from "../core/inbox.ts";
+import { type Header, mayBeAddressedTo } from "../core/message.ts";
+import { isEveryone, isKnownForm, type Name } from "../core/names.ts";
+import { isAddressee, isUnread, knownNames, ReadState, type ReadView } from "../core/read-state.ts";
+import type { DataFolder, System, Timer } from "../core/system.ts";
+
+const HOUR_MS = 3600 * 1000;
+const DAY_MS = 24 * HOUR_MS;
+const WEEK_MS = 7 * DAY_MS;
+const MONTH_MS = 30 * DAY_MS;
+/** The first sweep waits until the session has started. */
+const FIRST_MS = 15_000;
+const INTERVAL_MS = 60_000;
+/** Other work is let through after this long. */
+const SLICE_MS = 4;
+
+/**
+ * Keeps the folder short, once an hour for all its servers. Messages move to the archive: over a
+ * day old and read by all their addressees; broadcasts over seven days; direct mail over 30 days.
+ * A message's age is that of its file.
+ */
+export class Sweep {
+  #timer: Timer | undefined;
+
+  constructor(
+    private readonly folder: DataFolder,
+    private readonly system: System,
+    private readonly inbox: Inbox,
+  ) {}
+
+  start(): void {
+    this.#timer = this.system.clock.after(FIRST_MS, () => {
+      void this.sweepIfDue();
+      this.#timer = this.system.clock.every(INTERVAL_MS, () => void this.sweepIfDue());
+    });
+  }
+
+  close(): void {
+    this.#timer?.cancel();
+  }
+
+  async sweepIfDue(): Promise<void> {
+    try {
+      if (this.#isDue()) await this.sweep();
+    } catch (error) {
+      this.system.log(`sweep: ${messageOf(error)}`);
+    }
+  }
+
+  /** The file `.swept` tells when the folder was last swept. */
+  #isDue(): boolean {
+    const mark = join(this.folder.dir, ".swept");
+    const swept = tryStat(this.system.files, mark)?.mtimeMs ?? 0;
+    const isDue = Math.abs(this.system.clock.now() - swept) > HOUR_MS;
+    if (isDue) writeFileAtomic(this.system.files, mark, "");
+    return isDue;
+  }
+
+  /** Any server may do this at any time, several at once as well. */
+  async sweep(): Promise<void> {
+    const pause = createPause(this.system);
+    this.#removeTemporaries();
+    this.#removeWakeFiles();
+    const states = knownNames(this.folder, this.system).map(
+      (name) => new ReadState(this.folder, this.system, name),
+    );
+    await this.#archiveOld(states, pause);
+    await this.#compact(states, pause);
+    await this.#forgetNames(states, pause);
+  }
+
+  async #archiveOld(states: readonly ReadState[], pause: () => Promise<void>): Promise<void> {
+    const views = new Map<Name, ReadView>();
+    for (const state of states) {
+      views.set(state.name, state.view());
+      await pause();
+    }
+    for (const file of [...this.inbox.files]) {
+      await pause();
+      try {
+        if (this.#isDone(file, views)) this.inbox.archive(file);
+      } catch (error) {
+        this.system.log(`inbox/${file} not archived: ${messageOf(error)}`);
+      }
+    }
+  }
+
+  #isDone(file: string, views: ReadonlyMap<Name, ReadView>): boolean {
+    const age = this.system.clock.now() - (this.inbox.storedAt(file) ?? Number.POSITIVE_INFINITY);
+    if (age < DAY_MS) return false;
+    const header = this.inbox.header(file);
+    if (!header) return false;
+    return age > (isEveryone(header.to) ? WEEK_MS : MONTH_MS) || isReadByAll(header, views);
+  }
+
+  async #compact(states: readonly ReadState[], pause: () => Promise<void>): Promise<void> {
+    for (const state of states) {
+      const gone = new Set<string>();
+      for (const file of state.view().files()) {
+        await pause();
+        if (!this.#isInInbox(file)) gone.add(file);
+      }
+      if (gone.size > 0) await state.compact(gone);
+    }
+  }
+
+  /** Looks at the disk as well, since a message may have come after the folder was listed. */
+  #isInInbox(file: string): boolean {
+    const path = join(this.folder.inbox, file);
+    return this.inbox.files.has(file) || tryStat(this.system.files, path) !== undefined;
+  }
+
+  /** Names that were last in use 30 days ago and have no mail waiting. */
+  async #forgetNames(states: readonly ReadState[], pause: () => Promise<void>): Promise<void> {
+    const path = (name: Name): string => join(this.folder.read, name);
+    const now = this.system.clock.now();
+    const lastUsed = (name: Name) => tryStat(this.system.files, path(name))?.mtimeMs ?? now;
+    const old = states.filter(({ name }) => now - lastUsed(name) > MONTH_MS);
+    for (const state of old) {
+      await pause();
+      const mine = this.inbox.headers(mayBeAddressedTo([state.name])).headers;
+      const isAwaited = mine.some(
+        (header) => header.to === state.name && isUnread(state.view(), header),
+      );
+      if (!isAwaited) tryRemove(this.system.files, path(state.name));
+    }
+  }
+
+  /** A temporary file lives for milliseconds. One that is an hour old was left by a killed writer. */
+  #removeTemporaries(): void {
+    const { dir, inbox, read } = this.folder;
+    for (const folder of [dir, inbox, read]) {
+      try {
+        this.#removeTemporariesIn(folder);
+      } catch (error) {
+        const isThere = tryStat(this.system.files, folder) !== undefined;
+        if (isThere) this.system.log(`${folder} cannot be swept: ${messageOf(error)}`);
+      }
+    }
+  }
+
+  /** A session that was killed leaves the files through which the plugin's hook wakes it. */
+  #removeWakeFiles(): void {
+    const { files, processes } = this.system;
+    const folder = join(this.folder.dir, "wake");
+    if (!tryStat(files, folder)) return;
+    for (const file of files.list(folder)) {
+      const pid = Number(/^\d+/.exec(file)?.[0]);
+      if (pid > 0 && !processes.isRunning(pid)) tryRemove(files, join(folder, file));
+    }
+  }
+
+  #removeTemporariesIn(folder: string): void {
+    const { files, clock } = this.system;
+    for (const file of files.list(folder).filter(isTemporary)) {
+      const path = join(folder, file);
+      const age = clock.now() - (tryStat(files, path)?.mtimeMs ?? clock.now());
+      if (age > HOUR_MS) files.remove(path);
+    }
+  }
+}
+
+/** True if every name that this is mail for has read it, those that are offline included. */
+function isReadByAll(header: Header, views: ReadonlyMap<Name, ReadView>): boolean {
+  if (!isEveryone(header.to)) {
+    return isKnownForm(header.to) && (views.get(header.to)?.hasRead(header.file) ?? false);
+  }
+  const all = [...views.values()];
+  return (
+    all.some((view) => isAddressee(view, header)) && all.every((view) => !isUnread(view, header))
+  );
+}
+
+/** Returns a function that lets other work through once a slice of time is used up. */
+function createPause({ clock }: System): () => Promise<void> {
+  let end = clock.elapsed() + SLICE_MS;
+  return async () => {
+    if (clock.elapsed() < end) return;
+    await clock.nextTurn();
+    end = clock.elapsed() + SLICE_MS;
+  };
+}

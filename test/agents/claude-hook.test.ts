@@ -1,0 +1,97 @@
+// The plugin's hook, as Claude Code runs it, and the file through which a server wakes its session.
+
+import assert from "node:assert/strict";
+import { mkdirSync, readdirSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { readyFile, WakeFile, wakeFile } from "../../src/agents/claude/wake-file.ts";
+import { readConfig } from "../../src/config.ts";
+import { createSystem } from "../../src/upkeep/system.ts";
+import { run } from "../support/command.ts";
+import { homeOf, tempDir } from "../support/folder.ts";
+
+const NOTICE = "t9-ipc: 1 new message, from api: “hello”. Read it with t9_ipc_unread.";
+const PID = process.pid;
+
+function scene(t: TestContext) {
+  const dir = tempDir(t);
+  const config = readConfig({ HOME: homeOf(dir), IPC_DIR: dir }, dirname(dir), () => {});
+  const hook = (event: object, pid: string | number = PID) =>
+    run(dir, ["hook"], { env: { CLAUDE_PID: String(pid) }, input: JSON.stringify(event) });
+  const folder = join(dir, "wake");
+  const waker = new WakeFile([folder], PID, createSystem(config), () => undefined);
+  return { dir, folder, hook, waker };
+}
+
+test("SessionStart names the one file that Claude Code is to watch, and opens the way", async (t) => {
+  const { folder, hook } = scene(t);
+  const { code, stdout } = await hook({ hook_event_name: "SessionStart", session_id: "x" });
+  assert.equal(code, 0);
+  assert.deepEqual(JSON.parse(stdout), {
+    hookSpecificOutput: { hookEventName: "SessionStart", watchPaths: [wakeFile(folder, PID)] },
+  });
+  assert.equal(statSync(readyFile(folder, PID)).mode & 0o777, 0o600);
+});
+
+test("a notice wakes once: the next change of the file, or another file's, wakes nobody", async (t) => {
+  const { folder, hook, waker } = scene(t);
+  await hook({ hook_event_name: "SessionStart" });
+  assert.equal(waker.problem(), undefined);
+  await waker.wake(NOTICE);
+  assert.equal(waker.isPending(), true);
+
+  const [first, second] = await Promise.all([
+    hook({ hook_event_name: "FileChanged" }),
+    hook({ hook_event_name: "FileChanged" }),
+  ]);
+  const woken = [first, second].filter(({ code }) => code === 2);
+  assert.equal(woken.length, 1, "exactly one of two hooks at the same moment");
+  assert.equal(woken[0]?.stderr, `${NOTICE}\n`);
+  const later = await hook({ hook_event_name: "FileChanged" });
+  assert.deepEqual([later.code, later.stdout, later.stderr], [0, "", ""]);
+  assert.ok(!readdirSync(folder).some((file) => file.startsWith(`.tmp-${PID}`)));
+
+  waker.onToolCall({ tool: "t9_ipc_unread", meta: {} });
+  assert.equal(waker.isPending(), false);
+});
+
+const HARMLESS: readonly [string, string, object | string, string | number][] = [
+  ["no PID", "the hook was started by hand", { hook_event_name: "FileChanged" }, ""],
+  ["an odd PID", "a path", { hook_event_name: "FileChanged" }, "../../etc/passwd"],
+  ["another event", "a later Claude Code", { hook_event_name: "Stop" }, PID],
+  ["no JSON", "a broken pipe", "not json", PID],
+];
+
+for (const [what, why, input, pid] of HARMLESS) {
+  test(`the hook ends with 0 and says nothing on standard output for ${what}: ${why}`, async (t) => {
+    const { dir } = scene(t);
+    const text = typeof input === "string" ? input : JSON.stringify(input);
+    const { code, stdout } = await run(dir, ["hook"], {
+      env: { CLAUDE_PID: String(pid) },
+      input: text,
+    });
+    assert.equal(code, 0);
+    assert.equal(stdout, "");
+  });
+}
+
+test("a folder in the place of the wake file wakes nobody and is left alone", async (t) => {
+  const { folder, hook } = scene(t);
+  mkdirSync(join(folder, "99999999"), { recursive: true });
+  const { code } = await hook({ hook_event_name: "FileChanged" }, 99999999);
+  assert.equal(code, 0);
+});
+
+test("without the plugin's hook the wake file is not a way to the session", (t) => {
+  assert.equal(scene(t).waker.problem(), "unavailable");
+});
+
+test("a hook that does not know the server's IPC_DIR is found in the default folder", async (t) => {
+  const { dir, folder, hook } = scene(t);
+  await hook({ hook_event_name: "SessionStart" });
+  const config = readConfig({ HOME: homeOf(dir), IPC_DIR: join(dir, "other") }, dir, () => {});
+  const folders = [join(dir, "other", "wake"), folder];
+  const waker = new WakeFile(folders, PID, createSystem(config), () => undefined);
+  await waker.wake(NOTICE);
+  assert.equal((await hook({ hook_event_name: "FileChanged" })).code, 2);
+});
