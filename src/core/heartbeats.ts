@@ -32,6 +32,8 @@ const Entry = z.looseObject({
   client: z.string().optional(),
   /** Earlier names, which still receive mail. */
   names: z.array(z.string()).optional(),
+  /** Names that belong to a conversation which this process has left, and that conversation. */
+  borrowed: z.record(z.string(), z.string()).optional(),
   /** Time of the last tool call, in ms since 1970. */
   last_call: z.number().optional(),
   /** How mail reaches the session: the id of a route, and what is known against it. */
@@ -62,7 +64,7 @@ export interface Session {
 }
 
 /** All names under which this session receives mail. */
-export const namesOf = ({ name, entry }: Session): Name[] => [
+export const namesOf = ({ name, entry }: Session): [Name, ...Name[]] => [
   name,
   ...(entry.names ?? []).filter(isKnownForm),
 ];

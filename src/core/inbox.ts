@@ -50,6 +50,8 @@ export interface Unreadable {
 export class PartlyStoredError extends Error {
   constructor(
     readonly stored: readonly Header[],
+    /** The file system failed in the middle of the rename to this file. */
+    readonly inDoubt: string | undefined,
     cause: unknown,
   ) {
     super(messageOf(cause), { cause });
@@ -117,6 +119,7 @@ export class Inbox extends EventEmitter<InboxEvents> {
   #startWatch(): void {
     const { folder, poll } = this.options;
     this.#watch?.close();
+    this.#watched = undefined;
     this.#watchAgainAt = undefined;
     if (poll !== undefined) return; // network folders make no events for changes by other machines
     try {
@@ -133,13 +136,8 @@ export class Inbox extends EventEmitter<InboxEvents> {
   }
 
   #onChange(file: string | undefined): void {
-    try {
-      if (file === undefined) this.scan();
-      else this.#check(file);
-    } catch (error) {
-      // The next scan tries again.
-      this.system.log(`inbox/${file ?? ""} cannot be looked at: ${messageOf(error)}`);
-    }
+    if (file === undefined) this.tryScan();
+    else this.#tryCheck(file);
   }
 
   #onWatchError(error: unknown): void {
@@ -170,9 +168,18 @@ export class Inbox extends EventEmitter<InboxEvents> {
     const present = new Set(this.#list().filter(isMessageFile));
     for (const file of this.files) if (!present.has(file)) this.#remove(file);
     for (const file of present) {
-      if (!this.files.has(file) || this.#invalid.has(file)) this.#check(file);
+      if (!this.files.has(file) || this.#invalid.has(file)) this.#tryCheck(file);
     }
     this.emit("scan");
+  }
+
+  /** A file that cannot be looked at keeps no other from being seen. The next scan tries again. */
+  #tryCheck(file: string): void {
+    try {
+      this.#check(file);
+    } catch (error) {
+      this.system.log(`inbox/${file} cannot be looked at: ${messageOf(error)}`);
+    }
   }
 
   tryScan(): void {
@@ -317,10 +324,7 @@ export class Inbox extends EventEmitter<InboxEvents> {
       }));
       return await this.moveIn(temporaries, headers, onStored);
     } catch (error) {
-      // After a failure of the network the rename may have happened all the same.
-      if (!(error instanceof InDoubtError)) {
-        for (const path of temporaries) tryRemove(this.system.files, path);
-      }
+      for (const path of temporaries) tryRemove(this.system.files, path);
       throw error;
     }
   }
@@ -370,7 +374,9 @@ export class Inbox extends EventEmitter<InboxEvents> {
     });
     this.#announceStored(stored);
     if (error === undefined) return stored;
-    throw stored.length > 0 ? new PartlyStoredError(stored, error) : error;
+    if (stored.length === 0) throw error;
+    const inDoubt = error instanceof InDoubtError ? error.file : undefined;
+    throw new PartlyStoredError(stored, inDoubt, error);
   }
 
   #announceStored(stored: readonly Header[]): void {

@@ -135,7 +135,9 @@ export class Mailbox {
         if (isEveryone(header.to)) this.#mark([header]);
       });
     } catch (error) {
-      for (const draft of drafts) this.#recent.delete(repeatKey(draft));
+      const stored = error instanceof PartlyStoredError ? error.stored : [];
+      for (const draft of drafts.slice(stored.length)) this.#recent.delete(repeatKey(draft));
+      if (stored.some(({ to }) => isEveryone(to))) await this.#saveMarks();
       throw this.#explainFailure(error, drafts.length);
     }
   }
@@ -144,8 +146,11 @@ export class Mailbox {
     const reason = `${messageOf(error)} (${this.folder.inbox})`;
     if (error instanceof PartlyStoredError) {
       const stored = error.stored.map(({ to, file }) => `${to} (${file})`).join(", ");
+      const doubt = error.inDoubt ? `; unknown for inbox/${error.inDoubt}` : "";
+      const missing = count - error.stored.length - (error.inDoubt ? 1 : 0);
+      const rest = missing > 0 ? `; not stored for the other ${missing}` : "";
       return new UserError(
-        `Sent in part: stored for ${stored}; not stored for the other ${count - error.stored.length}: ${reason}. Fix the problem, then send to the others again.`,
+        `Sent in part: stored for ${stored}${doubt}${rest}: ${reason}. Fix the problem, then send to the others again.`,
       );
     }
     if (error instanceof InDoubtError) {
@@ -301,21 +306,10 @@ export class Mailbox {
 
   #ownStates(): ReadState[] {
     return this.owner.names.map((name) => {
-      const isNew = !this.#readStates.has(name);
       const state = this.#readState(name);
       state.defaultSince = this.owner.notes.since;
-      if (isNew) this.#copyBroadcastMarks(state);
       return state;
     });
-  }
-
-  /** What the session read under another name, it has read under this one. */
-  #copyBroadcastMarks(state: ReadState): void {
-    const isBroadcast = mayBeAddressedTo([]);
-    for (const name of this.owner.names) {
-      const other = name === state.name ? undefined : this.#readStates.get(name);
-      if (other) state.markRead([...other.view().files()].filter(isBroadcast));
-    }
   }
 
   /** Notes that the owner's names are in use, so that mail for them is accepted while it is away. */
@@ -324,9 +318,9 @@ export class Mailbox {
     await Promise.all(this.#ownStates().map((state) => state.save(notes)));
   }
 
-  /** False if all of the owner's names have read the file. Needs no look at the message itself. */
+  /** False if one of the owner's names has read the file. Needs no look at the message itself. */
   mayBeUnread(file: string): boolean {
-    return this.#ownStates().some((state) => !state.view().hasRead(file));
+    return !this.#ownStates().some((state) => state.view().hasRead(file));
   }
 
   /** A test for one moment: whether a message is unread mail of the owner. */
@@ -336,7 +330,7 @@ export class Mailbox {
 
   #unreadTestOf(states: readonly ReadState[]): (header: Header) => boolean {
     const views = states.map((state) => state.view());
-    return (header) => views.some((view) => isUnread(view, header));
+    return (header) => isUnread(views, header);
   }
 
   /** The owner's unread mail: `critical` and `high` first, `low` last, else in sending order. */
@@ -482,10 +476,9 @@ export class Mailbox {
     const sessions = new Map<string, DeliveryStatus>();
     for (const session of online)
       sessions.set(session.name, this.#statusOf(namesOf(session), sent));
-    const held = new Set<string>(online.flatMap(namesOf));
     const offline = new Map<string, DeliveryStatus>();
     for (const { to } of sent) {
-      if (isKnownForm(to) && !held.has(to) && !offline.has(to)) {
+      if (isKnownForm(to) && !findHolder(online, to) && !offline.has(to)) {
         offline.set(to, this.#statusOf([to], sent));
       }
     }
@@ -494,8 +487,8 @@ export class Mailbox {
 
   #statusOf(names: readonly Name[], all: readonly Header[]): DeliveryStatus {
     const views = names.map((name) => this.#readState(name).view());
-    const sent = all.filter((header) => views.some((view) => isAddressee(view, header)));
-    const unread = sent.filter((header) => views.some((view) => isUnread(view, header)));
+    const sent = all.filter((header) => isAddressee(views, header));
+    const unread = sent.filter((header) => isUnread(views, header));
     return { sent, unread: unread.sort(bySendingOrder) };
   }
 
@@ -538,7 +531,8 @@ export class Mailbox {
   }
 
   #directUnread(name: Name): number {
-    return this.#unreadBy([this.#readState(name)]).headers.filter(({ to }) => to === name).length;
+    const { headers } = this.#unreadBy([this.#readState(name)]);
+    return headers.filter(({ to }) => isSameName(to, name)).length;
   }
 
   #online(): Session[] {

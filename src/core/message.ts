@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { basename } from "node:path";
 import matter from "gray-matter";
-import { isEveryone, MAX_NAME_LENGTH, type Name } from "./names.ts";
+import { isEveryone, MAX_NAME_LENGTH, type Name, nameKey } from "./names.ts";
 import type { System } from "./system.ts";
 import { lengthOf } from "./text.ts";
 import { localTime, type Timestamp } from "./timestamps.ts";
@@ -86,8 +86,11 @@ export function messageFileName(
  * file names, so a match has to be confirmed in the header. A mismatch is certain.
  */
 export function mayBeAddressedTo(names: readonly string[]): (file: string) => boolean {
-  const parts = [...names, "all", "broadcast"].map((name) => `-${nameInFileName(name)}-`);
-  return (file) => parts.some((part) => file.includes(part, SENDER_POSITION));
+  const parts = [...names, "all", "broadcast"].map((name) => `-${nameKey(nameInFileName(name))}-`);
+  return (file) => {
+    const rest = nameKey(file.slice(SENDER_POSITION));
+    return parts.some((part) => rest.includes(part));
+  };
 }
 
 /** The same for messages from these names. */

@@ -47,10 +47,17 @@ export function claimNames(
     return holder !== undefined && !isReclaimable(holder, name);
   };
   const [first, ...earlier] = wanted;
-  const name = firstFreeName(isName(first) ? first : toName(first), isTaken);
+  const name = firstFreeName(closestName(first), isTaken);
   const kept = [first, ...earlier].filter((each) => !isSameName(each, name) && !isTaken(each));
   return [name, ...new Set(kept.filter(isName))];
 }
+
+/** The name itself if a session can take it. */
+export const closestName = (text: string): Name => (isName(text) ? text : toName(text));
+
+/** The names that none of these sessions holds. */
+export const namesWithout = (names: readonly Name[], others: readonly Session[]): Name[] =>
+  names.filter((name) => findHolder(others, name) === undefined);
 
 /** What remains for a session that can look at the list, but cannot claim anything on it yet. */
 export function unclaimedNames(
@@ -58,7 +65,7 @@ export function unclaimedNames(
   unique: Name,
   others: readonly Session[],
 ): [Name, ...Name[]] {
-  const free = held.filter((name) => findHolder(others, name) === undefined);
+  const free = namesWithout(held, others);
   const [first = unique, ...rest] = free[0] === held[0] ? free : [unique, ...free];
   return [first, ...rest];
 }
@@ -87,13 +94,7 @@ export function wantedNames(
   const by = askedByEnvironment ? "environment" : given ? "user" : "folder";
   // Somebody else held just that name last time, and the suffix makes it this conversation's own.
   const isKept = record?.by === by && record.asked === asked;
-  const name = isKept
-    ? record.name
-    : asked
-      ? isName(asked)
-        ? asked
-        : toName(asked)
-      : defaultName();
+  const name = isKept ? record.name : asked ? closestName(asked) : defaultName();
   return { names: withEarlier(name), by, asked, workingOn };
 }
 

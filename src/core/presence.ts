@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import type { AgentSession } from "./agent.ts";
-import { Conversations, type NameSource } from "./conversations.ts";
+import { Conversations } from "./conversations.ts";
 import { messageOf, UserError } from "./errors.ts";
 import {
   type Entry,
@@ -10,12 +10,14 @@ import {
   type Session,
   type SessionList,
 } from "./heartbeats.ts";
-import { isSameName, type Name, toName } from "./names.ts";
+import { isSameName, type Name } from "./names.ts";
 import {
   claimNames,
+  closestName,
   conversationDigits,
   defaultName,
   explainTakenName,
+  namesWithout,
   unclaimedNames,
   uniqueName,
   type WantedNames,
@@ -29,9 +31,10 @@ const HEARTBEAT_MS = 30_000;
 const DEBOUNCE_MS = 1000;
 /** A beat that failed is repeated after a pause that grows up to this many times. */
 const MAX_BACKOFF = 16;
+const DAY_MS = 24 * 3600 * 1000;
 
 /**
- * - `joining`: not listed yet
+ * - `joining`: not listed yet, or not any more
  * - `active`: listed; receives mail
  * - `replaced`: another server of the same session was called later and receives the mail
  * - `left`: no longer listed, for good
@@ -52,30 +55,42 @@ export interface PresenceOptions {
   readonly details?: Partial<Entry>;
 }
 
+/**
+ * - `new`: not listed yet
+ * - `serving`: was listed with the open conversation
+ * - `waiting`: lets any other server of the session go first
+ */
+type Role = "new" | "serving" | "waiting";
+
+/** The names a session wants, and whose they are. */
+interface Identity extends WantedNames {
+  /** Names that belong to a conversation that this process has left, by name. */
+  readonly borrowed: Readonly<Record<string, string>>;
+}
+
 /** This server's own session: its names and its entry in heartbeats.json. */
 export class Presence extends EventEmitter<PresenceEvents> {
   state: State = "joining";
-  /** True if an earlier server of this session has announced what came before `since`. */
-  tookOver = false;
-  /** The name that this conversation had and somebody else has by now. */
+  /** Another server of this session has announced what came before this. */
+  announcedBefore: Timestamp | undefined;
+  /** The name that this conversation had taken, and that somebody else has by now. */
   lostName: { readonly name: Name; readonly holder: Name } | undefined;
 
+  /** The names that the session goes by. */
   #names: readonly [Name, ...Name[]];
-  #by: NameSource = "folder";
-  #asked: string | undefined;
-  #workingOn = "";
-  #details: Partial<Entry>;
-  /** The conversation that is open, and the one that the names belong to. */
+  /** What the next claim asks for; undefined until the conversation's names are known. */
+  #identity: Identity | undefined;
   #conversation: string | undefined;
-  #owner: string | undefined;
-  #digits: string;
-  /** True until names for the open conversation were claimed. */
-  #isNew = true;
-  /** A server of the same session is to be replaced at the next claim. */
-  #takesOver = false;
+  #role: Role = "new";
+  /** A conversation whose names were taken along once. */
+  #continued: string | undefined;
+  /** True if a tool was called since another server of the session was seen to serve it. */
+  #isCalled = false;
+  #details: Partial<Entry>;
   #joined: Promise<void> | undefined;
   #since: Timestamp | undefined;
-  #recordedAs: string | undefined;
+  /** What conversations.json was last told. */
+  #remembered: string | undefined;
 
   #interval: Timer | undefined;
   #pending: Timer | undefined;
@@ -83,6 +98,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
   /** Claims, renames and leaving happen one after another. */
   #last: Promise<unknown> = Promise.resolve();
   readonly #conversations: Conversations;
+  readonly #randomDigits = conversationDigits(undefined);
 
   constructor(
     private readonly options: PresenceOptions,
@@ -92,8 +108,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
     super();
     this.#conversations = new Conversations(options.folder, system);
     this.#details = options.details ?? {};
-    this.#digits = conversationDigits(undefined);
-    this.#names = [uniqueName(options.agent.folder(), this.#digits)];
+    this.#names = [this.#uniqueName()];
   }
 
   get agent(): AgentSession {
@@ -119,7 +134,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
   }
 
   get workingOn(): string {
-    return this.#workingOn;
+    return this.#identity?.workingOn ?? "";
   }
 
   get hasJoined(): boolean {
@@ -145,10 +160,9 @@ export class Presence extends EventEmitter<PresenceEvents> {
   async #enterList(): Promise<void> {
     const { files, clock } = this.system;
     this.#since = nextTimestamps(files, clock, this.options.folder.dir, 1)[0];
-    this.#enterConversation(this.agent.conversation());
-    this.#interval = clock.every(HEARTBEAT_MS, () => void this.#beat());
-    // Until the first claim succeeds, the session goes by a name that is its conversation's alone.
-    this.#names = [uniqueName(this.agent.folder(), this.#digits)];
+    this.#interval = clock.every(HEARTBEAT_MS, () => {
+      if (this.state !== "replaced") void this.#beat();
+    });
     await this.#beat();
   }
 
@@ -162,7 +176,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
     const isSame = Object.entries(details).every(([key, value]) => this.#details[key] === value);
     if (isSame) return;
     this.#details = { ...this.#details, ...details };
-    this.#beatSoon();
+    if (this.state !== "replaced") this.#beatSoon();
   }
 
   /** A tool was called: the latest call decides which of a session's servers receives its mail. */
@@ -170,9 +184,17 @@ export class Presence extends EventEmitter<PresenceEvents> {
     this.#details = { ...this.#details, last_call: this.system.clock.now() };
     await this.join();
     this.check();
-    if (this.state !== "replaced" || isSubAgent) return;
-    this.#takesOver = true;
-    await this.#beat();
+    if (!this.hasJoined) return;
+    this.#isCalled = this.state === "replaced" && !isSubAgent;
+    if (this.#isCalled || this.state === "joining") await this.#beat();
+    if (this.state === "joining") this.#keepNames();
+  }
+
+  /** The call may send under a name for now, and the answers will come to that name. */
+  #keepNames(): void {
+    const { names } = this.#currentIdentity();
+    const added = this.#names.filter((name) => !names.includes(name));
+    this.#identity = { ...this.#currentIdentity(), names: [...names, ...added] };
   }
 
   /**
@@ -183,10 +205,10 @@ export class Presence extends EventEmitter<PresenceEvents> {
   check(): void {
     if (!this.hasJoined || this.state === "left") return;
     try {
-      this.#followAgent();
+      const before = this.#identity;
+      if (this.#currentIdentity() !== before) this.#beatNow();
       this.#look();
     } catch (error) {
-      if (error instanceof UserError) throw error;
       throw new UserError(
         `The data folder ${this.options.folder.dir} does not answer: ${messageOf(error)}. Nothing is lost. Call again when it is back; if it is on a network mount, mount it again.`,
       );
@@ -203,100 +225,127 @@ export class Presence extends EventEmitter<PresenceEvents> {
     }
   }
 
-  #followAgent(): void {
-    const conversation = this.agent.conversation();
-    if (conversation !== undefined && conversation !== this.#conversation) {
-      this.#enterConversation(conversation);
-      this.#beatNow();
+  /**
+   * The names that the next claim asks for. They change with the conversation, and with the user's
+   * name for it. Until then the session goes by those it holds.
+   */
+  #currentIdentity(): Identity {
+    const conversation = this.agent.conversation() ?? this.#conversation;
+    let identity = this.#identity;
+    if (!identity || conversation !== this.#conversation) {
+      identity = this.#enterConversation(conversation, identity);
+    } else if (this.state !== "replaced") {
+      identity = this.#followGivenName(this.#continueConversation(identity));
     }
-    this.#continueConversation();
-    const given = this.agent.givenName();
-    const isFollowed = this.#by === "folder" || this.#by === "user";
-    if (this.state === "active" && isFollowed && given !== undefined && given !== this.#asked) {
-      this.#by = "user";
-      this.#asked = given;
-      this.#want([toName(given), ...this.#names]);
-      this.#beatNow();
-    }
+    this.#identity = identity;
+    return identity;
   }
 
   /**
-   * Takes the names that belong to a conversation. One without any keeps the names for now, since a
-   * user who clears the context goes on with the same job. They still belong to the former
-   * conversation, which gets them back when it is opened elsewhere.
+   * A conversation takes the names that belong to it. One without any keeps the present names for
+   * now, since a user who clears the context goes on with the same job. They still belong to the
+   * former conversation, which gets them back when it is opened elsewhere.
    */
-  #enterConversation(conversation: string | undefined): void {
+  #enterConversation(conversation: string | undefined, before: Identity | undefined): Identity {
+    const former = this.#conversation;
     const record = this.#conversations.get(conversation);
-    const isFirst = this.#conversation === undefined;
-    this.#conversation = conversation;
-    this.#digits = conversation === undefined ? this.#digits : conversationDigits(conversation);
-    if (!isFirst && !record) return;
-    this.#adopt(this.#wantedNames(record), conversation);
-  }
-
-  #wantedNames(record = this.#conversations.get(this.#conversation)): WantedNames {
-    return wantedNames(this.agent, this.options.nameFromEnvironment, record, () =>
-      defaultName(
-        this.agent.folder(),
-        this.#digits,
-        this.#conversation,
-        this.options.folder,
-        this.system,
-      ),
+    if (before && former !== undefined && !record && this.state === "active") {
+      const lent = before.names.map((name) => [name, lenderOf(before, name) ?? former]);
+      this.#conversation = conversation;
+      return { ...before, borrowed: Object.fromEntries(lent) };
+    }
+    const wanted = wantedNames(this.agent, this.options.nameFromEnvironment, record, () =>
+      this.#defaultName(conversation),
     );
-  }
-
-  #adopt({ names, by, asked, workingOn }: WantedNames, owner: string | undefined): void {
-    this.#owner = owner;
-    this.#by = by;
-    this.#asked = asked;
-    this.#workingOn = workingOn;
-    this.#isNew = true;
-    this.#want(names);
-  }
-
-  /** The names that the next claim asks for. Until then the session goes by those it holds. */
-  #wanted: readonly [Name, ...Name[]] | undefined;
-
-  #want(names: readonly [Name, ...Name[]]): void {
-    this.#wanted = names;
+    // Until now the agent had not told which conversation this is. Mail may be under way to the name.
+    const provisional = former === undefined && before ? this.#names : [];
+    const names: Identity["names"] = [...wanted.names, ...provisional];
+    this.#conversation = conversation;
+    if (this.#role !== "new") this.#role = "waiting";
+    if (this.state !== "replaced") this.#become("joining", this.#unclaimed(names, []));
+    return { ...wanted, names, borrowed: {} };
   }
 
   /** A conversation that was moved to the background takes its names along. */
-  #continueConversation(): void {
+  #continueConversation(identity: Identity): Identity {
     const former = this.agent.continues?.();
-    if (former === undefined || this.#conversations.get(this.#conversation)?.by === "set_name")
-      return;
+    if (former === undefined || former === this.#continued) return identity;
     const record = this.#conversations.get(former);
-    if (!record || isSameName(record.name, this.name)) return;
+    if (!record || identity.by === "set_name") return identity;
     const isOpen = this.heartbeats.online().some(({ entry }) => entry.claude_session === former);
-    if (isOpen) return;
-    const names: [Name, ...Name[]] = [record.name, ...record.names, ...this.#names];
-    const { by, asked, working_on: workingOn } = record;
-    this.#adopt({ names, by, asked, workingOn }, this.#conversation);
-    this.#beatNow();
+    if (isOpen) return identity;
+    this.#continued = former;
+    const { name, names, by, asked, working_on: workingOn } = record;
+    return { names: [name, ...names, ...identity.names], by, asked, workingOn, borrowed: {} };
+  }
+
+  #followGivenName(identity: Identity): Identity {
+    const given = this.agent.givenName();
+    const isFollowed = identity.by === "folder" || identity.by === "user";
+    if (!isFollowed || given === undefined || given === identity.asked) return identity;
+    return {
+      ...identity,
+      names: [closestName(given), ...identity.names],
+      by: "user",
+      asked: given,
+    };
+  }
+
+  #defaultName(conversation: string | undefined): Name {
+    const { agent, folder } = this.options;
+    const digits = this.#digits(conversation);
+    return defaultName(agent.folder(), digits, conversation, folder, this.system);
+  }
+
+  #digits(conversation: string | undefined): string {
+    return conversation === undefined ? this.#randomDigits : conversationDigits(conversation);
+  }
+
+  /** A name that is the conversation's alone. */
+  #uniqueName(): Name {
+    return uniqueName(this.agent.folder(), this.#digits(this.#conversation));
   }
 
   /** Compares the list with what this server believes, without the lock. */
   #look(): void {
     const { own, same, others } = this.#sort(this.heartbeats.online());
-    if (own && this.state === "active") return;
-    if (same && !own && this.state !== "joining") {
+    if (this.state === "active" && own) {
+      // Another session may have got a name back, or one that sleeps was taken for dead.
+      const names = namesWithout(namesOf(own), others);
+      if (names[0] === own.name) this.#become("active", names as [Name, ...Name[]]);
+      else this.#rejoin(others);
+    } else if (same && !own && this.state !== "joining") {
       this.#yieldTo(same);
-    } else if (!own && this.state !== "joining") {
-      // The list was lost, or the other server of this session has ended.
-      const unique = uniqueName(this.agent.folder(), this.#digits);
-      this.#want(this.#wanted ?? this.#names);
-      this.#become("joining", unclaimedNames(this.#names, unique, others));
-      this.#beatNow();
+    } else if (this.state === "replaced") {
+      this.#beatSoon(); // the other server has ended
+    } else {
+      this.#rejoin(others);
     }
   }
 
+  /** Not on the list: only names that nobody else holds count, until the next claim. */
+  #rejoin(others: readonly Session[]): void {
+    if (this.state === "active") this.#beatNow();
+    this.#become("joining", this.#unclaimed(this.#identity?.names ?? [], others));
+  }
+
+  /** What the session may go by of these names before it has claimed them. */
+  #unclaimed(names: readonly Name[], others: readonly Session[]): [Name, ...Name[]] {
+    const held = this.#names.filter((name) => names.includes(name));
+    return unclaimedNames(held, this.#uniqueName(), others);
+  }
+
   #yieldTo(replacement: Session): void {
-    const [first = this.name, ...earlier] = namesOf(replacement);
-    this.#workingOn = replacement.entry.working_on;
-    this.#wanted = undefined;
-    this.#become("replaced", [first, ...earlier]);
+    this.#role = "waiting";
+    this.#identity = this.#identityOf(replacement);
+    this.#become("replaced", this.#identity.names);
+  }
+
+  /** What another server of this session goes by. */
+  #identityOf(server: Session): Identity {
+    const { by = "folder", asked } = this.#conversations.get(this.#conversation) ?? {};
+    const { working_on: workingOn, borrowed = {} } = server.entry;
+    return { names: namesOf(server), by, asked, workingOn, borrowed };
   }
 
   #become(state: State, names: readonly [Name, ...Name[]]): void {
@@ -318,18 +367,20 @@ export class Presence extends EventEmitter<PresenceEvents> {
     return { own, same, others: online.filter((each) => each !== own && each !== same) };
   }
 
-  #isSameSession({ entry }: Session): boolean {
-    const isSameAgent =
-      this.agent.pid !== undefined &&
-      this.agent.client === entry.client &&
-      entry.host === this.system.processes.host &&
-      entry.claude_pid === this.agent.pid;
-    if (isSameAgent && this.agent.client === undefined) return true;
+  #isSameSession(session: Session): boolean {
+    const { entry } = session;
+    if (this.#isSameAgent(session) && this.agent.client === undefined) return true;
     return this.#conversation !== undefined && entry.claude_session === this.#conversation;
   }
 
+  #isSameAgent({ entry }: Session): boolean {
+    const { client, pid } = this.agent;
+    if (pid === undefined || entry.claude_pid !== pid) return false;
+    return entry.client === client && entry.host === this.system.processes.host;
+  }
+
   #beatSoon(ms = DEBOUNCE_MS * this.#backoff * (1 + Math.random())): void {
-    if (!this.hasJoined) return;
+    if (!this.hasJoined || this.state === "left") return;
     this.#pending ??= this.system.clock.after(ms, () => void this.#beat());
   }
 
@@ -363,84 +414,69 @@ export class Presence extends EventEmitter<PresenceEvents> {
   /** Writes the entry, under names that nobody else holds. Resolves to false if it could not. */
   async #claim(): Promise<boolean> {
     if (this.state === "left") return true;
-    let replacement: Session | undefined;
+    let wanted = this.#currentIdentity();
     const claimed = await this.heartbeats.update((list) => {
       const { own, same, others } = this.#sort(list.online);
-      const isReconnect = this.state === "joining" && same?.entry.claude_pid === this.agent.pid;
-      if (same && !this.#takesOver && !isReconnect) {
-        replacement = same;
-        if (!own) return undefined;
-        list.entries.delete(own.name);
-        return { names: this.#names, same: undefined, holder: undefined };
+      if (same && !this.#takesOverFrom(same)) {
+        if (own) list.entries.delete(own.name);
+        return { replacement: same };
       }
-      const wanted = this.#namesToClaim(own, same);
-      const names = claimNames(wanted, others, this.#isReclaimable);
-      this.#enter(list, names, [own, same]);
-      return { names, same, holder: findHolder(others, wanted[0])?.name };
+      // A server that takes over from another one of its session goes on under that one's names.
+      wanted = same && !own ? this.#identityOf(same) : this.#currentIdentity();
+      const names = claimNames(wanted.names, others, this.#isReclaimable);
+      takeNames(list, names, others);
+      const holder = findHolder(others, wanted.names[0])?.name;
+      return { identity: this.#enter(list, { ...wanted, names }, own ?? same), same, holder };
     });
-    if (replacement) {
-      this.#yieldTo(replacement);
+    if (!claimed) return false;
+    if (!claimed.identity) {
+      this.#yieldTo(claimed.replacement);
       return true;
     }
-    if (!claimed) return false;
-    if (claimed.same) {
-      this.tookOver = true;
-      this.#workingOn ||= claimed.same.entry.working_on;
-    }
-    this.#noteTaken(claimed.names[0], claimed.holder);
-    this.#takesOver = false;
-    this.#isNew = false;
-    this.#wanted = undefined;
-    if ((this.state as State) !== "left") this.#become("active", claimed.names);
-    await this.#remember();
+    this.#noteTaken(wanted, claimed.identity.names[0], claimed.holder);
+    if (claimed.same) this.#noteAnnounced();
+    await this.#onListed(claimed.identity);
     return true;
   }
 
-  /** A server that takes over from another one of its session goes on under that one's names. */
-  #namesToClaim(own: Session | undefined, same: Session | undefined): readonly [Name, ...Name[]] {
-    if (same && !own) {
-      const [first = same.name, ...earlier] = namesOf(same);
-      return [first, ...earlier];
-    }
-    return this.#wanted ?? this.#names;
+  /** The latest call wins. A new server of the same process replaces the one before it. */
+  #takesOverFrom(same: Session): boolean {
+    if (this.#isCalled) return true;
+    return this.#role === "serving" || (this.#role === "new" && this.#isSameAgent(same));
   }
 
-  #noteTaken(name: Name, holder: Name | undefined): void {
-    const [wanted] = this.#wanted ?? [];
-    if (!this.#isNew || !wanted || isSameName(wanted, name)) return;
-    if (this.#by === "set_name" && holder) this.lostName = { name: wanted, holder };
+  #noteAnnounced(): void {
+    const { files, clock } = this.system;
+    this.announcedBefore = nextTimestamps(files, clock, this.options.folder.dir, 1)[0];
+  }
+
+  #noteTaken({ names: [wanted], by }: Identity, name: Name, holder: Name | undefined): void {
+    if (this.#role === "serving" || isSameName(wanted, name)) return;
+    if (by === "set_name" && holder) this.lostName = { name: wanted, holder };
     this.system.log(`the name ${wanted} is taken: this session is ${name}`);
   }
 
-  /**
-   * True if the holder's process has left our conversation and only kept its names: they are ours
-   * again. Names that a conversation took for itself are its own.
-   */
-  readonly #isReclaimable = ({ entry }: Session, name: Name): boolean => {
-    const conversation = this.#conversation;
-    if (conversation === undefined || entry.claude_session === undefined) return false;
-    if (entry.claude_session === conversation) return false;
-    const has = (id: string): boolean => {
-      const record = this.#conversations.get(id);
-      return (
-        record !== undefined && [record.name, ...record.names].some((n) => isSameName(n, name))
-      );
-    };
-    return has(conversation) && !has(entry.claude_session);
-  };
-
-  /** Puts this session's entry in the place of the entries before. */
-  #enter(
-    { entries }: SessionList,
-    names: readonly [Name, ...Name[]],
-    before: readonly (Session | undefined)[],
-  ): void {
-    for (const session of before) if (session) entries.delete(session.name);
-    const known = before.find((session) => session !== undefined)?.entry;
-    entries.set(names[0], this.#entry(names, known));
+  async #onListed(identity: Identity): Promise<void> {
+    this.#identity = identity;
+    this.#isCalled = false;
+    this.#role = "serving";
+    if (this.state === "left") return;
+    this.#become("active", identity.names);
+    await this.#remember(identity);
   }
 
-  #entry([, ...earlier]: readonly Name[], before: Readonly<Entry> | undefined): Entry {
+  /** True if the holder's process has left our conversation and only kept its names. */
+  readonly #isReclaimable = ({ entry }: Session, name: Name): boolean =>
+    this.#conversation !== undefined && lenderOf(entry, name) === this.#conversation;
+
+  /** Puts this session's entry in the place of the one before. */
+  #enter({ entries }: SessionList, identity: Identity, before: Session | undefined): Identity {
+    if (before) entries.delete(before.name);
+    entries.set(identity.names[0], this.#entry(identity, before?.entry));
+    return identity;
+  }
+
+  #entry({ names, workingOn, borrowed }: Identity, before: Readonly<Entry> | undefined): Entry {
     const { clock, processes } = this.system;
     const started = processes.startOf(processes.pid);
     const { pid, client, details } = this.agent;
@@ -449,12 +485,13 @@ export class Presence extends EventEmitter<PresenceEvents> {
       timestamp: localTime(clock),
       status: "active",
       pid: processes.pid,
-      working_on: this.#workingOn || (before?.working_on ?? ""),
+      working_on: workingOn,
       beat: clock.now(),
       host: processes.host,
       ...(started !== undefined && { started }),
       cwd: this.agent.folder(),
-      names: earlier,
+      names: names.slice(1),
+      borrowed,
       ...(this.#since !== undefined && { since: this.#since }),
       ...(client !== undefined && { client }),
       ...(pid !== undefined && { claude_pid: pid }),
@@ -464,24 +501,20 @@ export class Presence extends EventEmitter<PresenceEvents> {
     };
   }
 
-  /** Keeps the names in conversations.json, under the conversation that they belong to. */
-  async #remember(): Promise<void> {
-    const record = {
-      name: this.name,
-      names: this.#names.slice(1),
-      working_on: this.#workingOn,
-      by: this.#by,
-      ...(this.#asked !== undefined && { asked: this.#asked }),
-    };
-    const day = Math.floor(this.system.clock.now() / (24 * 3600 * 1000));
-    const key = JSON.stringify([this.#owner, record, day]);
-    if (this.#owner === undefined || this.#owner !== this.#conversation) return;
+  /** Keeps the names that belong to the open conversation in conversations.json. */
+  async #remember({ names, workingOn, by, asked, borrowed }: Identity): Promise<void> {
+    const conversation = this.#conversation;
+    const [name, ...earlier] = names.filter((each) => lenderOf({ borrowed }, each) === undefined);
+    if (conversation === undefined || name === undefined) return;
     // A run that nobody watches leaves no name behind unless it took part.
     if (this.agent.details?.unattended && this.#details.last_call === undefined) return;
-    if (key === this.#recordedAs) return;
+    const record = { name, names: earlier, working_on: workingOn, by, ...(asked && { asked }) };
+    const day = Math.floor(this.system.clock.now() / DAY_MS);
+    const key = JSON.stringify([conversation, record, day]);
+    if (key === this.#remembered) return;
     try {
-      await this.#conversations.remember(this.#owner, record);
-      this.#recordedAs = key;
+      await this.#conversations.remember(conversation, record);
+      this.#remembered = key;
     } catch (error) {
       this.system.log(`conversations.json was not written: ${messageOf(error)}`);
     }
@@ -491,8 +524,9 @@ export class Presence extends EventEmitter<PresenceEvents> {
   rename(name: Name, workingOn: string | undefined): Promise<void> {
     return this.#inTurn(async () => {
       let problem = "heartbeats.json is locked by another process. Call again in a few seconds.";
-      const names: [Name, ...Name[]] = [name, ...this.#names.filter((n) => !isSameName(n, name))];
-      const before = this.#workingOn;
+      if (!this.hasJoined || this.state === "left") {
+        throw new UserError("Not renamed: this session is not on the list of sessions.");
+      }
       const renamed = await this.heartbeats
         .update((list) => {
           const { own, same, others } = this.#sort(list.online);
@@ -501,24 +535,29 @@ export class Presence extends EventEmitter<PresenceEvents> {
             problem = taken;
             return undefined;
           }
-          this.#workingOn = workingOn ?? before;
-          this.#enter(list, names, [own, same]);
-          return true;
+          const before = same && !own ? this.#identityOf(same) : this.#currentIdentity();
+          const { [name]: _own, ...borrowed } = before.borrowed;
+          const names = claimNames([name, ...before.names], others);
+          return this.#enter(
+            list,
+            {
+              names,
+              by: "set_name",
+              asked: undefined,
+              workingOn: workingOn ?? before.workingOn,
+              borrowed,
+            },
+            own ?? same,
+          );
         })
         .catch((error) => {
           problem = `heartbeats.json cannot be written: ${messageOf(error)}. Fix the problem, then call again.`;
           return undefined;
         });
       if (!renamed) {
-        this.#workingOn = before;
         throw new UserError(`Not renamed, this session is still ${this.name}. ${problem}`);
       }
-      this.#by = "set_name";
-      this.#asked = undefined;
-      this.#owner = this.#conversation;
-      this.#wanted = undefined;
-      this.#become("active", names);
-      await this.#remember();
+      await this.#onListed(renamed);
     });
   }
 
@@ -529,11 +568,31 @@ export class Presence extends EventEmitter<PresenceEvents> {
     this.#pending?.cancel();
     if (!this.hasJoined) return;
     await this.#inTurn(async () => {
-      const { host, pid } = this.system.processes;
       await this.heartbeats.update(({ entries, online }) => {
-        const own = online.find(({ entry }) => entry.host === host && entry.pid === pid);
+        const { own } = this.#sort(online);
         return own && entries.delete(own.name);
       });
     }).catch((error) => this.system.log(`not signed off: ${messageOf(error)}`));
+  }
+}
+
+/** The conversation that a borrowed name belongs to; undefined if the name is not borrowed. */
+const lenderOf = (
+  { borrowed = {} }: { borrowed?: Readonly<Record<string, string>> | undefined },
+  name: Name,
+): string | undefined => (Object.hasOwn(borrowed, name) ? borrowed[name] : undefined);
+
+/** Removes the names from the entries of others who held them. */
+function takeNames(
+  { entries }: SessionList,
+  names: readonly Name[],
+  others: readonly Session[],
+): void {
+  for (const holder of others) {
+    const held = namesOf(holder);
+    const [first, ...rest] = held.filter((name) => !names.some((each) => isSameName(each, name)));
+    if (1 + rest.length === held.length && first !== undefined) continue;
+    entries.delete(holder.name);
+    if (first !== undefined) entries.set(first, { ...holder.entry, names: rest });
   }
 }

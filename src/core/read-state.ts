@@ -2,9 +2,9 @@ import { join } from "node:path";
 import { isMissing, isTransient, messageOf } from "./errors.ts";
 import { CachedFile, tryStat, writeFileAtomic } from "./files.ts";
 import type { Header } from "./message.ts";
-import { isEveryone, isKnownForm, type Name } from "./names.ts";
+import { isEveryone, isKnownForm, isSameName, type Name } from "./names.ts";
 import type { DataFolder, System } from "./system.ts";
-import { isImplausible, type Timestamp, timestampOf } from "./timestamps.ts";
+import { isImplausible, isTimestamp, type Timestamp, timestampOf } from "./timestamps.ts";
 
 /** Far more than the lines of a full inbox take. */
 const MAX_BYTES = 64 << 20;
@@ -33,15 +33,18 @@ export interface ReadView {
   files(): Set<string>;
 }
 
-/** True if the message is this name's mail: addressed to it, or to everyone since it appeared. */
-export function isAddressee({ name, notes: { since } }: ReadView, { file, to }: Header): boolean {
-  if (to === name) return true;
-  return isEveryone(to) && since !== undefined && timestampOf(file) > since;
+/**
+ * True if the message is mail for one of a session's names: addressed to it, or to everyone since
+ * the name appeared.
+ */
+export function isAddressee(views: readonly ReadView[], { file, to }: Header): boolean {
+  if (!isEveryone(to)) return views.some(({ name }) => isSameName(to, name));
+  return views.some(({ notes: { since } }) => since !== undefined && timestampOf(file) > since);
 }
 
-/** True if the message is this name's mail and not read. */
-export const isUnread = (view: ReadView, header: Header): boolean =>
-  isAddressee(view, header) && !view.hasRead(header.file);
+/** True if the message is a session's mail, and it has not read it under any of its names. */
+export const isUnread = (views: readonly ReadView[], header: Header): boolean =>
+  isAddressee(views, header) && !views.some(({ hasRead }) => hasRead(header.file));
 
 interface Contents {
   readonly files: ReadonlySet<string>;
@@ -101,9 +104,10 @@ export class ReadState {
     }
     if (line.startsWith(WORKED_IN)) return { ...notes, folder: line.slice(WORKED_IN.length) };
     if (!line.startsWith(SINCE)) return notes;
-    const since = line.slice(SINCE.length) as Timestamp;
-    // A clock far ahead would hide all mail to everyone from this name forever.
-    return isImplausible(since, this.system.clock) ? notes : { ...notes, since };
+    const since = line.slice(SINCE.length);
+    // A torn line would show this name old mail to everyone, and a clock far ahead would hide all.
+    const isUsable = isTimestamp(since) && !isImplausible(since, this.system.clock);
+    return isUsable ? { ...notes, since } : notes;
   }
 
   /** Throws if the file cannot be read just now. */

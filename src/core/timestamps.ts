@@ -1,16 +1,16 @@
 import { join } from "node:path";
-import { isMissing } from "./errors.ts";
+import { isMissing, isTransient } from "./errors.ts";
 import type { Files } from "./files.ts";
 import type { Clock } from "./system.ts";
 
-declare const isTimestamp: unique symbol;
+declare const isChecked: unique symbol;
 
 /**
  * A place in the order of sending: `YYYYMMDDTHHMMSSffffff`, which sorts as text. It starts as the
  * sender's local time, but it is not a time: it is never below the last one in the folder, whatever
  * the senders' clocks and zones say.
  */
-export type Timestamp = string & { readonly [isTimestamp]: true };
+export type Timestamp = string & { readonly [isChecked]: true };
 
 const LENGTH = 21;
 /** Local time is at most 14 hours ahead of UTC, and a clock may be wrong by a day. */
@@ -33,6 +33,8 @@ function toMicros(text: string): number | undefined {
   const instant = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}.${ms}Z`);
   return Number.isNaN(instant) ? undefined : instant * 1000 + Number(micros);
 }
+
+export const isTimestamp = (text: string): text is Timestamp => toMicros(text) !== undefined;
 
 /** The timestamp that a message's file name starts with. */
 export const timestampOf = (file: string): Timestamp => file.slice(0, LENGTH) as Timestamp;
@@ -78,7 +80,7 @@ function readLast(files: Files, clock: Clock, path: string): number | undefined 
     const last = timestampOf(files.read(path, MAX_BYTES).text);
     return isImplausible(last, clock) ? undefined : toMicros(last);
   } catch (error) {
-    if (!isMissing(error)) tryReset(files, path);
+    if (!isMissing(error) && !isTransient(error)) tryReset(files, path);
     return undefined;
   }
 }

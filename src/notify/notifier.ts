@@ -1,6 +1,6 @@
 import { messageOf } from "../core/errors.ts";
 import type { Mailbox } from "../core/mailbox.ts";
-import { bySendingOrder, type Header, mayBeAddressedTo } from "../core/message.ts";
+import { bySendingOrder, type Header, type Message, mayBeAddressedTo } from "../core/message.ts";
 import { isEveryone } from "../core/names.ts";
 import type { Presence } from "../core/presence.ts";
 import type { System, Timer } from "../core/system.ts";
@@ -36,8 +36,10 @@ export interface NotifierOptions {
 
 /** When an unread message was announced, by the clock's `elapsed`; undefined if it was not. */
 interface Announcement {
-  readonly channelAt: number | undefined;
-  readonly noticeAt: number | undefined;
+  readonly channelAt?: number | undefined;
+  readonly noticeAt?: number | undefined;
+  /** True if a tool result has pointed to it. */
+  readonly isOnResult?: boolean;
 }
 
 /** Announces each unread message once to this session's client, in the order of sending. */
@@ -128,16 +130,27 @@ export class Notifier {
     const message = this.mailbox.inbox.read(file);
     if (!message || !this.mailbox.unreadTest()(message.header)) return;
     const now = this.system.clock.elapsed();
-    // An earlier server of this session has sent it to the same client.
-    const { tookOver, since } = this.presence;
-    const wasSent = tookOver && since !== undefined && timestampOf(file) < since;
+    // Another server of this session has sent it to the same client.
+    const { announcedBefore } = this.presence;
+    const wasSent = announcedBefore !== undefined && timestampOf(file) < announcedBefore;
     const isQuiet = !this.#wakes(message.header);
     const isSent = sendToChannel !== undefined && !isQuiet && !wasSent;
     this.#announced.set(file, {
       channelAt: isSent || (wasSent && !isQuiet) ? now : undefined,
       noticeAt: wasSent && !isQuiet ? now : undefined,
     });
-    if (isSent) await sendToChannel(toChannelNotification(message));
+    if (isSent) await this.#sendToChannel(message);
+  }
+
+  /** A message that the channel did not take is announced in the other ways. */
+  async #sendToChannel(message: Message): Promise<void> {
+    try {
+      await this.options.sendToChannel?.(toChannelNotification(message));
+    } catch (error) {
+      const { file } = message.header;
+      this.#announced.set(file, { ...this.#announced.get(file), channelAt: undefined });
+      this.system.log(`inbox/${file} was not sent to the channel: ${messageOf(error)}`);
+    }
   }
 
   /** A low priority wakes nobody, and a broadcast does not wake a run that nobody watches. */
@@ -172,6 +185,9 @@ export class Notifier {
       const shownAt = this.#shownAt(file);
       return shownAt === undefined || shownAt <= reminderDue;
     });
+    for (const { file } of unseen) {
+      this.#announced.set(file, { ...this.#announced.get(file), isOnResult: true });
+    }
     return unseen.length > 0 ? mailNotice(unseen, this.options.toolPrefix) : undefined;
   }
 
@@ -192,8 +208,8 @@ export class Notifier {
   onRead(files: readonly string[]): void {
     if (!this.options.expectsChannel) return;
     this.#isChannelProved ||= files.some((file) => {
-      const { channelAt, noticeAt } = this.#announced.get(file) ?? {};
-      return channelAt !== undefined && noticeAt === undefined;
+      const { channelAt, noticeAt, isOnResult } = this.#announced.get(file) ?? {};
+      return channelAt !== undefined && noticeAt === undefined && !isOnResult;
     });
   }
 
@@ -217,16 +233,10 @@ export class Notifier {
   }
 
   #onScan(): void {
-    this.#forgetRead();
+    const { files } = this.mailbox.inbox;
+    for (const file of this.#announced.keys()) if (!files.has(file)) this.#announced.delete(file);
     for (const file of this.#retry) this.#enqueue(file);
     this.#scheduleWake();
-  }
-
-  #forgetRead(): void {
-    const unread = new Set(this.#unread().map(({ file }) => file));
-    for (const file of this.#announced.keys()) {
-      if (!unread.has(file) && !this.mailbox.inbox.files.has(file)) this.#announced.delete(file);
-    }
   }
 
   #scheduleWake(): void {
@@ -258,7 +268,7 @@ export class Notifier {
     await waker.wake(this.#distinctNotice(lines, due));
     this.#lines = this.#lines.slice(lines.length);
     for (const { file } of due) {
-      this.#announced.set(file, { channelAt: this.#announced.get(file)?.channelAt, noticeAt: now });
+      this.#announced.set(file, { ...this.#announced.get(file), noticeAt: now });
     }
   }
 

@@ -3,7 +3,7 @@ import { messageOf } from "../core/errors.ts";
 import { isTemporary, tryRemove, tryStat, writeFileAtomic } from "../core/files.ts";
 import type { Inbox } from "../core/inbox.ts";
 import { type Header, mayBeAddressedTo } from "../core/message.ts";
-import { isEveryone, isKnownForm, type Name } from "../core/names.ts";
+import { isEveryone, type Name } from "../core/names.ts";
 import { isAddressee, isUnread, knownNames, ReadState, type ReadView } from "../core/read-state.ts";
 import type { DataFolder, System, Timer } from "../core/system.ts";
 
@@ -123,7 +123,7 @@ export class Sweep {
       await pause();
       const mine = this.inbox.headers(mayBeAddressedTo([state.name])).headers;
       const isAwaited = mine.some(
-        (header) => header.to === state.name && isUnread(state.view(), header),
+        (header) => !isEveryone(header.to) && isUnread([state.view()], header),
       );
       if (!isAwaited) tryRemove(this.system.files, path(state.name));
     }
@@ -165,13 +165,8 @@ export class Sweep {
 
 /** True if every name that this is mail for has read it, those that are offline included. */
 function isReadByAll(header: Header, views: ReadonlyMap<Name, ReadView>): boolean {
-  if (!isEveryone(header.to)) {
-    return isKnownForm(header.to) && (views.get(header.to)?.hasRead(header.file) ?? false);
-  }
-  const all = [...views.values()];
-  return (
-    all.some((view) => isAddressee(view, header)) && all.every((view) => !isUnread(view, header))
-  );
+  const addressees = [...views.values()].filter((view) => isAddressee([view], header));
+  return addressees.length > 0 && addressees.every((view) => view.hasRead(header.file));
 }
 
 /** Returns a function that lets other work through once a slice of time is used up. */
