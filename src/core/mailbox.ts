@@ -392,16 +392,18 @@ export class Mailbox {
   }
 
   /**
-   * Takes effect at once. It is written after the answer is out, so that a server that is killed
-   * before has not marked what nobody saw.
+   * Takes effect at once, for the names that the session had when it was shown the messages. It is
+   * written after the answer is out, so that a server that is killed before has not marked what
+   * nobody saw.
    */
-  markRead(headers: readonly Header[]): void {
-    this.#mark(headers);
+  markRead(headers: readonly Header[], names = this.owner.names): void {
+    this.#mark(headers, names);
     this.#saveMarksLater();
   }
 
-  #mark(headers: readonly Header[]): void {
-    for (const state of this.#ownStates()) state.markRead(headers.map(({ file }) => file));
+  #mark(headers: readonly Header[], names = this.owner.names): void {
+    const files = headers.map(({ file }) => file);
+    for (const name of names) this.#readState(name).markRead(files);
   }
 
   #saveMarksLater(): void {

@@ -71,7 +71,7 @@ interface Identity extends WantedNames {
 /** This server's own session: its names and its entry in heartbeats.json. */
 export class Presence extends EventEmitter<PresenceEvents> {
   state: State = "joining";
-  /** Another server of this session has announced what came before this. */
+  /** Another server has announced to the same program what came before this. */
   announcedBefore: Timestamp | undefined;
   /** The name that this conversation had taken, and that somebody else has by now. */
   lostName: { readonly name: Name; readonly holder: Name } | undefined;
@@ -249,6 +249,8 @@ export class Presence extends EventEmitter<PresenceEvents> {
   #enterConversation(conversation: string | undefined, before: Identity | undefined): Identity {
     const former = this.#conversation;
     const record = this.#conversations.get(conversation);
+    // A process that has the conversation open already keeps it until this one is called.
+    if (this.#role !== "new") this.#role = "waiting";
     if (before && former !== undefined && !record && this.state === "active") {
       const lent = before.names.map((name) => [name, lenderOf(before, name) ?? former]);
       this.#conversation = conversation;
@@ -261,7 +263,6 @@ export class Presence extends EventEmitter<PresenceEvents> {
     const provisional = former === undefined && before ? this.#names : [];
     const names: Identity["names"] = [...wanted.names, ...provisional];
     this.#conversation = conversation;
-    if (this.#role !== "new") this.#role = "waiting";
     if (this.state !== "replaced") this.#become("joining", this.#unclaimed(names, []));
     return { ...wanted, names, borrowed: {} };
   }
@@ -426,7 +427,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
       const names = claimNames(wanted.names, others, this.#isReclaimable);
       takeNames(list, names, others);
       const holder = findHolder(others, wanted.names[0])?.name;
-      return { identity: this.#enter(list, { ...wanted, names }, own ?? same), same, holder };
+      return { identity: this.#enter(list, { ...wanted, names }, [own, same]), same, holder };
     });
     if (!claimed) return false;
     if (!claimed.identity) {
@@ -434,7 +435,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
       return true;
     }
     this.#noteTaken(wanted, claimed.identity.names[0], claimed.holder);
-    if (claimed.same) this.#noteAnnounced();
+    if (claimed.same && this.#isSameAgent(claimed.same)) this.#noteAnnounced();
     await this.#onListed(claimed.identity);
     return true;
   }
@@ -469,10 +470,15 @@ export class Presence extends EventEmitter<PresenceEvents> {
   readonly #isReclaimable = ({ entry }: Session, name: Name): boolean =>
     this.#conversation !== undefined && lenderOf(entry, name) === this.#conversation;
 
-  /** Puts this session's entry in the place of the one before. */
-  #enter({ entries }: SessionList, identity: Identity, before: Session | undefined): Identity {
-    if (before) entries.delete(before.name);
-    entries.set(identity.names[0], this.#entry(identity, before?.entry));
+  /** Puts this session's entry in the place of those before. */
+  #enter(
+    { entries }: SessionList,
+    identity: Identity,
+    before: readonly (Session | undefined)[],
+  ): Identity {
+    for (const session of before) if (session) entries.delete(session.name);
+    const known = before.find((session) => session !== undefined)?.entry;
+    entries.set(identity.names[0], this.#entry(identity, known));
     return identity;
   }
 
@@ -547,7 +553,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
               workingOn: workingOn ?? before.workingOn,
               borrowed,
             },
-            own ?? same,
+            [own, same],
           );
         })
         .catch((error) => {

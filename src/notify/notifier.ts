@@ -107,10 +107,22 @@ export class Notifier {
       await this.system.clock.nextTurn(); // messages that came together are put in order
       const files = [...this.#queue].sort();
       this.#queue.clear();
-      for (const file of files) await this.#tryAnnounce(file);
+      await this.#announceAll(files);
     } while (this.#queue.size > 0);
     this.#isDraining = false;
     this.#scheduleWake();
+  }
+
+  /** Looks at the list first: by now the names, or the session, may be another server's. */
+  async #announceAll(files: readonly string[]): Promise<void> {
+    try {
+      this.presence.check();
+    } catch (error) {
+      for (const file of files) this.#retry.add(file);
+      this.system.log(`no mail is announced for now: ${messageOf(error)}`);
+      return;
+    }
+    for (const file of files) await this.#tryAnnounce(file);
   }
 
   async #tryAnnounce(file: string): Promise<void> {
@@ -257,6 +269,7 @@ export class Notifier {
   }
 
   async #wakeIfDue(): Promise<void> {
+    this.presence.check();
     if (!this.presence.isReceiving) return;
     const due = this.#unread().filter((header) => this.#wakes(header) && this.#needsNotice(header));
     const waker = this.#usableWaker();

@@ -1,5 +1,6 @@
 // The world outside of one or more sessions, in memory.
 
+import { dirname } from "node:path";
 import type { AgentSession } from "../../src/core/agent.ts";
 import type { Files } from "../../src/core/files.ts";
 import { Heartbeats } from "../../src/core/heartbeats.ts";
@@ -45,8 +46,11 @@ export class FakeLock {
   /** Paths whose lock cannot be had. */
   readonly held = new Set<string>();
 
+  constructor(private readonly disk: MemoryDisk) {}
+
   readonly withLock: WithLock = async (path, work) => {
     await Promise.resolve();
+    this.disk.makeFolder(dirname(path));
     return work(!this.held.has(path));
   };
 }
@@ -63,7 +67,7 @@ export interface World {
 export function createWorld(): World {
   const time = new VirtualTime();
   const disk = new MemoryDisk(new VirtualClock(time).now);
-  return { time, disk, processes: new Processes(), lock: new FakeLock(), log: [] };
+  return { time, disk, processes: new Processes(), lock: new FakeLock(disk), log: [] };
 }
 
 export interface FakeSystem extends System {
@@ -194,7 +198,9 @@ export async function startSession(
     ...options,
   });
   session.inbox.on("scan", () => session.presence.tryCheck());
-  session.presence.on("change", () => void session.mailbox.register());
+  session.presence.on("change", () => {
+    if (session.presence.state === "active") void session.mailbox.register();
+  });
   session.inbox.start();
   await world.time.wait(session.presence.join());
   await world.time.settle();

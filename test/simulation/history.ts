@@ -1,0 +1,471 @@
+// Histories of several sessions, drawn by fast-check, and the promises that hold after each.
+
+import { join } from "node:path";
+import fc from "fast-check";
+import { InDoubtError, PartlyStoredError } from "../../src/core/inbox.ts";
+import { isEveryone, nameKey } from "../../src/core/names.ts";
+import { FOLDER, named } from "../support/fake-system.ts";
+import type { Server } from "./server.ts";
+import { Agent, FAULTS, Violation, World } from "./world.ts";
+
+const NAMES = ["ann", "bob", "cleo"] as const;
+const CONVERSATIONS = ["c1", "c2", "c3", "c4"] as const;
+const MAX_AGENTS = 4;
+
+const who = fc.nat(MAX_AGENTS - 1);
+/** Which of a session's servers is called: mostly the newest. */
+const server = fc.oneof({ weight: 5, arbitrary: fc.constant(0) }, fc.constant(1));
+const recipient = fc.oneof(
+  who.map((index) => ({ index })),
+  fc.constantFrom("all", ...NAMES, "ANN").map((name) => ({ name })),
+);
+const step = <T extends string, A>(op: T, args: { [K in keyof A]: fc.Arbitrary<A[K]> }) =>
+  fc.record({ op: fc.constant(op), ...args }) as fc.Arbitrary<{ op: T } & A>;
+
+const Step = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: step("start", {
+      conversation: fc.constantFrom(...CONVERSATIONS),
+      env: fc.option(fc.constantFrom(...NAMES), { nil: undefined }),
+      expectsChannel: fc.boolean(),
+      hasWaker: fc.boolean(),
+    }),
+  },
+  {
+    weight: 6,
+    arbitrary: step("send", {
+      who,
+      server,
+      to: fc.array(recipient, { minLength: 1, maxLength: 3 }),
+      priority: fc.constantFrom("normal", "normal", "low", "high"),
+      isReply: fc.boolean(),
+    }),
+  },
+  { weight: 6, arbitrary: step("unread", { who, server, isCancelled: fc.boolean() }) },
+  { weight: 3, arbitrary: step("rename", { who, server, name: fc.constantFrom(...NAMES) }) },
+  { weight: 2, arbitrary: step("who", { who, server }) },
+  {
+    weight: 3,
+    arbitrary: step("converse", { who, conversation: fc.constantFrom(...CONVERSATIONS) }),
+  },
+  { weight: 1, arbitrary: step("given", { who, name: fc.constantFrom(...NAMES, "dora") }) },
+  { weight: 2, arbitrary: step("reconnect", { who, isOldKilled: fc.boolean() }) },
+  { weight: 2, arbitrary: step("leave", { who }) },
+  { weight: 2, arbitrary: step("kill", { who }) },
+  { weight: 1, arbitrary: step("stop", { who, ms: fc.constantFrom(100, 5000, 100_000) }) },
+  { weight: 1, arbitrary: step("sweep", { who }) },
+  { weight: 1, arbitrary: step("sleep", { hours: fc.constantFrom(1, 26, 200) }) },
+  { weight: 1, arbitrary: step("jump", { who, minutes: fc.constantFrom(-90, -1, 2, 90) }) },
+  { weight: 1, arbitrary: step("zone", { who, hours: fc.constantFrom(-8, 0, 9) }) },
+  { weight: 1, arbitrary: step("write", { to: fc.constantFrom("all", ...NAMES, "Bob") }) },
+  {
+    weight: 4,
+    arbitrary: step("fault", {
+      who,
+      kind: fc.constantFrom(...FAULTS),
+      skip: fc.nat(25),
+      writesOnly: fc.boolean(),
+    }),
+  },
+  { weight: 1, arbitrary: step("outage", { who, ms: fc.constantFrom(50, 3000, 40_000) }) },
+  {
+    weight: 1,
+    arbitrary: step("lock", {
+      path: fc.constantFrom(FOLDER.heartbeats, FOLDER.inbox, FOLDER.conversations, "/ipc/read/ann"),
+      ms: fc.constantFrom(500, 5000),
+    }),
+  },
+  { weight: 1, arbitrary: step("spoil", { isTorn: fc.boolean() }) },
+  { weight: 1, arbitrary: step("events", { lost: fc.nat(5), doubled: fc.nat(5) }) },
+  { weight: 1, arbitrary: step("silence", { who, isSilent: fc.boolean() }) },
+  {
+    weight: 6,
+    arbitrary: step("wait", { ms: fc.constantFrom(0, 1, 10, 600, 2500, 12_000, 40_000) }),
+  },
+);
+export type Step = typeof Step extends fc.Arbitrary<infer T> ? T : never;
+
+export interface History {
+  readonly seed: number;
+  readonly steps: readonly Step[];
+}
+
+export const histories: fc.Arbitrary<History> = fc.record({
+  seed: fc.integer(),
+  steps: fc.array(Step, { minLength: 4, maxLength: 40, size: "max" }),
+});
+
+/** A small generator of numbers from 0 to 1 (mulberry32). */
+function createRandom(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+/** Lets the history happen. Throws Violation if a promise does not hold. */
+export async function run(history: History, isTraced = false): Promise<World> {
+  const random = createRandom(history.seed);
+  const original = Math.random;
+  Math.random = random; // pauses between beats are drawn with it
+  const world = new World(random, isTraced);
+  try {
+    for (const step of history.steps) {
+      world.trace(JSON.stringify(step));
+      await new Execution(world).run(step);
+      if (world.failure) break;
+    }
+    if (!world.failure) await new Finale(world).run();
+  } finally {
+    Math.random = original;
+    for (const agent of world.agents) for (const each of agent.servers) each.kill();
+  }
+  if (world.failure) {
+    throw new Violation(`${world.failure}${isTraced ? `\n${world.traced.join("\n")}` : ""}`);
+  }
+  return world;
+}
+
+class Execution {
+  constructor(private readonly world: World) {}
+
+  async run(step: Step): Promise<void> {
+    const { world } = this;
+    switch (step.op) {
+      case "start":
+        return this.#start(step);
+      case "send":
+        return this.#send(step);
+      case "unread":
+        return this.#call(step, (server) => server.unread(step.isCancelled));
+      case "rename":
+        return this.#call(step, (server) =>
+          server.call(async () => {
+            await server.presence.rename(named(step.name), undefined);
+            await server.mailbox.register();
+          }),
+        );
+      case "who":
+        return this.#call(step, (server) => server.call(() => this.#who(server)));
+      case "wait":
+        return world.time.advance(step.ms);
+      case "sleep":
+        return this.#sleep(step.hours * 3_600_000);
+      case "write":
+        return this.#write(step.to);
+      case "lock":
+        return void world.locks.set(step.path, world.time.elapsed + step.ms);
+      case "spoil":
+        return step.isTorn
+          ? world.disk.put(FOLDER.heartbeats, '{"ann": {"timest')
+          : world.disk.erase(FOLDER.heartbeats);
+      case "events":
+        world.lostEvents = step.lost;
+        world.doubledEvents = step.doubled;
+        return;
+    }
+    const agent = world.agents[step.who];
+    if (!agent) return;
+    const live = agent.live();
+    switch (step.op) {
+      case "converse":
+        agent.conversation = step.conversation;
+        return;
+      case "given":
+        agent.given = step.name;
+        return;
+      case "reconnect":
+        if (step.isOldKilled) for (const each of live) each.kill();
+        if (agent.live().length < 2) await agent.startServer();
+        return;
+      case "leave":
+        await Promise.all(live.map((each) => this.#wait(each, each.leave())));
+        for (const each of agent.servers) each.kill();
+        return void world.agents.splice(step.who, 1);
+      case "kill":
+        for (const each of agent.servers) each.kill();
+        return void world.agents.splice(step.who, 1);
+      case "stop":
+        for (const each of live) each.clock.isStopped = true;
+        world.time.at(world.time.elapsed + step.ms, () => {
+          for (const each of live) each.clock.goOn();
+        });
+        return;
+      case "sweep":
+        if (live[0])
+          await this.#wait(
+            live[0],
+            live[0].sweep.sweep().catch(() => {}),
+          );
+        return;
+      case "jump":
+        agent.clock.skewMs += step.minutes * 60_000;
+        return;
+      case "zone":
+        agent.clock.zoneMs = step.hours * 3_600_000;
+        return;
+      case "fault":
+        for (const each of live.slice(-1)) each.fault = { ...step };
+        return;
+      case "outage":
+        agent.outageUntil = world.time.elapsed + step.ms;
+        return;
+      case "silence":
+        for (const each of live) each.waker.isSilent = step.isSilent;
+        return;
+    }
+  }
+
+  /** Lets time pass until the server is done, or has ended. */
+  async #wait(server: Server, work: Promise<unknown>): Promise<void> {
+    const { time } = this.world;
+    const end = new Promise<void>((resolve) => {
+      const check = (): void => {
+        if (server.isDead || server.clock.isStopped) resolve();
+        else time.at(time.elapsed + 50, check);
+      };
+      check();
+    });
+    await time.wait(Promise.race([work, end]));
+  }
+
+  async #start(step: Step & { op: "start" }): Promise<void> {
+    const { world } = this;
+    if (world.agents.length >= MAX_AGENTS) return;
+    const { conversation, env, expectsChannel, hasWaker } = step;
+    const pid = world.nextPid();
+    world.processes.running.set(pid, `start-${pid}`);
+    const agent = new Agent(world, pid, conversation, env, expectsChannel, hasWaker);
+    world.agents.push(agent);
+    await agent.startServer();
+  }
+
+  async #call(
+    step: { who: number; server: number },
+    work: (server: Server) => Promise<unknown>,
+  ): Promise<void> {
+    const live = this.world.agents[step.who]?.live() ?? [];
+    const server = live[live.length - 1 - step.server] ?? live.at(-1);
+    if (server) await this.#wait(server, work(server));
+  }
+
+  async #send(step: Step & { op: "send" }): Promise<void> {
+    const { world } = this;
+    const to = step.to.map((each) => {
+      if ("name" in each) return each.name;
+      return world.agents[each.index]?.live()[0]?.presence.name ?? "bob";
+    });
+    const body = `body ${world.sent.size}`;
+    await this.#call(step, async (server) => {
+      const sent = { stored: undefined as string[] | undefined, count: to.length, from: server };
+      world.sent.set(body, sent);
+      const replyTo = step.isReply ? server.agent.lastShown : undefined;
+      await server.call(async () => {
+        try {
+          const { deliveries } = await server.mailbox.send({
+            to,
+            subject: body,
+            body,
+            priority: step.priority as "normal",
+            allowUnknown: true,
+            ...(replyTo !== undefined && { reply_to: replyTo }),
+          });
+          sent.stored = deliveries.map(({ header }) => header.file);
+          for (const { header, online } of deliveries) this.#checkOnline(header.to, online);
+        } catch (error) {
+          this.#noteFailure(sent, server, (error as Error).cause ?? error);
+          throw error;
+        }
+      });
+    });
+  }
+
+  #noteFailure(sent: { stored: string[] | undefined }, server: Server, error: unknown): void {
+    if (server.isDead) return;
+    const text = (error as Error).message;
+    if (/^(Sent in part|It is not known)/.test(text)) return;
+    if (error instanceof PartlyStoredError || error instanceof InDoubtError) return;
+    sent.stored = [];
+  }
+
+  #checkOnline(to: string, online: readonly { name: string; entry: { pid: number } }[]): void {
+    for (const { name, entry } of online) {
+      if (!this.world.processes.running.has(entry.pid)) {
+        this.world.fail(`send to ${to} said that ${name} is online`);
+      }
+    }
+  }
+
+  #who(server: Server): void {
+    const online = server.mailbox.heartbeats.online();
+    for (const { name, entry } of online) this.#checkOnline(name, [{ name, entry }]);
+    const { sessions } = server.mailbox.deliveryStatus(online);
+    for (const { name, entry } of online) {
+      const names = [name, ...(entry.names ?? [])];
+      const { sent = [], unread = [] } = sessions.get(name) ?? {};
+      for (const { file } of sent.filter((header) => !unread.includes(header))) {
+        const isOwn = names.some((each) => server.presence.names.includes(each as never));
+        const wasShown = names.some((each) => this.world.wasShown(file, each));
+        if (!isOwn && !wasShown) this.world.fail(`who said that ${name} has read ${file}`);
+      }
+    }
+  }
+
+  #sleep(ms: number): void {
+    this.world.skewMs += ms;
+    for (const { clock } of this.world.agents) clock.skewMs += ms;
+  }
+
+  #write(to: string): void {
+    const { world } = this;
+    const n = world.sent.size;
+    world.disk.put(
+      join(FOLDER.inbox, `note-${n}.md`),
+      `---\nfrom: human-writer\nto: ${to}\nsubject: hi\n---\nnote ${n}\n`,
+    );
+  }
+}
+
+/** Ends all faults, lets everybody look again, and checks the promises. */
+class Finale {
+  constructor(private readonly world: World) {}
+
+  async run(): Promise<void> {
+    const { world } = this;
+    world.lostEvents = 0;
+    world.locks.clear();
+    for (const agent of world.agents) {
+      agent.outageUntil = 0;
+      for (const server of agent.servers) {
+        server.fault = undefined;
+        server.clock.goOn();
+      }
+    }
+    await world.time.advance(75_000);
+    this.#checkNames();
+    this.#checkMessages();
+    await this.#checkUnread();
+    await world.time.advance(5 * 60_000);
+    this.#checkReminders();
+    for (const server of world.live()) await world.time.wait(server.mailbox.close());
+    this.#checkMarks();
+  }
+
+  #active(): Server[] {
+    return this.world.live().filter(({ presence }) => presence.state === "active");
+  }
+
+  #checkNames(): void {
+    const { world } = this;
+    const holders = new Map<string, Server>();
+    for (const server of this.#active()) {
+      for (const name of server.presence.names) {
+        const other = holders.get(nameKey(name));
+        if (other) world.fail(`${name} is held by ${other.pid} and ${server.pid}`);
+        holders.set(nameKey(name), server);
+      }
+      const entry = world.entries().find(([, { pid }]) => pid === server.pid);
+      const listed = entry && [entry[0], ...(entry[1].names ?? [])];
+      if (String(listed) !== String(server.presence.names)) {
+        world.fail(
+          `${server.pid} believes to be ${server.presence.names}, the list says ${listed}`,
+        );
+      }
+    }
+    for (const server of world.live()) {
+      if (server.presence.state === "joining") world.fail(`${server.pid} is not on the list`);
+      const same = this.#active().filter(
+        ({ agent, presence }) =>
+          agent === server.agent || presence.conversation === server.presence.conversation,
+      );
+      if (same.length !== 1)
+        world.fail(`${same.length} servers serve the session of ${server.pid}`);
+    }
+  }
+
+  #checkMessages(): void {
+    const { world } = this;
+    const all = [...world.messages(FOLDER.inbox), ...world.messages(FOLDER.archive)];
+    for (const [body, { stored, count }] of world.sent) {
+      const files = all.filter(([, text]) => text.endsWith(`\n\n${body}\n`)).map(([file]) => file);
+      if (stored && String(files.sort()) !== String([...stored].sort())) {
+        world.fail(`"${body}" is stored as [${files}], the answer was [${stored}]`);
+      }
+      if (files.length > count) world.fail(`"${body}" is stored ${files.length} times`);
+    }
+    for (const [file, text] of all) {
+      if (!text.endsWith("\n")) world.fail(`${file} is torn`);
+    }
+    for (const path of world.disk.paths()) {
+      if (path.startsWith(`${FOLDER.inbox}/note-`) && this.#active().length > 0) {
+        world.fail(`${path} was not taken in`);
+      }
+    }
+  }
+
+  /** Each message that is not marked is unread mail of its addressees, and of nobody else. */
+  async #checkUnread(): Promise<void> {
+    const { world } = this;
+    for (const server of world.live()) await world.time.wait(server.mailbox.close());
+    const marks = world.marks();
+    const inbox = [...world.messages(FOLDER.inbox)];
+    for (const server of this.#active()) {
+      const { headers } = server.mailbox.unread();
+      const { names, since } = server.presence;
+      const unread = new Set(headers.map(({ file }) => file));
+      for (const [file, text] of inbox) {
+        const to = /^to: (.*)$/m.exec(text)?.[1] ?? "";
+        const isRead = names.some((name) => marks.get(name)?.has(file));
+        const isMine = isEveryone(to)
+          ? file > `${since}-zzz`
+          : names.some((name) => nameKey(name) === nameKey(to));
+        if (isMine && !isRead && !unread.has(file)) {
+          world.fail(`${file} is hidden from ${server.pid} (${names})`);
+        }
+        if (unread.has(file) && (isRead || (!isMine && !isEveryone(to)))) {
+          world.fail(`${file} is shown to ${server.pid} (${names})`);
+        }
+        const from = /^from: (.*)$/m.exec(text)?.[1] as never;
+        const sender = [...world.sent.values()].find(({ stored }) => stored?.includes(file))?.from;
+        const isOwn = sender === server && names.includes(from);
+        if (unread.has(file) && isEveryone(to) && isOwn) {
+          world.fail(`${server.pid} gets its own ${file}`);
+        }
+      }
+    }
+  }
+
+  /** Unread mail is announced in some way. */
+  #checkReminders(): void {
+    for (const server of this.#active()) {
+      const { headers } = server.mailbox.unread();
+      if (headers.length > 0 && server.notifier.noticeForToolResult() === undefined) {
+        this.world.fail(`${server.pid} is not reminded of ${headers.map(({ file }) => file)}`);
+      }
+      for (const { file, priority } of headers) {
+        const isShown = server.agent.servers.some(({ announced }) => announced.includes(file));
+        if (priority !== "low" && !isShown) {
+          this.world.fail(`${file} was not announced to ${server.pid}`);
+        }
+      }
+    }
+  }
+
+  /** Nothing is marked that was not shown to a session of that name. */
+  #checkMarks(): void {
+    const { world } = this;
+    const files = new Map([...world.messages(FOLDER.inbox), ...world.messages(FOLDER.archive)]);
+    for (const [name, marked] of world.marks()) {
+      for (const file of marked) {
+        const text = files.get(file);
+        if (text === undefined || world.wasShown(file, name)) continue;
+        const isOwnBroadcast = /^to: all$/m.test(text) && !/^from: human-writer$/m.test(text);
+        if (!isOwnBroadcast) world.fail(`${file} is marked as read by ${name}, which never saw it`);
+      }
+    }
+  }
+}

@@ -1,0 +1,344 @@
+// One server process, wired as server.ts does it, whose file calls can fail and end it.
+
+import { dirname } from "node:path";
+import { UserError } from "../../src/core/errors.ts";
+import type { Files } from "../../src/core/files.ts";
+import { Heartbeats } from "../../src/core/heartbeats.ts";
+import { Inbox } from "../../src/core/inbox.ts";
+import { Mailbox } from "../../src/core/mailbox.ts";
+import { Presence } from "../../src/core/presence.ts";
+import type { Clock, System, Timer, WithLock } from "../../src/core/system.ts";
+import { Notifier } from "../../src/notify/notifier.ts";
+import type { Waker } from "../../src/notify/waker.ts";
+import { HandwrittenFiles } from "../../src/upkeep/handwritten-files.ts";
+import { Sweep } from "../../src/upkeep/sweep.ts";
+import { FOLDER, faulty, named } from "../support/fake-system.ts";
+import { systemError } from "../support/memory-files.ts";
+import type { VirtualClock } from "../support/virtual-clock.ts";
+import type { Agent, Fault, World } from "./world.ts";
+
+/** Thrown by the file call at which the process ends. Nothing the process does afterwards counts. */
+export class Killed extends Error {}
+
+/** Keeps callbacks of a process that has ended or is stopped from running. */
+class ProcessClock implements Clock {
+  isStopped = false;
+  #waiting: (() => void)[] = [];
+
+  constructor(
+    readonly base: VirtualClock,
+    private readonly isDead: () => boolean,
+  ) {}
+
+  now = (): number => this.base.now();
+  elapsed = (): number => this.base.elapsed();
+  zoneOffset = (): number => this.base.zoneOffset();
+  after = (ms: number, run: () => void): Timer => this.base.after(ms, () => this.#run(run));
+  every = (ms: number, run: () => void): Timer => this.base.every(ms, () => this.#run(run));
+
+  nextTurn = (): Promise<void> =>
+    new Promise((resolve) => void this.base.nextTurn().then(() => this.#run(resolve)));
+
+  #run(run: () => void): void {
+    if (this.isDead()) return;
+    if (!this.isStopped) run();
+    else if (!this.#waiting.includes(run)) this.#waiting.push(run);
+  }
+
+  goOn(): void {
+    this.isStopped = false;
+    for (const run of this.#waiting.splice(0)) this.#run(run);
+  }
+}
+
+/** Acts like an inbox socket: at most one notice until the session calls a tool. */
+class FakeWaker implements Waker {
+  readonly route = "socket";
+  isSilent = false;
+  #isPending = false;
+
+  constructor(private readonly world: World) {}
+
+  problem = () => (this.isSilent ? "silent" : undefined);
+  isPending = () => this.#isPending;
+
+  async wake(): Promise<void> {
+    if (this.isSilent) throw new Error("silent");
+    if (this.#isPending) this.world.fail("a notice was sent while another was unanswered");
+    this.#isPending = true;
+  }
+
+  onToolCall(): void {
+    this.#isPending = false;
+  }
+}
+
+/** What a tool call has shown its client. */
+export interface Shown {
+  readonly file: string;
+  readonly names: readonly string[];
+}
+
+export class Server {
+  readonly pid: number;
+  isDead = false;
+  fault: Fault | undefined;
+  readonly clock: ProcessClock;
+  readonly presence: Presence;
+  readonly mailbox: Mailbox;
+  readonly inbox: Inbox;
+  readonly notifier: Notifier;
+  readonly sweep: Sweep;
+  readonly waker: FakeWaker;
+  readonly system: System;
+  /** Files that the channel has shown. */
+  readonly announced: string[] = [];
+  readonly #closers: (() => unknown)[] = [];
+  #hasLock: string | undefined;
+
+  constructor(
+    readonly world: World,
+    readonly agent: Agent,
+  ) {
+    this.pid = world.nextPid();
+    world.processes.running.set(this.pid, `start-${this.pid}`);
+    this.clock = new ProcessClock(agent.clock, () => this.isDead);
+    this.system = {
+      files: this.#files(),
+      clock: this.clock,
+      processes: world.processes.table(this.pid),
+      withLock: this.#withLock,
+      watchFolder: world.disk.watchFolder,
+      log: (line) => world.trace(`  ${this.pid}: ${line}`),
+    };
+    const { system } = this;
+    const heartbeats = new Heartbeats(FOLDER, system);
+    this.presence = new Presence(
+      {
+        folder: FOLDER,
+        agent: agent.session,
+        nameFromEnvironment: agent.env === undefined ? undefined : named(agent.env),
+      },
+      system,
+      heartbeats,
+    );
+    const { presence } = this;
+    this.inbox = new Inbox({ folder: FOLDER }, system);
+    const owner = {
+      get name() {
+        return presence.name;
+      },
+      get names() {
+        return presence.names;
+      },
+      get notes() {
+        const { since, conversation } = presence;
+        return { since, conversation, folder: agent.session.folder() };
+      },
+      check: () => presence.check(),
+    };
+    this.mailbox = new Mailbox(FOLDER, system, this.inbox, heartbeats, owner);
+    this.waker = new FakeWaker(world);
+    this.notifier = new Notifier(
+      {
+        sendToChannel: async ({ meta }) => this.#onChannel(meta.filename ?? ""),
+        expectsChannel: agent.expectsChannel,
+        wakers: agent.hasWaker ? [this.waker] : [],
+        fallback: "tool-result",
+        toolPrefix: "",
+        isIdle: () => true,
+      },
+      system,
+      this.mailbox,
+      presence,
+    );
+    this.sweep = new Sweep(FOLDER, system, this.inbox);
+  }
+
+  async start(): Promise<void> {
+    const { inbox, presence, mailbox, notifier, system } = this;
+    const handwritten = new HandwrittenFiles(FOLDER.inbox, inbox, system);
+    inbox.on("scan", () => presence.tryCheck());
+    presence.on("change", () => presence.state === "active" && void mailbox.register());
+    handwritten.start();
+    system.clock.every(60_000, () => void mailbox.register());
+    this.#closers.push(async () => {
+      notifier.close();
+      handwritten.close();
+      await Promise.all([presence.leave(), mailbox.close()]);
+      inbox.close();
+    });
+    inbox.start();
+    await presence.join();
+    notifier.start();
+    notifier.onToolsListed();
+  }
+
+  async leave(): Promise<void> {
+    for (const close of this.#closers) await close();
+    this.kill();
+  }
+
+  kill(): void {
+    if (this.isDead) return;
+    this.isDead = true;
+    this.inbox.close();
+    this.world.processes.running.delete(this.pid);
+    if (this.#hasLock) this.world.locks.set(this.#hasLock, this.world.time.elapsed + 5000);
+  }
+
+  get isLive(): boolean {
+    return !this.isDead && !this.clock.isStopped && this.presence.hasJoined;
+  }
+
+  #onChannel(file: string): void {
+    if (this.isDead) return;
+    this.world.trace(`  ${this.pid}: announced ${file}`);
+    const before = this.agent.servers.filter((each) => !each.isDead);
+    if (before.some(({ announced }) => announced.includes(file))) {
+      this.world.fail(`${file} was announced twice to ${this.agent.pid}`);
+    }
+    this.announced.push(file);
+  }
+
+  /** Runs a tool call. Resolves to undefined if it was refused, or failed for a passing reason. */
+  async call<T>(work: () => Promise<T> | T): Promise<T | undefined> {
+    try {
+      await this.presence.onCall();
+      const result = await work();
+      this.notifier.onToolCall({ tool: "tool", meta: {} });
+      this.notifier.noticeForToolResult();
+      return result;
+    } catch (error) {
+      if (this.isDead) return undefined;
+      this.world.trace(`  ${this.pid}: ${(error as Error).message}`);
+      const isExpected =
+        error instanceof UserError || (error as NodeJS.ErrnoException).code !== undefined;
+      if (!isExpected) this.world.fail(`unexpected: ${(error as Error).stack}`);
+      return undefined;
+    }
+  }
+
+  /** `t9_ipc_unread`, up to what the answer needs. */
+  async unread(isCancelled: boolean): Promise<void> {
+    await this.call(async () => {
+      const { headers } = this.mailbox.unread();
+      const shown = headers.filter(({ file }) => this.inbox.read(file));
+      const names = [...this.presence.names];
+      for (const header of shown) this.world.onRead(this, header);
+      await this.clock.nextTurn();
+      await this.clock.nextTurn();
+      if (isCancelled || this.isDead) return;
+      for (const { file } of shown) this.world.onShown({ file, names });
+      this.notifier.onRead(shown.map(({ file }) => file));
+      this.mailbox.markRead(shown, named_(names));
+      this.agent.lastShown = shown.at(-1)?.file ?? this.agent.lastShown;
+    });
+  }
+
+  readonly #withLock: WithLock = async (path, work) => {
+    const { world, clock } = this;
+    const deadline = clock.elapsed() + 2000;
+    world.disk.makeFolder(dirname(path));
+    await this.#pause(world.lockDelay());
+    for (;;) {
+      const isFree = (world.locks.get(path) ?? 0) <= clock.elapsed();
+      if (isFree || clock.elapsed() >= deadline) return this.#run(path, isFree, work);
+      await this.#pause(40);
+    }
+  };
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => this.clock.after(ms, resolve));
+  }
+
+  #run<T>(path: string, isLocked: boolean, work: (isLocked: boolean) => T): T {
+    if (isLocked) this.#hasLock = path;
+    try {
+      return work(isLocked);
+    } finally {
+      this.#hasLock = undefined;
+    }
+  }
+
+  #files(): Files {
+    const { disk } = this.world;
+    const failing = faulty(disk, (call, path) => this.#beforeCall(call, path));
+    const shortly =
+      (call: "create" | "append" | "overwrite") =>
+      (path: string, text: string): void => {
+        const isShort = this.fault?.kind === "short" && this.fault.skip === 0;
+        if (!isShort) {
+          failing[call](path, text);
+          return;
+        }
+        this.fault = undefined;
+        disk[call](path, text.slice(0, Math.floor(text.length / 2)));
+        throw systemError("ENOSPC", path);
+      };
+    const after =
+      (call: keyof Files) =>
+      (...args: [string, ...never[]]): unknown => {
+        const result = (failing[call] as (...args: unknown[]) => unknown)(...args);
+        this.#afterCall(call, args[0]);
+        return result;
+      };
+    const all = {
+      ...failing,
+      create: shortly("create"),
+      append: shortly("append"),
+      overwrite: shortly("overwrite"),
+    };
+    return {
+      ...all,
+      rename: after("rename") as Files["rename"],
+      create: (path, text) => {
+        all.create(path, text);
+        this.#afterCall("create", path);
+      },
+      append: (path, text) => {
+        all.append(path, text);
+        this.#afterCall("append", path);
+      },
+    };
+  }
+
+  #beforeCall(call: keyof Files, path: string): void {
+    if (this.isDead) throw new Killed();
+    if (this.world.time.elapsed < this.agent.outageUntil) throw systemError("EIO", path);
+    const { fault } = this;
+    if (!fault) return;
+    const isWrite = !["list", "stat", "read"].includes(call);
+    if (fault.writesOnly && !isWrite) return;
+    if (fault.skip-- > 0) return;
+    if (fault.kind === "short") {
+      fault.skip = 0; // the next write is the short one
+      return;
+    }
+    if (fault.kind.endsWith("-after")) {
+      fault.skip = 0;
+      fault.isDue = true;
+      return;
+    }
+    this.fault = undefined;
+    this.world.trace(`  ${this.pid}: ${fault.kind} at ${call} ${path}`);
+    if (fault.kind === "kill") this.#killAt();
+    throw systemError(fault.kind, path);
+  }
+
+  #afterCall(call: keyof Files, path: string): void {
+    if (this.isDead || !this.fault?.isDue) return;
+    const { kind } = this.fault;
+    this.fault = undefined;
+    this.world.trace(`  ${this.pid}: ${kind} ${call} ${path}`);
+    if (kind === "kill-after") this.#killAt();
+    throw systemError("EIO", path);
+  }
+
+  #killAt(): never {
+    this.kill();
+    throw new Killed();
+  }
+}
+
+const named_ = (names: readonly string[]) => names.map(named);
