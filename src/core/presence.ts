@@ -141,9 +141,12 @@ export class Presence extends EventEmitter<PresenceEvents> {
     return this.#joined !== undefined;
   }
 
-  /** True if mail for the names is this server's to announce. */
+  /**
+   * True if mail for the names is this server's to announce. A session that could not enter the
+   * list receives mail as well as it can.
+   */
   get isReceiving(): boolean {
-    return this.hasJoined && (this.state === "active" || this.state === "joining");
+    return this.state === "active" || (this.state === "joining" && this.#backoff > 1);
   }
 
   /**
@@ -402,7 +405,9 @@ export class Presence extends EventEmitter<PresenceEvents> {
         this.system.log(`heartbeat was not written: ${messageOf(error)}`);
       }
       this.#backoff = isWritten ? 1 : Math.min(this.#backoff * 2, MAX_BACKOFF);
-      if (!isWritten) this.#beatSoon();
+      if (isWritten) return;
+      this.#beatSoon();
+      if (this.state === "joining") this.emit("change");
     });
   }
 

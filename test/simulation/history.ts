@@ -415,13 +415,13 @@ class Finale {
     const inbox = [...world.messages(FOLDER.inbox)];
     for (const server of this.#active()) {
       const { headers } = server.mailbox.unread();
-      const { names, since } = server.presence;
+      const { names } = server.presence;
       const unread = new Set(headers.map(({ file }) => file));
       for (const [file, text] of inbox) {
         const to = /^to: (.*)$/m.exec(text)?.[1] ?? "";
         const isRead = names.some((name) => marks.get(name)?.has(file));
         const isMine = isEveryone(to)
-          ? file > `${since}-zzz`
+          ? names.some((name) => file > (this.#sinceOf(name) ?? "9"))
           : names.some((name) => nameKey(name) === nameKey(to));
         if (isMine && !isRead && !unread.has(file)) {
           world.fail(`${file} is hidden from ${server.pid} (${names})`);
@@ -439,6 +439,12 @@ class Finale {
     }
   }
 
+  #sinceOf(name: string): string | undefined {
+    return /^# since (\d{8}T\d{12})$/m.exec(
+      this.world.disk.text(join(FOLDER.read, name)) ?? "",
+    )?.[1];
+  }
+
   /** Unread mail is announced in some way. */
   #checkReminders(): void {
     for (const server of this.#active()) {
@@ -448,7 +454,9 @@ class Finale {
       }
       for (const { file, priority } of headers) {
         const isShown = server.agent.servers.some(({ announced }) => announced.includes(file));
-        if (priority !== "low" && !isShown) {
+        // The server before may have ended, or lost its turn, within moments of the message.
+        const isLeftToReminder = file < (server.presence.announcedBefore ?? "");
+        if (priority !== "low" && !isShown && !isLeftToReminder) {
           this.world.fail(`${file} was not announced to ${server.pid}`);
         }
       }

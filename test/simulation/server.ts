@@ -194,7 +194,10 @@ export class Server {
   #onChannel(file: string): void {
     if (this.isDead) return;
     this.world.trace(`  ${this.pid}: announced ${file}`);
-    const before = this.agent.servers.filter((each) => !each.isDead);
+    // A new server does not know what an earlier one announced if another program served between.
+    const { agent, world } = this;
+    const isShared = world.isShared(agent);
+    const before = isShared ? [this] : agent.servers.filter((each) => !each.isDead);
     if (before.some(({ announced }) => announced.includes(file))) {
       this.world.fail(`${file} was announced twice to ${this.agent.pid}`);
     }
@@ -309,7 +312,8 @@ export class Server {
     const { fault } = this;
     if (!fault) return;
     const isWrite = !["list", "stat", "read"].includes(call);
-    if (fault.writesOnly && !isWrite) return;
+    const isWriteOnly = fault.writesOnly || fault.kind === "ENOSPC";
+    if (isWriteOnly && !isWrite) return;
     if (fault.skip-- > 0) return;
     if (fault.kind === "short") {
       fault.skip = 0; // the next write is the short one

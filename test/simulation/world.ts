@@ -62,7 +62,11 @@ export class Agent {
       pid,
       client: undefined,
       mayJoin: () => true,
-      conversation: () => this.conversation,
+      conversation: () => {
+        const { opened } = this.world;
+        opened.set(this.conversation, (opened.get(this.conversation) ?? new Set()).add(this));
+        return this.conversation;
+      },
       givenName: () => this.given,
       folder: () => "/work/shop",
     };
@@ -90,6 +94,8 @@ export class World {
   /** By body: what was answered. */
   readonly sent = new Map<string, { stored: string[] | undefined; count: number; from: Server }>();
   readonly #shown = new Map<string, Set<string>>();
+  /** Which programs have had a conversation open. */
+  readonly opened = new Map<string, Set<Agent>>();
   readonly traced: string[] = [];
   /** All clocks together: the machine has slept. */
   skewMs = 0;
@@ -124,6 +130,12 @@ export class World {
   fail(what: string): void {
     this.trace(`VIOLATION: ${what}`);
     this.failure ??= what;
+  }
+
+  /** True if two programs have had this one's conversation open. */
+  isShared({ session }: Agent): boolean {
+    const conversation = session.conversation() ?? "";
+    return (this.opened.get(conversation)?.size ?? 0) > 1;
   }
 
   live(): Server[] {

@@ -1,0 +1,109 @@
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+import {
+  isImplausible,
+  isTimestamp,
+  localTime,
+  nextTimestamps,
+  timestampNow,
+  timestampOf,
+} from "../../src/core/timestamps.ts";
+import { createWorld, type FakeSystem, systemOf, type World } from "../support/fake-system.ts";
+import { systemError } from "../support/memory-files.ts";
+
+const HOUR = 3_600_000;
+let world: World;
+let system: FakeSystem;
+
+beforeEach(() => {
+  world = createWorld();
+  world.disk.makeFolder("/ipc");
+  system = systemOf(world);
+});
+
+const next = (count = 1, by = system) => nextTimestamps(by.files, by.clock, "/ipc", count);
+
+test("a timestamp is local time to the microsecond", () => {
+  system.clock.zoneMs = 9 * HOUR;
+  assert.equal(timestampNow(system.clock), "20261123T003000000000");
+  assert.equal(localTime(system.clock), "2026-11-23 00:30:00");
+});
+
+test("timestamps of one call follow each other", () => {
+  assert.deepEqual(next(3), [
+    "20261122T153000000000",
+    "20261122T153000000001",
+    "20261122T153000000002",
+  ]);
+});
+
+test("a timestamp comes after the last one, whatever the sender's clock and zone say", () => {
+  const [first = ""] = next();
+  const other = systemOf(world, 2);
+  other.clock.zoneMs = -8 * HOUR;
+  other.clock.skewMs = -2 * HOUR;
+  const [second = ""] = next(1, other);
+  assert.ok(second > first, `${second} after ${first}`);
+  assert.ok((next()[0] ?? "") > second);
+});
+
+test("a last timestamp that no clock can have said is ignored", () => {
+  world.disk.put("/ipc/.order", "29991231T000000000000");
+  assert.equal(next()[0], "20261122T153000000000");
+});
+
+test("a last timestamp of the zone that is farthest ahead, from a clock a day ahead, counts", () => {
+  world.disk.put("/ipc/.order", "20261124T052959000000"); // 38 hours ahead of UTC, less a second
+  assert.equal(next()[0], "20261124T052959000001");
+});
+
+for (const content of ["", "nonsense", "20261399T999999999999"]) {
+  test(`the order starts from the clock if .order holds ${JSON.stringify(content)}`, () => {
+    world.disk.put("/ipc/.order", content);
+    assert.equal(next()[0], "20261122T153000000000");
+  });
+}
+
+test("a link in the place of .order is removed and not followed", () => {
+  world.disk.putOther("/ipc/.order", "link");
+  next();
+  assert.equal(world.disk.text("/ipc/.order"), "20261122T153000000000");
+});
+
+test("an error that passes does not remove the order", () => {
+  const [first = ""] = next();
+  system.fault = (call) => {
+    if (call === "read") throw systemError("EIO");
+    if (call === "overwrite") throw systemError("EIO");
+  };
+  next();
+  system.fault = undefined;
+  assert.equal(world.disk.text("/ipc/.order"), first);
+});
+
+test("timestamps are issued even if .order cannot be written", () => {
+  system.fault = (call) => {
+    if (call === "overwrite") throw systemError("ENOSPC");
+  };
+  assert.equal(next(2).length, 2);
+});
+
+for (const [text, is] of [
+  ["20261122T153000123456", true],
+  ["20261122T153000", false],
+  ["20261322T153000123456", false],
+  ["20261122T153000123456x", false],
+  ["", false],
+] as const) {
+  test(`${JSON.stringify(text)} ${is ? "is" : "is not"} a timestamp`, () => {
+    assert.equal(isTimestamp(text), is);
+  });
+}
+
+test("a timestamp over 38 hours ahead is implausible", () => {
+  const at = (text: string) =>
+    isImplausible(timestampOf(`${text}-0a1b2c3d-a-b-c.md`), system.clock);
+  assert.equal(at("20261124T053000000000"), false);
+  assert.equal(at("20261124T053000000001"), true);
+  assert.equal(at("20200101T000000000000"), false);
+});
