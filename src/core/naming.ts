@@ -2,7 +2,6 @@ import { createHash, randomBytes } from "node:crypto";
 import { basename, join } from "node:path";
 import type { AgentSession } from "./agent.ts";
 import type { ConversationRecord, NameSource } from "./conversations.ts";
-import { tryStat } from "./files.ts";
 import { findHolder, namesOf, type Session } from "./heartbeats.ts";
 import type { Log } from "./log.ts";
 import {
@@ -119,7 +118,7 @@ export const uniqueName = (folder: string, digits: string): Name =>
 
 /**
  * The project's folder and hex digits of the conversation: four, and more if another conversation
- * has had that name, since mail for it may still come.
+ * has had that name, since mail for it may still come. Throws if that cannot be known just now.
  */
 export function defaultName(
   project: string,
@@ -131,8 +130,8 @@ export function defaultName(
   const base = toName(basename(project));
   for (let length = DIGITS; length < UNIQUE_DIGITS; length++) {
     const name = `${base}-${digits.slice(0, length)}` as Name;
-    if (!tryStat(system.files, join(data.read, name))) return name;
-    const user = new ReadState(data, system, name).view().notes.conversation;
+    if (!system.files.stat(join(data.read, name))) return name;
+    const user = new ReadState(data, system, name).notes().conversation;
     if (conversation !== undefined && (user ?? conversation) === conversation) return name;
   }
   return uniqueName(project, digits);

@@ -129,6 +129,11 @@ export class ReadState {
     }
   }
 
+  /** Throws if the file cannot be read just now; `view` returns the last known notes then. */
+  notes(): NameNotes {
+    return this.#readContents().notes;
+  }
+
   /** What the name has read by now. Costs one look at the file, so ask once for many messages. */
   view(): ReadView {
     const { files, parts, notes } = this.#known();

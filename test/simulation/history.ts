@@ -160,6 +160,7 @@ class Execution {
       case "lock":
         return void world.locks.set(step.path, world.time.elapsed + step.ms);
       case "spoil":
+        world.isListLost = true;
         return step.isTorn
           ? world.disk.put(FOLDER.heartbeats, '{"ann": {"timest')
           : world.disk.erase(FOLDER.heartbeats);

@@ -194,10 +194,11 @@ export class Server {
   #onChannel(file: string): void {
     if (this.isDead) return;
     this.world.trace(`  ${this.pid}: announced ${file}`);
-    // A new server does not know what an earlier one announced if another program served between.
+    // A server does not know what another one announced if a third served between, or if the list
+    // was lost.
     const { agent, world } = this;
-    const isShared = world.isShared(agent);
-    const before = isShared ? [this] : agent.servers.filter((each) => !each.isDead);
+    const isUnknown = world.isListLost || world.isShared(agent);
+    const before = isUnknown ? [this] : agent.servers.filter((each) => !each.isDead);
     if (before.some(({ announced }) => announced.includes(file))) {
       this.world.fail(`${file} was announced twice to ${this.agent.pid}`);
     }

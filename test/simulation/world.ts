@@ -101,6 +101,7 @@ export class World {
   skewMs = 0;
   lostEvents = 0;
   doubledEvents = 0;
+  isListLost = false;
   failure: string | undefined;
   #pid = 100;
 

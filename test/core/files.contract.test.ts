@@ -1,0 +1,233 @@
+// The same rules hold for files on the disk and for those in memory that other tests use.
+
+import assert from "node:assert/strict";
+import { chmodSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, test } from "node:test";
+import {
+  CachedFile,
+  diskFiles,
+  type Files,
+  moveAside,
+  writeFileAtomic,
+} from "../../src/core/files.ts";
+import { mkfifoSync } from "../support/fifo.ts";
+import { MemoryDisk } from "../support/memory-files.ts";
+
+interface Setup {
+  readonly files: Files;
+  readonly dir: string;
+  link(path: string): void;
+  fifo(path: string): boolean;
+  bytes(path: string, bytes: Buffer): void;
+  deny(path: string): void;
+}
+
+function onDisk(): Setup {
+  const dir = mkdtempSync(join(tmpdir(), "t9-ipc-files-"));
+  return {
+    files: diskFiles,
+    dir,
+    link: (path) => symlinkSync(join(dir, "elsewhere"), path),
+    fifo: mkfifoSync,
+    bytes: (path, bytes) => writeFileSync(path, bytes),
+    deny: (path) => chmodSync(path, 0),
+  };
+}
+
+function inMemory(): Setup {
+  const disk = new MemoryDisk();
+  disk.makeFolder("/data");
+  return {
+    files: disk,
+    dir: "/data",
+    link: (path) => disk.putOther(path, "link"),
+    fifo: (path) => {
+      disk.putOther(path, "fifo");
+      return true;
+    },
+    bytes: (path, bytes) => disk.put(path, bytes),
+    deny: (path) => disk.deny(path),
+  };
+}
+
+const code = (value: string) => (error: NodeJS.ErrnoException) => error.code === value;
+
+for (const [where, create] of [
+  ["on the disk", onDisk],
+  ["in memory", inMemory],
+] as const) {
+  describe(`files ${where}`, () => {
+    let setup: Setup;
+    let files: Files;
+    let path: (name: string) => string;
+
+    beforeEach(() => {
+      setup = create();
+      ({ files } = setup);
+      path = (name) => join(setup.dir, name);
+    });
+
+    afterEach(() => {
+      if (create === onDisk) rmSync(setup.dir, { recursive: true, force: true });
+    });
+
+    test("a created file is listed, and has its text", () => {
+      files.create(path("a"), "text 가\n");
+      assert.deepEqual(files.list(setup.dir), ["a"]);
+      assert.equal(files.read(path("a"), 100).text, "text 가\n");
+      assert.equal(files.stat(path("a"))?.isFile, true);
+    });
+
+    test("a file is not created over another", () => {
+      files.create(path("a"), "1");
+      assert.throws(() => files.create(path("a"), "2"), code("EEXIST"));
+      assert.equal(files.read(path("a"), 100).text, "1");
+    });
+
+    test("a missing file has no stat, cannot be read, and is removed without an error", () => {
+      assert.equal(files.stat(path("a")), undefined);
+      assert.equal(files.stat(path("b/a")), undefined);
+      assert.throws(() => files.read(path("a"), 100), code("ENOENT"));
+      files.remove(path("a"));
+      assert.throws(() => files.list(path("b")), code("ENOENT"));
+      assert.throws(() => files.create(path("b/a"), ""), code("ENOENT"));
+      assert.throws(() => files.rename(path("a"), path("b")), code("ENOENT"));
+    });
+
+    test("a file in the place of a folder counts as missing, or is ENOTDIR", () => {
+      files.create(path("a"), "");
+      assert.equal(files.stat(path("a/b")), undefined);
+      assert.throws(() => files.list(path("a")), code("ENOTDIR"));
+      assert.throws(() => files.create(path("a/b"), ""), code("ENOTDIR"));
+    });
+
+    test("an append creates the file, and then adds to it", () => {
+      files.append(path("a"), "1\n");
+      files.append(path("a"), "2\n");
+      assert.equal(files.read(path("a"), 100).text, "1\n2\n");
+    });
+
+    test("an overwrite replaces the start and keeps the rest", () => {
+      files.overwrite(path("a"), "1234");
+      files.overwrite(path("a"), "ab");
+      assert.equal(files.read(path("a"), 100).text, "ab34");
+    });
+
+    test("a rename replaces the file that is there", () => {
+      files.create(path("a"), "new");
+      files.create(path("b"), "old");
+      files.rename(path("a"), path("b"));
+      assert.deepEqual(files.list(setup.dir), ["b"]);
+      assert.equal(files.read(path("b"), 100).text, "new");
+    });
+
+    test("the version changes with the content, and with a file that takes its place", () => {
+      files.create(path("a"), "1");
+      const first = files.stat(path("a"))?.version;
+      files.append(path("a"), "2");
+      const second = files.stat(path("a"))?.version;
+      files.create(path("b"), "12");
+      files.rename(path("b"), path("a"));
+      const third = files.stat(path("a"))?.version;
+      assert.equal(new Set([first, second, third]).size, 3);
+    });
+
+    test("the time that was set is the file's time", () => {
+      files.create(path("a"), "1");
+      files.touch(path("a"), 1_700_000_000_000);
+      assert.equal(files.stat(path("a"))?.mtimeMs, 1_700_000_000_000);
+      assert.equal(files.read(path("a"), 100).mtimeMs, 1_700_000_000_000);
+    });
+
+    test("a folder is created with those above it, and again without an error", () => {
+      files.makeFolder(path("x/y/z"));
+      files.makeFolder(path("x/y/z"));
+      assert.equal(files.stat(path("x/y/z"))?.isFolder, true);
+      files.create(path("f"), "");
+      assert.throws(() => files.makeFolder(path("f")));
+    });
+
+    test("a file that is too large is not read", () => {
+      files.create(path("a"), "12345");
+      assert.equal(files.read(path("a"), 5).text, "12345");
+      assert.throws(() => files.read(path("a"), 4), /5 bytes/);
+    });
+
+    test("a byte-order mark is dropped, and anything that is not UTF-8 is refused", () => {
+      setup.bytes(path("a"), Buffer.from("\ufeffx"));
+      assert.equal(files.read(path("a"), 100).text, "x");
+      setup.bytes(path("b"), Buffer.from([0xc3, 0x28]));
+      assert.throws(() => files.read(path("b"), 100), /not UTF-8/);
+    });
+
+    test("a link is neither read nor written through, and a rename replaces it", () => {
+      setup.link(path("a"));
+      assert.throws(() => files.read(path("a"), 100));
+      assert.throws(() => files.append(path("a"), "x"), code("ELOOP"));
+      assert.throws(() => files.overwrite(path("a"), "x"), code("ELOOP"));
+      assert.equal(files.stat(path("a"))?.isFile, false);
+      writeFileAtomic(files, path("a"), "own");
+      assert.equal(files.read(path("a"), 100).text, "own");
+      assert.equal(files.stat(path("elsewhere")), undefined);
+    });
+
+    test("a FIFO is not waited for", (t) => {
+      if (!setup.fifo(path("a"))) return t.skip("this system has no FIFOs");
+      assert.throws(() => files.read(path("a"), 100), /regular file/);
+      assert.throws(() => files.append(path("a"), "x"));
+    });
+
+    test("a file without rights cannot be read or appended to", (t) => {
+      if (create === onDisk && process.getuid?.() === 0) return t.skip("root may read everything");
+      files.create(path("a"), "1");
+      setup.deny(path("a"));
+      assert.throws(() => files.read(path("a"), 100), code("EACCES"));
+      assert.throws(() => files.append(path("a"), "x"), code("EACCES"));
+      assert.equal(files.stat(path("a"))?.isFile, true);
+    });
+
+    test("an atomic write leaves no temporary file, also if it fails", () => {
+      writeFileAtomic(files, path("x/a"), "1");
+      assert.deepEqual(files.list(path("x")), ["a"]);
+      files.makeFolder(path("x/b"));
+      files.create(path("x/b/inside"), "");
+      assert.throws(() => writeFileAtomic(files, path("x/b"), "1"));
+      assert.deepEqual(files.list(path("x")).sort(), ["a", "b"]);
+    });
+
+    test("a cached file is parsed once for each version", () => {
+      let parsed = 0;
+      const cached = new CachedFile(files, path("a"), 100, (text) => {
+        parsed++;
+        return text ?? "missing";
+      });
+      assert.deepEqual([cached.read(), cached.read(), parsed], ["missing", "missing", 1]);
+      files.create(path("a"), "1");
+      assert.deepEqual([cached.read(), cached.read(), parsed], ["1", "1", 2]);
+      files.remove(path("a"));
+      assert.deepEqual([cached.read(), parsed], ["missing", 3]);
+    });
+
+    test("a cached file that could not be parsed is read again, though it has not changed", () => {
+      let isBroken = true;
+      const cached = new CachedFile(files, path("a"), 100, (text) => {
+        if (isBroken) throw new Error("broken");
+        return text;
+      });
+      files.create(path("a"), "1");
+      assert.throws(() => cached.read(), /broken/);
+      isBroken = false;
+      assert.equal(cached.read(), "1");
+    });
+
+    test("a file that is moved aside stays beside, and a line says why", () => {
+      files.create(path("a"), "1");
+      const log: string[] = [];
+      moveAside(files, (line) => log.push(line), path("a"), "20261122", new Error("torn"));
+      assert.deepEqual(files.list(setup.dir), ["a.bad-20261122"]);
+      assert.match(log[0] ?? "", /torn.*moved to/);
+    });
+  });
+}

@@ -1,0 +1,224 @@
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+import type { Header } from "../../src/core/message.ts";
+import { isAddressee, isUnread, knownNames, ReadState } from "../../src/core/read-state.ts";
+import type { Timestamp } from "../../src/core/timestamps.ts";
+import {
+  createWorld,
+  type FakeSystem,
+  FOLDER,
+  named,
+  systemOf,
+  type World,
+} from "../support/fake-system.ts";
+import { systemError } from "../support/memory-files.ts";
+import { START } from "../support/virtual-clock.ts";
+
+const PATH = "/ipc/read/ann";
+const SINCE = "20261122T120000000000" as Timestamp;
+const file = (n: number): string => `20261122T15300000000${n}-0a1b2c3d-bob-ann-x.md`;
+
+let world: World;
+let system: FakeSystem;
+let state: ReadState;
+
+beforeEach(() => {
+  world = createWorld();
+  system = systemOf(world);
+  state = new ReadState(FOLDER, system, named("ann"));
+});
+
+const reopened = () => new ReadState(FOLDER, system, named("ann")).view();
+const text = () => world.disk.text(PATH);
+const header = (to: string, name = file(1)): Header => ({
+  file: name,
+  from: "bob",
+  to,
+  type: "ipc",
+  subject: "",
+  priority: "normal",
+  created: "",
+});
+
+test("what is marked counts at once, and is on the disk after save", async () => {
+  state.markRead([file(1), file(2), file(1)]);
+  assert.equal(state.view().hasRead(file(1)), true);
+  assert.equal(text(), undefined);
+  await state.save();
+  assert.equal(text(), `${file(1)}\n${file(2)}\n`);
+  assert.deepEqual([...reopened().files()], [file(1), file(2)]);
+});
+
+test("a save with nothing to write does not create the file", async () => {
+  await state.save();
+  await state.save({ folder: "/work" });
+  assert.equal(text(), undefined);
+});
+
+test("notes are written once, and again only if they differ", async () => {
+  const notes = { since: SINCE, conversation: "c1", folder: "/work" };
+  await state.save(notes);
+  await state.save(notes);
+  const first = `# since ${SINCE}\n# conversation c1\n# folder /work\n`;
+  assert.equal(text(), first);
+  await state.save({ ...notes, since: "20261122T130000000000" as Timestamp, conversation: "c2" });
+  assert.equal(text(), `${first}# conversation c2\n`);
+  assert.deepEqual(reopened().notes, { since: SINCE, conversation: "c2", folder: "/work" });
+});
+
+test("a folder with a line end in its name is not noted", async () => {
+  await state.save({ since: SINCE, folder: "/work\n# since 1" });
+  assert.equal(text(), `# since ${SINCE}\n`);
+});
+
+test("the file's time tells when the name was last in use", async () => {
+  await state.save({ since: SINCE });
+  await world.time.advance(60_000);
+  await state.save({ since: SINCE });
+  assert.equal(world.disk.stat(PATH)?.mtimeMs, START + 60_000);
+});
+
+test("how far a long message was shown is kept", async () => {
+  state.markPart(file(1), 2);
+  assert.equal(state.view().partsShown(file(1)), 2);
+  await state.save();
+  assert.equal(reopened().partsShown(file(1)), 2);
+  assert.equal(reopened().partsShown(file(2)), 0);
+});
+
+test("a torn last line is not read, and the next line does not continue it", async () => {
+  world.disk.put(PATH, `${file(1)}\n${file(2).slice(0, 30)}`);
+  assert.deepEqual([...state.view().files()], [file(1)]);
+  state.markRead([file(2)]);
+  await state.save();
+  assert.equal(reopened().hasRead(file(2)), true);
+  assert.equal(reopened().hasRead(file(1)), true);
+});
+
+test("a whole name in a last line without its end is not taken for read", () => {
+  world.disk.put(PATH, `${file(1)}\n${file(2)}`);
+  assert.equal(state.view().hasRead(file(2)), false);
+});
+
+test("NUL bytes spoil only their line", () => {
+  world.disk.put(PATH, `${file(1)}\n\0\0\0\0\n${file(2)}\n`);
+  assert.equal(state.view().hasRead(file(1)), true);
+  assert.equal(state.view().hasRead(file(2)), true);
+});
+
+for (const [what, since] of [
+  ["torn", "2026"],
+  ["far ahead", "20271122T153000000000"],
+  ["no date", "yesterday"],
+] as const) {
+  test(`a since that is ${what} is ignored, and written anew`, async () => {
+    world.disk.put(PATH, `# since ${since}\n`);
+    assert.equal(state.view().notes.since, undefined);
+    await state.save({ since: SINCE });
+    assert.equal(reopened().notes.since, SINCE);
+  });
+}
+
+test("a default since counts until the file has one, and is not written", async () => {
+  state.defaultSince = SINCE;
+  assert.equal(state.view().notes.since, SINCE);
+  state.markRead([file(1)]);
+  await state.save();
+  assert.equal(text(), `${file(1)}\n`);
+});
+
+test("a write that fails half way is repeated by the next save", async () => {
+  system.fault = (call, path) => {
+    if (call !== "append") return;
+    world.disk.append(path, file(1).slice(0, 20));
+    throw systemError("ENOSPC");
+  };
+  state.markRead([file(1)]);
+  await state.save();
+  assert.equal(reopened().hasRead(file(1)), false);
+  assert.equal(state.view().hasRead(file(1)), true);
+  system.fault = undefined;
+  await state.save();
+  assert.equal(reopened().hasRead(file(1)), true);
+  assert.match(world.log[0] ?? "", /read\/ann was not written/);
+});
+
+test("what was read before counts while the file cannot be read", () => {
+  world.disk.put(PATH, `${file(1)}\n`);
+  assert.equal(state.view().hasRead(file(1)), true);
+  world.disk.put(PATH, `${file(1)}\n${file(2)}\n`);
+  system.fault = (call) => {
+    if (call === "read") throw systemError("EIO");
+  };
+  assert.equal(state.view().hasRead(file(1)), true);
+  system.fault = undefined;
+  assert.equal(state.view().hasRead(file(2)), true);
+});
+
+test("nothing is written while the file cannot be read, so no since comes of a failed read", async () => {
+  world.disk.put(PATH, `# since ${SINCE}\n`);
+  system.fault = (call) => {
+    if (call === "read") throw systemError("EIO");
+  };
+  await state.save({ since: "20261122T150000000000" as Timestamp });
+  system.fault = undefined;
+  assert.equal(text(), `# since ${SINCE}\n`);
+});
+
+test("nothing is written without the lock", async () => {
+  world.lock.held.add(PATH);
+  state.markRead([file(1)]);
+  await state.save();
+  assert.equal(text(), undefined);
+  world.lock.held.clear();
+  await state.save();
+  assert.equal(text(), `${file(1)}\n`);
+});
+
+test("compaction drops messages that are gone, and keeps notes and time", async () => {
+  state.markPart(file(3), 1);
+  state.markPart(file(4), 1);
+  state.markRead([file(1), file(2)]);
+  await state.save({ since: SINCE });
+  await world.time.advance(1000);
+  await state.compact(new Set([file(1), file(3)]));
+  assert.equal(text(), `# since ${SINCE}\n# part 1 of ${file(4)}\n${file(2)}\n`);
+  assert.equal(world.disk.stat(PATH)?.mtimeMs, START);
+});
+
+test("a message is mail for its addressee in any letter case, and for nobody else", () => {
+  const views = [state.view()];
+  assert.equal(isAddressee(views, header("ann")), true);
+  assert.equal(isAddressee(views, header("ANN")), true);
+  assert.equal(isAddressee(views, header("bob")), false);
+});
+
+test("a message to everyone is mail for names that had appeared before it", () => {
+  assert.equal(isAddressee([state.view()], header("all")), false);
+  world.disk.put(PATH, `# since ${file(1).slice(0, 21)}\n`);
+  assert.equal(isAddressee([state.view()], header("all", file(1))), false);
+  assert.equal(isAddressee([state.view()], header("all", file(2))), true);
+  assert.equal(isAddressee([state.view()], header("broadcast", file(2))), true);
+});
+
+test("a message that was read under one of a session's names is read", () => {
+  const other = new ReadState(FOLDER, system, named("bob"));
+  world.disk.put("/ipc/read/bob", `# since ${SINCE}\n`);
+  world.disk.put(PATH, `# since ${SINCE}\n${file(1)}\n`);
+  assert.equal(isUnread([other.view()], header("all")), true);
+  assert.equal(isUnread([other.view(), state.view()], header("all")), false);
+});
+
+test("the names that were used are those of the files", () => {
+  assert.deepEqual(knownNames(FOLDER, system), []);
+  for (const name of ["ann", ".tmp-1", "all", "x"]) world.disk.put(`/ipc/read/${name}`, "");
+  assert.deepEqual(knownNames(FOLDER, system), ["ann"]);
+  system.fault = () => {
+    throw systemError("EACCES");
+  };
+  assert.deepEqual(knownNames(FOLDER, system), []);
+  system.fault = () => {
+    throw systemError("EIO");
+  };
+  assert.throws(() => knownNames(FOLDER, system), /EIO/);
+});
