@@ -4,7 +4,7 @@ import { CachedFile, moveAside, writeFileAtomic } from "./files.ts";
 import { isKnownForm, isSameName, type Name } from "./names.ts";
 import { isSameProcess } from "./process.ts";
 import type { DataFolder, System } from "./system.ts";
-import { timestampNow } from "./timestamps.ts";
+import { parseLocalTime, timestampNow } from "./timestamps.ts";
 
 const MAX_BYTES = 8 << 20;
 /** On another host a session counts as online for this long after its last beat. */
@@ -127,8 +127,7 @@ export class Heartbeats {
     if (status === "signing-off") return false;
     if (host === undefined) {
       // The Python original rewrites its entry only now and then.
-      const age = clock.now() - Date.parse(timestamp.replace(" ", "T"));
-      return processes.isRunning(pid) && age < DAY_MS;
+      return processes.isRunning(pid) && clock.now() - parseLocalTime(clock, timestamp) < DAY_MS;
     }
     if (host !== processes.host) return this.#beatsRemotely(name, beat);
     const isSame = isSameProcess(processes, { pid, started });
@@ -171,7 +170,10 @@ export class Heartbeats {
 
   /** Sessions on other hosts are theirs to remove, for a day. */
   #hasEnded(session: Session): boolean {
-    const { host, beat = 0 } = session.entry;
+    const { host, beat = 0, timestamp } = session.entry;
+    const isForeign =
+      host === undefined && Number.isNaN(parseLocalTime(this.system.clock, timestamp));
+    if (isForeign) return false;
     const isRemote = host !== undefined && host !== this.system.processes.host;
     return isRemote ? Math.abs(this.system.clock.now() - beat) > DAY_MS : !this.#isOnline(session);
   }

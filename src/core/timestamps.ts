@@ -51,6 +51,12 @@ export const isImplausible = (timestamp: Timestamp, clock: Clock): boolean =>
 export const localTime = (clock: Clock, ms = clock.now()): string =>
   new Date(localMicros(clock, ms) / 1000).toISOString().slice(0, 19).replace("T", " ");
 
+/** What `localTime` wrote, in ms since 1970, with or without fractions; NaN if it is no time. */
+export function parseLocalTime(clock: Clock, text: string): number {
+  const ms = Date.parse(`${text.replace(" ", "T")}Z`);
+  return ms - clock.zoneOffset(ms);
+}
+
 /**
  * Issues the next `count` timestamps of a data folder; the file `.order` holds the last one. Call
  * it under the inbox lock: without, another process may issue the same ones.
