@@ -50,7 +50,7 @@ describe("tool arguments", { concurrency: true }, () => {
     await alpha.call("who");
     const everything = () =>
       (readdirSync(dirname(dir), { recursive: true }) as string[])
-        .filter((path) => !/heartbeats|cache\.db|\.order/.test(path))
+        .filter((path) => !/heartbeats|cache\.db|\.order|\.lock$/.test(path))
         .sort();
     await waitFor(() => existsSync(join(dir, "read", "alpha")), "the first marks");
     const before = everything();

@@ -150,7 +150,7 @@ test("mail for a name that nobody has had yet waits as long", async (t) => {
   await sweepNow(dir);
   assert.deepEqual(filesIn(dir), [waiting]);
   const header = open(dir).inbox.header(waiting);
-  assert.ok(header && isUnread(readStateOf(dir, "latecomer").view(), header));
+  assert.ok(header && isUnread([readStateOf(dir, "latecomer").view()], header));
 });
 
 test("a name is known for 30 days, and a mere sender while its mail is there", async (t) => {
