@@ -1,12 +1,11 @@
 #!/usr/bin/env node
+import { homedir } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isatty } from "node:tty";
 import packageJson from "../package.json" with { type: "json" };
 import type { ClientInfo } from "./agents/agent.ts";
 import { statusOf } from "./agents/claude/status.ts";
 import { createAgent } from "./agents/index.ts";
-import { describeError, exitCodeOf } from "./cli/errors.ts";
-import { runCommand } from "./cli/program.ts";
 import { PACKAGE_ROOT, readConfig } from "./config.ts";
 import { type Entry, Heartbeats } from "./core/heartbeats.ts";
 import { Inbox } from "./core/inbox.ts";
@@ -38,12 +37,24 @@ const REGISTER_MS = 60_000;
 // Folders 0700, files 0600, whoever creates them (SQLite, proper-lockfile), whatever the umask.
 process.umask(0o077);
 
-const config = readConfig(process.env, process.cwd());
+const config = readConfig(process.env, workingFolder());
 const args = process.argv.slice(2);
 if (args.length === 0 && !isatty(0)) await serve();
 else await runCommandLine();
 
+/** The shell's word for it if the folder was deleted, which `process.cwd` does not forgive. */
+function workingFolder(): string {
+  try {
+    return process.cwd();
+  } catch {
+    return process.env.PWD || homedir();
+  }
+}
+
 async function runCommandLine(): Promise<void> {
+  // A session's server never needs these.
+  const { runCommand } = await import("./cli/program.ts");
+  const { describeError, exitCodeOf } = await import("./cli/errors.ts");
   // The reader of a pipe has left, as `| head` does.
   process.stdout.on("error", () => process.exit(1));
   try {
@@ -148,14 +159,23 @@ async function serve(): Promise<void> {
     const sync = new Sync(config.inbox, inbox);
     const sweep = new Sweep(config, system, inbox);
 
-    let started: Promise<void> | undefined;
-    const start = (): Promise<void> => {
-      if (!agent.session.mayJoin()) return Promise.resolve();
-      started ??= startSession();
-      return started;
-    };
+    /** The handshake is answered when the session is on the list. */
+    function join(): Promise<void> {
+      notifier.reportRoute();
+      return presence.join();
+    }
 
-    async function startSession(): Promise<void> {
+    let started: Promise<void> | undefined;
+    /** Opens the mailbox, which the handshake does not wait for. */
+    function start(): Promise<void> {
+      if (!agent.session.mayJoin()) return Promise.resolve();
+      started ??= join()
+        .then(() => system.clock.nextTurn())
+        .then(openMailbox);
+      return started;
+    }
+
+    function openMailbox(): void {
       waiting.cancel();
       warnIfShared(config, config.log);
       inbox.on("scan", () => presence.tryCheck());
@@ -166,8 +186,7 @@ async function serve(): Promise<void> {
       sweep.start();
       system.clock.every(REGISTER_MS, () => void mailbox.register());
       inbox.start();
-      notifier.reportRoute();
-      await presence.join();
+      void mailbox.register();
       idleWatch.restore(presence.ownEntry());
       inbox.on("scan", () => idleWatch.check());
       notifier.start();
@@ -183,7 +202,8 @@ async function serve(): Promise<void> {
       inbox.close();
       cache.close();
     });
-    await Promise.race([start(), sleep(JOIN_MS)]);
+    await Promise.race([join(), sleep(JOIN_MS)]);
+    setImmediate(() => void start());
 
     const context: ToolContext = {
       agent,

@@ -184,6 +184,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
 
   /** A tool was called: the latest call decides which of a session's servers receives its mail. */
   async onCall(isSubAgent = false): Promise<void> {
+    const isFirst = this.#details.last_call === undefined;
     this.#details = { ...this.#details, last_call: this.system.clock.now() };
     await this.join();
     this.check();
@@ -191,6 +192,8 @@ export class Presence extends EventEmitter<PresenceEvents> {
     this.#isCalled = this.state === "replaced" && !isSubAgent;
     if (this.#isCalled || this.state === "joining") await this.#beat();
     if (this.state === "joining") this.#keepNames();
+    // Later calls are told with the next heartbeat, which is soon enough.
+    if (isFirst && this.state === "active") this.#beatSoon();
   }
 
   /** The call may send under a name for now, and the answers will come to that name. */
