@@ -1,0 +1,20 @@
+import { test } from "node:test";
+import fc from "fast-check";
+import { histories, run } from "./history.ts";
+
+/** Each run of the tests draws other histories. A failure prints its seed. */
+const RUNS = 600;
+
+test("no history of sends, reads, renames, faults and crashes breaks a promise", async () => {
+  const property = fc.asyncProperty(histories, async (history) => void (await run(history)));
+  await fc.assert(property, {
+    numRuns: RUNS,
+    reporter(details) {
+      if (!details.failed) return;
+      const { seed, counterexamplePath: path, errorInstance } = details;
+      throw new Error(
+        `${errorInstance}\nReplay: npm run simulate -- --runs 1 --seed ${seed} --path ${path}`,
+      );
+    },
+  });
+});
