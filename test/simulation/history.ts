@@ -350,8 +350,10 @@ class Finale {
     this.#checkNames();
     this.#checkMessages();
     await this.#checkUnread();
-    await world.time.advance(5 * 60_000);
-    this.#checkReminders();
+    if (this.#active().some(({ mailbox }) => mailbox.unread().headers.length > 0)) {
+      await world.time.advance(5 * 60_000);
+      this.#checkReminders();
+    }
     for (const server of world.live()) await world.time.wait(server.mailbox.close());
     this.#checkMarks();
   }

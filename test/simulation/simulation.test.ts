@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { histories, run } from "./history.ts";
 
 /** Each run of the tests draws other histories. A failure prints its seed. */
-const RUNS = 600;
+const RUNS = 1000;
 
 test("no history of sends, reads, renames, faults and crashes breaks a promise", async () => {
   const property = fc.asyncProperty(histories, async (history) => void (await run(history)));
