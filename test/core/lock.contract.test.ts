@@ -25,7 +25,7 @@ function ofTheSystem(): Setup {
   const dir = mkdtempSync(join(tmpdir(), "t9-ipc-lock-"));
   const path = join(dir, "ipc/heartbeats.json");
   return {
-    withLock: createLock(diskFiles, () => {}),
+    withLock: createLock(diskFiles, () => {}).withLock,
     path,
     hold: () => void mkdirSync(`${path}.lock`, { recursive: true }),
     isFolderThere: () => diskFiles.stat(join(dir, "ipc"))?.isFolder ?? false,
@@ -119,7 +119,7 @@ describe("the lock of the system", () => {
       const { createLock } = await import(${JSON.stringify(resolve("src/core/lock.ts"))});
       const { diskFiles } = await import(${JSON.stringify(resolve("src/core/files.ts"))});
       const { readFileSync, writeFileSync, existsSync } = await import("node:fs");
-      const withLock = createLock(diskFiles, console.error);
+      const { withLock } = createLock(diskFiles, console.error);
       for (let n = 0; n < 20; n++) await withLock(${JSON.stringify(setup.path)}, (isLocked) => {
         if (!isLocked) return;
         const path = ${JSON.stringify(count)};
