@@ -1,7 +1,7 @@
 // The same rules hold for the watch of the system and for that of the tests.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
@@ -98,4 +98,44 @@ for (const [where, create] of [
       assert.deepEqual([...changed], ["ready"]);
     });
   });
+}
+
+// chokidar watches each file that it has listed. One watch for the folder shows that it lists none,
+// which is what the one overridden private method is for.
+test("a folder of many files takes one inotify watch", {
+  skip: process.platform !== "linux" && "inotify is Linux's",
+}, async () => {
+  const dir = mkdtempSync(join(tmpdir(), "t9-ipc-watch-"));
+  for (let n = 0; n < 50; n++) writeFileSync(join(dir, `${n}.md`), "x");
+  const before = inotifyWatches();
+  let isReady = false;
+  const changed: (string | undefined)[] = [];
+  const watch = watchFolder(dir, {
+    onReady: () => {
+      isReady = true;
+    },
+    onChange: (file) => changed.push(file),
+    onError: (error) => assert.fail(String(error)),
+  });
+  try {
+    await waitFor(() => isReady, "the watch");
+    writeFileSync(join(dir, "new.md"), "x");
+    await waitFor(() => changed.includes("new.md"), "the event");
+    assert.equal(inotifyWatches() - before, 1);
+  } finally {
+    watch.close();
+    rmSync(dir, { recursive: true });
+  }
+});
+
+/** How many watches this process has, over all its inotify instances. */
+function inotifyWatches(): number {
+  const counts = readdirSync("/proc/self/fdinfo").map((fd) => {
+    try {
+      return readFileSync(`/proc/self/fdinfo/${fd}`, "utf8").match(/^inotify /gm)?.length ?? 0;
+    } catch {
+      return 0; // the descriptor of the listing itself
+    }
+  });
+  return counts.reduce((sum, count) => sum + count, 0);
 }
