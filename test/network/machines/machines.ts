@@ -9,10 +9,10 @@ import { connect, createServer } from "node:net";
 import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
 import { promisify } from "node:util";
-import { homeOf, tempDir } from "../support/folder.ts";
-import { Process, SERVE, works } from "../support/process.ts";
-import { startSession, type TestSession } from "../support/session.ts";
-import { waitFor } from "../support/wait.ts";
+import { homeOf, tempDir } from "../../support/folder.ts";
+import { Process, SERVE, works } from "../../support/process.ts";
+import { startSession, type TestSession } from "../../support/session.ts";
+import { waitFor } from "../../support/wait.ts";
 
 const SSHD = "/usr/sbin/sshd";
 /** What the README says to mount with. `idmap` and the paths are each user's own. */

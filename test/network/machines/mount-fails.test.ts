@@ -5,11 +5,11 @@ import assert from "node:assert/strict";
 import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
-import { tempDir } from "../support/folder.ts";
-import { filesIn } from "../support/mail.ts";
-import { SERVER } from "../support/process.ts";
-import { startSession, type TestSession } from "../support/session.ts";
-import { waitFor } from "../support/wait.ts";
+import { tempDir } from "../../support/folder.ts";
+import { filesIn } from "../../support/mail.ts";
+import { SERVER } from "../../support/process.ts";
+import { startSession, type TestSession } from "../../support/session.ts";
+import { waitFor } from "../../support/wait.ts";
 import { DevBox, Laptop, lists, OPTIONS, readAll, skip } from "./machines.ts";
 
 const [, noCache = ""] = OPTIONS;

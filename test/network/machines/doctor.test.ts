@@ -5,11 +5,11 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { fileSystemOf } from "../../src/cli/checks/network.ts";
-import { run } from "../support/command.ts";
-import { tempDir } from "../support/folder.ts";
-import { heartbeats } from "../support/mail.ts";
-import { startSession } from "../support/session.ts";
+import { fileSystemOf } from "../../../src/cli/checks/network.ts";
+import { run } from "../../support/command.ts";
+import { tempDir } from "../../support/folder.ts";
+import { heartbeats } from "../../support/mail.ts";
+import { startSession } from "../../support/session.ts";
 import { DevBox, Laptop, lists, skip } from "./machines.ts";
 
 interface Finding {

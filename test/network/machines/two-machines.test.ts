@@ -5,9 +5,9 @@ import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { filesIn, heartbeats, mail, readMail } from "../support/mail.ts";
-import { startSession } from "../support/session.ts";
-import { waitFor } from "../support/wait.ts";
+import { filesIn, heartbeats, mail, readMail } from "../../support/mail.ts";
+import { startSession } from "../../support/session.ts";
+import { waitFor } from "../../support/wait.ts";
 import { DevBox, Laptop, lists, readAll, skip } from "./machines.ts";
 
 /** From the call to the other side's notification, over the network, at IPC_POLL=500. */
