@@ -1,4 +1,5 @@
-// Builds dist/: the launcher (server.js), the bundle (main.js) and the plugin's files that fit there.
+// Builds dist/: the launcher (server.js), the bundles that it starts, and the plugin's files that fit
+// there.
 //
 // Servers and hooks are started from dist/ at any moment, also in the middle of a build. So every
 // file is written under another name and renamed into place, and only when all of them are made:
@@ -28,7 +29,8 @@ const DIST = join(ROOT, "dist");
 const BUILD_MS = 60_000;
 
 const files = {
-  "main.js": await bundle(),
+  "main.js": await bundle("src/server.ts"),
+  "statusline.js": await bundle("src/statusline.ts"),
   ".claude-plugin/plugin.json": pluginJson(),
   ".claude-plugin/marketplace.json": marketplaceJson(),
   // Last, since it loads the bundle.
@@ -39,9 +41,9 @@ for (const [name, text] of Object.entries(files)) await replace(join(DIST, name)
 removeFormerFiles();
 
 /** One file, not minified: what a user runs can be read. Throws if the source has an error. */
-async function bundle() {
+async function bundle(entry) {
   const { outputFiles } = await build({
-    entryPoints: ["src/server.ts"],
+    entryPoints: [entry],
     absWorkingDir: ROOT,
     bundle: true,
     write: false,

@@ -71,6 +71,15 @@ export function readConfig(env: NodeJS.ProcessEnv, cwd: string, log: Log = logTo
   };
 }
 
+/** The shell's word for it if the folder was deleted, which `process.cwd` does not forgive. */
+export function workingFolder(): string {
+  try {
+    return process.cwd();
+  } catch {
+    return process.env.PWD || homedir();
+  }
+}
+
 /** In a checkout the data lies in it; if installed by npm or as a plugin, in the home folder. */
 function defaultDir(home: string): string {
   const isInstalled = /(^|[\\/])(node_modules|\.claude[\\/]plugins)([\\/]|$)/.test(PACKAGE_ROOT);

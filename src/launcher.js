@@ -14,10 +14,16 @@ function start() {
   const { enableCompileCache } = process.getBuiltinModule("module");
   // From Node 22.8 on: code that was compiled at one start is not compiled again at the next.
   if (enableCompileCache) enableCompileCache();
-  import("./main.js").catch((error) => {
+  import(`./${bundleFor(process.argv.slice(2))}`).catch((error) => {
     console.error(error);
     process.exit(1);
   });
+}
+
+/** Claude Code starts the status line often, so it loads nothing that it does not need. */
+function bundleFor([command, separator]) {
+  const isPlain = separator === undefined || separator === "--";
+  return command === "statusline" && isPlain ? "statusline.js" : "main.js";
 }
 
 /** Writes to stderr why nothing starts, and answers an MCP client, which may show no stderr. */

@@ -1,12 +1,11 @@
 #!/usr/bin/env node
-import { homedir } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isatty } from "node:tty";
 import packageJson from "../package.json" with { type: "json" };
 import type { ClientInfo } from "./agents/agent.ts";
 import { statusOf } from "./agents/claude/status.ts";
 import { createAgent } from "./agents/index.ts";
-import { PACKAGE_ROOT, readConfig } from "./config.ts";
+import { PACKAGE_ROOT, readConfig, workingFolder } from "./config.ts";
 import { type Entry, Heartbeats } from "./core/heartbeats.ts";
 import { Inbox } from "./core/inbox.ts";
 import { Mailbox } from "./core/mailbox.ts";
@@ -41,15 +40,6 @@ const config = readConfig(process.env, workingFolder());
 const args = process.argv.slice(2);
 if (args.length === 0 && !isatty(0)) await serve();
 else await runCommandLine();
-
-/** The shell's word for it if the folder was deleted, which `process.cwd` does not forgive. */
-function workingFolder(): string {
-  try {
-    return process.cwd();
-  } catch {
-    return process.env.PWD || homedir();
-  }
-}
 
 async function runCommandLine(): Promise<void> {
   // A session's server never needs these.
@@ -175,18 +165,23 @@ async function serve(): Promise<void> {
       return started;
     }
 
+    /** Mail for these names is accepted from now on, also while the session is away. */
+    function register(): void {
+      if (presence.leavesNames) void mailbox.register();
+    }
+
     function openMailbox(): void {
       waiting.cancel();
       warnIfShared(config, config.log);
       inbox.on("scan", () => presence.tryCheck());
-      presence.on("change", () => void mailbox.register());
+      presence.on("change", register);
       cache.start(inbox);
       sync.start();
       handwritten.start();
       sweep.start();
-      system.clock.every(REGISTER_MS, () => void mailbox.register());
+      system.clock.every(REGISTER_MS, register);
       inbox.start();
-      void mailbox.register();
+      register();
       idleWatch.restore(presence.ownEntry());
       inbox.on("scan", () => idleWatch.check());
       notifier.start();

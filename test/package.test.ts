@@ -25,7 +25,7 @@ test("the package holds what it needs and nothing else, and works alone in an em
     .map(({ path }: { path: string }) => path)
     .filter(
       (path: string) =>
-        !/^(dist\/(main|server)\.js|(dist\/)?\.claude-plugin\/[\w-]+\.json|LICENSE|README\.md|package\.json)$/.test(
+        !/^(dist\/(main|server|statusline)\.js|(dist\/)?\.claude-plugin\/[\w-]+\.json|LICENSE|README\.md|package\.json)$/.test(
           path,
         ),
     );
@@ -33,6 +33,7 @@ test("the package holds what it needs and nothing else, and works alone in an em
   for (const needed of [
     "dist/main.js",
     "dist/server.js",
+    "dist/statusline.js",
     ".claude-plugin/plugin.json",
     "LICENSE",
     "README.md",

@@ -9,6 +9,7 @@ import {
   rmSync,
   statSync,
 } from "node:fs";
+import { SERVER } from "../config.ts";
 import { diskFiles, writeFileAtomic } from "../core/files.ts";
 
 /** The user only, for a file that was not there before. */
@@ -39,7 +40,8 @@ export function replaceText(path: string, text: string): void {
  */
 export function keepBackup(path: string): void {
   const text = readText(path);
-  if (text.includes("t9-ipc") && existsSync(backupPath(path))) return;
+  const isOurs = text.includes("t9-ipc") || text.includes(JSON.stringify(SERVER).slice(1, -1));
+  if (isOurs && existsSync(backupPath(path))) return;
   writeFileAtomic(diskFiles, backupPath(path), text);
 }
 

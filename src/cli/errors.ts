@@ -1,5 +1,6 @@
 import { CommanderError } from "commander";
 import { type Hint, messageOf, UserError } from "../core/errors.ts";
+import { toPlainText } from "./print.ts";
 
 /** The command line was not understood: exit code 2. */
 export class UsageError extends Error {}
@@ -23,10 +24,13 @@ export function exitCodeOf(error: unknown): number {
 export function describeError(error: unknown): string | undefined {
   if (error instanceof CommanderError || error instanceof ReportedError) return undefined;
   if (error instanceof WakeSignal) return error.message;
-  if (error instanceof UsageError) return `t9-ipc: ${error.message}`;
-  if (!(error instanceof UserError)) return `t9-ipc: ${messageOf(error)}`;
-  const hint = error.hint ? ` ${HINTS[error.hint]}` : "";
-  return `t9-ipc: ${error.message}${hint}`;
+  return `t9-ipc: ${toPlainText(reasonOf(error))}`;
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof UsageError) return error.message;
+  if (!(error instanceof UserError)) return messageOf(error);
+  return error.hint ? `${error.message} ${HINTS[error.hint]}` : error.message;
 }
 
 /** The next step after a refusal, in the terms of the command line. */

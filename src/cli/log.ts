@@ -41,7 +41,8 @@ export function log(config: Config, text: string | undefined, options: LogOption
   for (let next = stack.pop(); next; next = stack.pop()) {
     const { message, level } = next;
     printMessage(message, { json: options.json, indent: INDENT.repeat(level) });
-    stack.push(...entriesAt(Math.min(level + 1, MAX_LEVEL), replies.get(message.header.file)));
+    const below = entriesAt(Math.min(level + 1, MAX_LEVEL), replies.get(message.header.file));
+    for (const entry of below) stack.push(entry);
   }
 }
 

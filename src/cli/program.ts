@@ -37,6 +37,7 @@ function createProgram(config: Config): Command {
     .option("--plugin", "install the plugin instead, which also brings hooks that wake a session")
     .option("--codex", "register it with Codex instead")
     .option("--allow", "the five tools may be used without asking; on a terminal you are asked")
+    .option("--statusline", "add a line to Claude Code's status line; on a terminal you are asked")
     .option("--undo", "remove everything that setup added")
     .action(async (options) => (await import("./setup.ts")).setup(config, options));
 
@@ -105,6 +106,14 @@ function createProgram(config: Config): Command {
     .command("demo")
     .description("start two servers in a temporary folder and show a message go across")
     .action(async () => (await import("./demo.ts")).demo());
+
+  program
+    .command("statusline")
+    .description(
+      "for Claude Code's status line: your session's name, its unread mail and who is online",
+    )
+    .argument("[COMMAND...]", "after --: another status line, which is printed first")
+    .action(async (command) => (await import("./statusline.ts")).statusLine(config, command));
 
   program
     .command("hook")

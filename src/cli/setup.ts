@@ -9,10 +9,18 @@ const QUESTION = [
   "May it use the five tools of t9-ipc, and nothing else, without asking?",
 ].join("\n");
 
+/** Asked only where the answer is not given by an option. */
+function statusLineQuestion(theirs: string | undefined): string {
+  const what = "your session's name, its unread mail and who is online";
+  if (theirs === undefined) return `Show ${what} in Claude Code's status line?`;
+  return `You have a status line (${theirs}). Show ${what} in a line below it?`;
+}
+
 interface SetupOptions {
   readonly plugin?: true;
   readonly codex?: true;
   readonly allow?: true;
+  readonly statusline?: true;
   readonly undo?: true;
 }
 
@@ -22,6 +30,8 @@ interface SetupOptions {
 export async function setup(config: Config, options: SetupOptions): Promise<void> {
   const { plugin = false, codex = false, allow = false, undo = false } = options;
   const isAllowed = async (): Promise<boolean> => allow || (await confirm(QUESTION));
+  const isStatusLineWanted = async (theirs: string | undefined): Promise<boolean> =>
+    options.statusline || (await confirm(statusLineQuestion(theirs)));
 
   if (undo) {
     if (codex) undoCodex(config, printText);
@@ -33,7 +43,7 @@ export async function setup(config: Config, options: SetupOptions): Promise<void
     return;
   }
 
-  await setupClaude(config, { plugin, isAllowed }, printText);
+  await setupClaude(config, { plugin, isAllowed, isStatusLineWanted }, printText);
   const ms = await exchangeMessage();
   printText(`It works: two servers, and a message across in ${ms.toFixed(1)} ms.`);
   printText("Claude Code sessions started from now on have it.");

@@ -1,7 +1,7 @@
 // The plugin's hook, as Claude Code runs it, and the file through which a server wakes its session.
 
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, statSync } from "node:fs";
+import { mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { readyFile, WakeFile, wakeFile } from "../../src/agents/claude/wake-file.ts";
@@ -9,6 +9,7 @@ import { readConfig } from "../../src/config.ts";
 import { createSystem } from "../../src/upkeep/system.ts";
 import { run } from "../support/command.ts";
 import { homeOf, tempDir } from "../support/folder.ts";
+import { mail, stamp, writeMail } from "../support/mail.ts";
 
 const NOTICE = "t9-ipc: 1 new message, from api: “hello”. Read it with t9_ipc_unread.";
 const PID = process.pid;
@@ -31,6 +32,27 @@ test("SessionStart names the one file that Claude Code is to watch, and opens th
     hookSpecificOutput: { hookEventName: "SessionStart", watchPaths: [wakeFile(folder, PID)] },
   });
   assert.equal(statSync(readyFile(folder, PID)).mode & 0o777, 0o600);
+});
+
+test("SessionStart tells the user in one line that mail waits for the session", async (t) => {
+  const { dir, hook } = scene(t);
+  mkdirSync(join(dir, "inbox"), { recursive: true });
+  const records = { "conv-1": { name: "api", seen: Date.now() } };
+  writeFileSync(join(dir, "conversations.json"), JSON.stringify(records));
+  const start = async (session_id: string): Promise<string | undefined> => {
+    const { code, stdout } = await hook({ hook_event_name: "SessionStart", session_id });
+    assert.equal(code, 0);
+    const { systemMessage, hookSpecificOutput } = JSON.parse(stdout);
+    assert.equal(hookSpecificOutput.watchPaths.length, 1);
+    return systemMessage;
+  };
+  assert.equal(await start("conv-1"), undefined, "nothing waits");
+  for (const n of [1, 2]) {
+    writeMail(dir, `${stamp(0, n)}-0a1b2c3d-web-api-x.md`, mail({ from: "web", to: "api" }));
+    const text = n === 1 ? "1 message waits for api" : "2 messages wait for api";
+    assert.equal(await start("conv-1"), `t9-ipc: ${text}`);
+  }
+  assert.equal(await start("conv-2"), undefined, "another conversation's mail is not told");
 });
 
 test("a notice wakes once: the next change of the file, or another file's, wakes nobody", async (t) => {

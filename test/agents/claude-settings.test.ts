@@ -53,6 +53,22 @@ test("settings are read strongest first; files that are missing or not JSON are 
   assert.deepEqual(some, [{ path: PLACES.user, json: { a: 1 }, isManaged: false }]);
 });
 
+test("an administrator's folder that cannot be listed hides no other settings", (t) => {
+  const root = dirname(homeOf(tempDir(t)));
+  const managed = join(root, "managed");
+  const claudeDir = join(root, "home", ".claude");
+  mkdirSync(managed);
+  mkdirSync(claudeDir);
+  writeFileSync(join(claudeDir, "settings.json"), '{"a":1}');
+  // Not even root can list a file.
+  writeFileSync(join(managed, "managed-settings.d"), "");
+  const layers = settingsLayers(claudeDir, join(root, "project"), managed);
+  assert.deepEqual(
+    layers.map(({ json }) => json),
+    [{ a: 1 }],
+  );
+});
+
 test("the strictest crossSessionInbound holds, unless an administrator has set one", (t) => {
   const says = (value: unknown) => ({ crossSessionInbound: value });
   const cases: [Files, string | undefined][] = [

@@ -23,6 +23,7 @@ const BUILT = [
   ".claude-plugin/plugin.json",
   "main.js",
   "server.js",
+  "statusline.js",
 ];
 
 const filesIn = (dist: string): string[] =>

@@ -19,6 +19,7 @@ const COMMANDS = [
   "watch",
   "log",
   "demo",
+  "statusline",
   "hook",
 ];
 
@@ -217,4 +218,61 @@ test("unread prints all mail at once, without the control characters of a messag
   assert.equal(stdout.match(/^red alert .*\ttab y{9000}$/gm)?.length, 8);
   assert.match(stdout, /^[^\p{Cc}]+$/mu);
   assert.doesNotMatch(stdout, /[^\P{Cc}\n\t]/u);
+});
+
+test("unread registers its reader: broadcasts and direct mail reach people at the command line", async (t) => {
+  const dir = tempDir(t);
+  const env = { IPC_SESSION_ID: "person" };
+  const beta = await startSession("beta", { dir });
+  await beta.call("broadcast", { subject: "before anybody asked" });
+  assert.equal((await run(dir, ["unread"], { env })).stdout, "No unread messages.\n");
+  await beta.call("broadcast", { subject: "to everyone" });
+  const { isError } = await beta.call("send", { to: "person", subject: "to you" });
+  assert.equal(isError, false, "the name is known");
+  const { stdout } = await run(dir, ["unread"], { env });
+  assert.match(stdout, /^2 unread messages:.+subject: to everyone\n.+subject: to you\n/s);
+  assert.equal((await run(dir, ["unread"], { env })).stdout, "No unread messages.\n");
+});
+
+test("send registers its sender: broadcasts that come after it are its mail", async (t) => {
+  const dir = tempDir(t);
+  const env = { IPC_SESSION_ID: "person" };
+  const beta = await startSession("beta", { dir });
+  await run(dir, ["send", "all", "hello"], { env });
+  await beta.call("broadcast", { subject: "welcome" });
+  const { stdout } = await run(dir, ["unread"], { env });
+  assert.match(stdout, /^1 unread message:.+subject: welcome\n/s);
+});
+
+test("a message that is stored in a folder made just now is said to be, since a sandbox loses it", async (t) => {
+  const dir = tempDir(t);
+  const words = new RegExp(`^The folder ${dir} was made just now, .+ set IPC_DIR `, "m");
+  const send = (...args: string[]) => run(dir, ["send", "later", ...args, "--allow-unknown"]);
+  const first = await send("one");
+  assert.equal(first.code, 0);
+  assert.match(first.stdout, /^Stored as .+\n/);
+  assert.match(first.stdout, words);
+  assert.doesNotMatch((await send("two")).stdout, words);
+
+  const used = tempDir(t);
+  await startSession("alpha", { dir: used });
+  const { stdout } = await run(used, ["send", "later", "one", "--allow-unknown"]);
+  assert.doesNotMatch(stdout, words, "a session is there");
+});
+
+test("commands and servers run in a working folder that was deleted", {
+  skip: process.platform === "win32" && "Windows deletes no folder that is in use",
+}, async (t) => {
+  const dir = tempDir(t);
+  const inDeleted = (input: string, ...args: string[]) => {
+    const command = [process.execPath, SERVER, ...args].map((each) => `'${each}'`).join(" ");
+    const script = `mkdir '${dir}-gone' && cd '${dir}-gone' && rmdir '${dir}-gone' && ${command}`;
+    return spawnSync("/bin/sh", ["-c", script], { encoding: "utf8", env: envOf(dir), input });
+  };
+  const who = inDeleted("", "who");
+  assert.deepEqual([who.status, who.stdout], [0, "Nobody is online.\n"]);
+  const ping = { jsonrpc: "2.0", id: 1, method: "ping" };
+  const server = inDeleted(`${JSON.stringify(ping)}\n`);
+  assert.equal(server.status, 0, server.stderr);
+  assert.deepEqual(JSON.parse(server.stdout), { jsonrpc: "2.0", id: 1, result: {} });
 });

@@ -245,3 +245,23 @@ function scene(t: TestContext, before: string | undefined) {
     config: () => readFileSync(path, "utf8"),
   };
 }
+
+test("doctor warns of an output limit that cuts answers, since what is cut counts as read", async (t) => {
+  for (const [limit, state] of [
+    ["", undefined],
+    ["tool_output_token_limit = 1666", "warning"],
+    ["tool_output_token_limit = 1667", "ok"],
+    ["tool_output_token_limit = 10_000", "ok"],
+    ['tool_output_token_limit = "many"', undefined],
+  ] as const) {
+    const { dir, setup } = scene(t, `${limit}\n`);
+    setup();
+    const findings: Finding[] = [];
+    for await (const finding of checkCodex(configOf(dir))) findings.push(finding);
+    const found = findings.find(({ what }) => what.startsWith("tool_output_token_limit"));
+    assert.equal(found?.state, state, limit);
+    if (state !== "warning") continue;
+    assert.match(found?.problem ?? "", /about 7996 bytes .+ up to 8000: .+ it counts as read/);
+    assert.equal(found?.remedy, "set it to 1667 or more, or remove it");
+  }
+});

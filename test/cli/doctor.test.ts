@@ -12,15 +12,17 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import packageJson from "../../package.json" with { type: "json" };
 import { checkPermission, SERVER_RULE } from "../../src/agents/claude/permissions.ts";
+import { addPlugin } from "../../src/agents/claude/plugin.ts";
 import type { Finding } from "../../src/agents/finding.ts";
 import { nodeCommand } from "../../src/agents/node.ts";
+import { adviseUnwritable } from "../../src/cli/checks/folder.ts";
 import { checkInstallation } from "../../src/cli/checks/installation.ts";
 import { checkSessions } from "../../src/cli/checks/sessions.ts";
 import { CHECKS, runChecks } from "../../src/cli/doctor.ts";
 import { configOf, run } from "../support/command.ts";
-import { homeOf, putProgram, tempDir } from "../support/folder.ts";
+import { binOf, envOf, homeOf, putProgram, tempDir } from "../support/folder.ts";
 import { heartbeats, mail, stamp, writeMail } from "../support/mail.ts";
-import { isRoot, SERVER } from "../support/process.ts";
+import { isRoot, noPermissions, Process, SERVER, withoutRoot } from "../support/process.ts";
 import { startSession } from "../support/session.ts";
 
 /** The entry that setup would write here. */
@@ -270,6 +272,61 @@ test("a server of another version or installation among the live ones is found",
     `warning: it runs /opt/t9-ipc/dist/server.js, this is ${SERVER}`,
   ]);
   await alpha.close();
+});
+
+const UNWRITABLE: readonly [string, string, RegExp, RegExp][] = [
+  [
+    "a read-only mount",
+    "EROFS",
+    /it is read-only here, as in a sandbox/,
+    /sandbox's settings.+IPC_DIR/,
+  ],
+  ["a folder without write permission", "EACCES", /it cannot be written/, /^chmod u\+rwx '/],
+];
+
+for (const [what, code, problem, remedy] of UNWRITABLE) {
+  test(`doctor gives advice that helps for ${what}`, (t) => {
+    const dir = dirname(tempDir(t));
+    const finding = adviseUnwritable(dir, Object.assign(new Error(`${code}: no`), { code }));
+    assert.equal(finding.state, "broken");
+    assert.match(finding.problem ?? "", problem);
+    assert.match(finding.remedy ?? "", remedy);
+  });
+}
+
+test("doctor says that it may not write to the data folder, and checks the rest all the same", {
+  skip: noPermissions,
+}, async (t) => {
+  const dir = tempDir(t);
+  mkdirSync(join(dir, "inbox"), { recursive: true });
+  chmodSync(dir, 0o500);
+  const doctor = new Process([...withoutRoot, process.execPath, SERVER, "doctor"], {
+    cwd: homeOf(dir),
+    env: { ...envOf(dir), PATH: `${binOf(dir)}:/usr/bin:/bin` },
+  });
+  assert.equal(await doctor.ended, 1);
+  assert.ok(doctor.stdout.includes(`broken   ${dir}: it cannot be written: EACCES`), doctor.stdout);
+  assert.ok(doctor.stdout.includes(`→ chmod u+rwx '${dir}'`));
+  assert.match(doctor.stdout, /^ok {7}0 messages in the inbox$/m);
+  chmodSync(dir, 0o700);
+});
+
+test("the plugin's hook needs Claude Code 2.1.160: doctor and setup name the entry below that", async (t) => {
+  const dir = tempDir(t);
+  register(dir, {});
+  writeSettings(homeOf(dir), { enabledPlugins: { "t9-ipc@t9-ipc": true } });
+  putProgram(dir, "claude", claudeOf("2.1.159"));
+  const old = await examine(dir);
+  assert.equal(old.find(/the plugin's hook: it needs Claude Code 2\.1\.160.+2\.1\.159/), "warning");
+  const { remedy } = old.wrong.find(({ what }) => what === "the plugin's hook") ?? {};
+  assert.match(remedy ?? "", /run setup without --plugin: the entry works/);
+  const lines: string[] = [];
+  addPlugin(configOf(dir), (line) => lines.push(line));
+  assert.match(lines.join("\n"), /hook: it needs Claude Code 2\.1\.160.+\n→ .+ the entry works/);
+
+  putProgram(dir, "claude", claudeOf("2.1.160"));
+  const { wrong } = await examine(dir);
+  assert.ok(!wrong.some(({ what }) => what === "the plugin's hook"));
 });
 
 test("another user's files are found", { skip: !isRoot && "needs root" }, async (t) => {

@@ -192,6 +192,65 @@ describe("log", { concurrency: true }, () => {
     assert.deepEqual(subjects(await log(dir)).sort(), ["four", "one", "three", "two"]);
   });
 
+  test("--thread prints the whole exchange in order, whoever took part, the archive's too", async (t) => {
+    const dir = tempDir(t);
+    const asked = put(dir, 8, { subject: "asked" }, "text", "archive");
+    put(dir, 7, { from: "gamma", to: "delta", subject: "unrelated" });
+    const first = put(dir, 6, { from: "beta", to: "alpha", subject: "first", reply_to: asked });
+    put(dir, 5, { from: "gamma", to: "alpha", subject: "second", reply_to: asked });
+    put(
+      dir,
+      4,
+      { from: "alpha", to: "beta", subject: "thanks", reply_to: first },
+      "text",
+      "archive",
+    );
+    put(dir, 3, { from: "gamma", to: "delta", subject: "more", reply_to: "gone.md" });
+    const lost = put(dir, 2, { from: "delta", to: "gamma", subject: "lost", reply_to: "gone.md" });
+    const expected = ["asked", "first", "second", "thanks"];
+    for (const spelling of [
+      asked,
+      `archive/${asked}`,
+      `"${first}"`,
+      first.slice(0, -3),
+      first.slice(0, 40),
+    ]) {
+      const text = await log(dir, "--thread", spelling);
+      assert.deepEqual(subjects(text), expected, spelling);
+      assert.doesNotMatch(text, /^ /m, "in the order of sending, not as a tree");
+    }
+    assert.deepEqual(subjects(await log(dir, "--thread", lost)), ["more", "lost"]);
+    assert.deepEqual(subjects(await log(dir, "--thread", first, "--with", "gamma")), ["second"]);
+    const lines = (await log(dir, "--json", "--thread", first)).trim().split("\n");
+    assert.equal(lines.length, expected.length);
+
+    for (const none of ["2026", "../../etc/passwd", ""]) {
+      const { code, stderr, stdout } = await run(dir, ["log", "--thread", none]);
+      assert.equal(code, 1, none);
+      assert.match(stderr, /^t9-ipc: Nothing shown: ".*" is not a message .+`t9-ipc log` shows/);
+      assert.equal(stdout, "");
+    }
+  });
+
+  test("a chain of 12,000 replies is printed once each, indented by four levels at most", async (t) => {
+    const dir = tempDir(t);
+    mkdirSync(join(dir, "inbox"), { recursive: true });
+    const time = stamp();
+    const fileOf = (n: number) =>
+      `${time.slice(0, -6)}${String(n).padStart(6, "0")}-0a1b2c3d-x-x-x.md`;
+    for (let n = 0; n < 12_000; n++) {
+      const reply_to = n === 0 ? "" : fileOf(n - 1);
+      const text = mail({ from: "alpha", to: "beta", subject: `s${n}`, created: "x", reply_to });
+      writeFileSync(join(dir, "inbox", fileOf(n)), text);
+    }
+    const text = await log(dir);
+    assert.equal(subjects(text).length, 12_000);
+    assert.equal(subjects(text).at(-1), "s11999");
+    assert.equal(Math.max(...[...text.matchAll(/^ */gm)].map(([indent]) => indent.length)), 16);
+    assert.ok(text.length < 3_000_000, `${text.length} characters`);
+    assert.equal(subjects(await log(dir, "--thread", fileOf(7000))).length, 12_000);
+  });
+
   test("marks nothing as read, and needs no session to be there", async (t) => {
     const dir = tempDir(t);
     history(dir);

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import {
   existsSync,
   lstatSync,
@@ -19,7 +18,8 @@ import {
 } from "../../src/agents/claude/permissions.ts";
 import { configOf, run } from "../support/command.ts";
 import { binOf, envOf, homeOf, tempDir } from "../support/folder.ts";
-import { SERVE, works } from "../support/process.ts";
+import { Process, SERVE, works } from "../support/process.ts";
+import { waitFor } from "../support/wait.ts";
 
 const RULE = "mcp__t9-ipc";
 const ONLY_OURS = { permissions: { allow: [RULE] } };
@@ -281,30 +281,34 @@ test("a file that another program holds is not changed without its lock", async 
 
 test("on a terminal the question is asked once, with yes as its default", {
   skip: !hasScript() && "no script(1)",
-}, (t) => {
-  /** What is on the terminal after that input. */
-  const answer = (dir: string, input: string): string => {
+}, async (t) => {
+  const question = /A session that mail wakes .+\n.+ without asking\? \[Y\/n\] /;
+  /** What is on the terminal at the end, with that answer to the question, if it is asked. */
+  const answer = async (dir: string, input: string): Promise<string> => {
     const command = [...SERVE, "setup"].map((each) => `'${each}'`).join(" ");
     const env = { ...envOf(dir), PATH: binOf(dir), SHELL: "/bin/sh" };
-    const { stdout, status } = spawnSync("/usr/bin/script", ["-qec", command, "/dev/null"], {
-      encoding: "utf8",
-      input,
+    const terminal = new Process(["/usr/bin/script", "-qec", command, "/dev/null"], {
+      cwd: homeOf(dir),
       env,
-      timeout: 30_000,
     });
-    assert.equal(status, 0, stdout);
-    return stdout.replaceAll("\r", "");
+    const text = (): string => terminal.stdout.replaceAll("\r", "");
+    const isAskedForStatusLine = (): boolean => text().includes("status line? [Y/n]");
+    await waitFor(() => question.test(text()) || isAskedForStatusLine(), text);
+    if (question.test(text())) terminal.child.stdin.write(input);
+    await waitFor(isAskedForStatusLine, text);
+    terminal.child.stdin.write("n\n");
+    assert.equal(await terminal.ended, 0, text());
+    return text();
   };
-  const question = /A session that mail wakes .+\n.+ without asking\? \[Y\/n\] /;
   const no = home(t);
-  assert.match(answer(no.dir, "n\n"), question);
+  assert.match(await answer(no.dir, "n\n"), question);
   assert.deepEqual(readdirSync(no.folder), []);
   const [yes, silent] = [home(t), home(t)];
-  assert.match(answer(yes.dir, "yes\n"), question);
-  assert.match(answer(silent.dir, "\n"), question);
+  assert.match(await answer(yes.dir, "yes\n"), question);
+  assert.match(await answer(silent.dir, "\n"), question);
   assert.deepEqual(silent.json(), ONLY_OURS);
   assert.equal(yes.read(), silent.read(), "so that what follows holds for both");
-  assert.doesNotMatch(answer(silent.dir, ""), question, "not a second time");
+  assert.doesNotMatch(await answer(silent.dir, ""), question, "not a second time");
 });
 
 function hasScript(): boolean {

@@ -39,7 +39,8 @@ function home(t: TestContext, text?: string) {
 /** `setup` in this process, without its proof with two servers. Returns what it printed. */
 async function setup(dir: string, env: NodeJS.ProcessEnv = {}): Promise<string> {
   const lines: string[] = [];
-  const options = { plugin: false, isAllowed: async () => false };
+  const no = async () => false;
+  const options = { plugin: false, isAllowed: no, isStatusLineWanted: no };
   await setupClaude(configOf(dir, env), options, (line) => lines.push(line));
   return lines.join("\n");
 }

@@ -2,9 +2,11 @@ import assert from "node:assert/strict";
 import { mkdirSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { stripVTControlCharacters } from "node:util";
 import { run, start } from "../support/command.ts";
-import { tempDir } from "../support/folder.ts";
+import { envOf, tempDir } from "../support/folder.ts";
 import { mail, stamp, writeMail } from "../support/mail.ts";
+import { Process, SERVE, works } from "../support/process.ts";
 import { startSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -135,4 +137,79 @@ test("watch ends without an error when its reader closes the pipe", async (t) =>
   }, "its end");
   await watch.ended;
   assert.doesNotMatch(watch.stderr, /EPIPE|Error/);
+});
+
+const noScript =
+  !(process.platform === "linux" && works("/usr/bin/script", "--version")) && "no script(1)";
+
+/** `t9-ipc ARGS` on a terminal. */
+function onTerminal(dir: string, args: readonly string[], env: Record<string, string> = {}) {
+  mkdirSync(dir, { recursive: true });
+  const command = [...SERVE, ...args].map((each) => `'${each}'`).join(" ");
+  const terminal = new Process(["/usr/bin/script", "-qec", command, "/dev/null"], {
+    cwd: dir,
+    env: { ...envOf(dir), SHELL: "/bin/sh", TERM: "xterm-256color", ...env },
+  });
+  return () => terminal.stdout.replaceAll("\r", "");
+}
+
+for (const [title, env, isColored] of [
+  ["in colors", {}, true],
+  ["without colors if NO_COLOR is set", { NO_COLOR: "1" }, false],
+] as const) {
+  test(`on a terminal watch prints a line for each message, and who comes and goes, ${title}`, {
+    skip: noScript,
+  }, async (t) => {
+    const dir = tempDir(t);
+    const text = onTerminal(dir, ["watch", "--since", "1h"], env);
+    const file = `${stamp()}-0a1b2c3d-sign-sign-sign.md`;
+    writeMail(dir, file, mail({ from: "sign", to: "sign", subject: "sign" }));
+    await waitFor(() => text().includes("sign"), text);
+    const alpha = await startSession("alpha", { dir });
+    await waitFor(() => text().includes("alpha is online, in "), text);
+    await alpha.call("send", { to: "all", subject: "one", body: "first\nbody" });
+    await waitFor(() => text().includes("body"), text);
+    await alpha.close();
+    await waitFor(() => text().includes("alpha has left"), text);
+    const line = text()
+      .split("\n")
+      .find((each) => each.includes("one"));
+    const plain = stripVTControlCharacters(line ?? "");
+    assert.match(plain, /^\d\d:\d\d:\d\d {2}alpha → EVERYBODY {2}one {2}first body$/);
+    const dimmed = "\u001b[2mfirst body\u001b[22m";
+    if (isColored) assert.ok(line?.endsWith(dimmed), JSON.stringify(line));
+    else assert.equal(line, plain);
+  });
+}
+
+test("on a terminal watch --json prints JSON and nothing else", { skip: noScript }, async (t) => {
+  const dir = tempDir(t);
+  const text = onTerminal(dir, ["watch", "--since", "1h", "--json"]);
+  writeMail(dir, `${stamp()}-0a1b2c3d-x-x-x.md`, mail({ from: "xxx", to: "all", subject: "one" }));
+  await waitFor(() => text().includes("one"), text);
+  assert.equal(JSON.parse(text()).subject, "one");
+});
+
+test("on a terminal who --watch refreshes its list in place", { skip: noScript }, async (t) => {
+  const dir = tempDir(t);
+  const text = onTerminal(dir, ["who", "--watch"]);
+  await waitFor(() => text().includes("Nobody is online."), text);
+  await startSession("alpha", { dir });
+  await waitFor(() => text().includes("- alpha: "), text);
+  const screens = text().split("\u001b[1;1H\u001b[0J");
+  assert.match(screens.at(-1) ?? "", /^1 session online:\n- alpha: /);
+});
+
+test("without a terminal who --watch prints the list again and again", async (t) => {
+  const dir = tempDir(t);
+  const who = start(dir, ["who", "--watch"]);
+  await waitFor(
+    () => who.stdout === "Nobody is online.\n".repeat(2),
+    () => who.stdout,
+  );
+  const json = start(dir, ["who", "--watch", "--json"]);
+  await waitFor(
+    () => json.stdout === "[]\n[]\n",
+    () => json.stdout,
+  );
 });

@@ -15,6 +15,7 @@ import {
 } from "./claude-json.ts";
 import { type ClaudeHome, otherHomes } from "./homes.ts";
 import { checkPermission, PLUGIN_RULE, SERVER_RULE } from "./permissions.ts";
+import { checkHook, claudeVersion } from "./plugin.ts";
 import { type RunningSession, runningSessions } from "./running-sessions.ts";
 import { crossSessionInbound, settingsLayers } from "./settings.ts";
 
@@ -23,7 +24,8 @@ export async function* checkClaude(
   config: Config,
   servers: readonly LiveServer[],
 ): AsyncGenerator<Finding> {
-  yield checkVersion(config);
+  const version = claudeVersion(config);
+  yield checkVersion(version);
 
   const { path, json } = readClaudeJson(config);
   const registrations = findRegistrations(json);
@@ -38,6 +40,7 @@ export async function* checkClaude(
   if (registrations.length > 0) yield* checkServer(config, "t9-ipc", SERVER_RULE);
   if (isPlugin) {
     const remedy = "run setup, whose entry has the path of Node, instead of the plugin";
+    yield* checkHook(version);
     yield await checkStart(config, { command: "node", args: [SERVER] }, remedy);
     yield* checkServer(config, "plugin:t9-ipc:t9-ipc", PLUGIN_RULE);
   }
@@ -47,8 +50,7 @@ export async function* checkClaude(
   for (const home of otherHomes(config)) yield* checkRunningSessions(home, false, servers);
 }
 
-function checkVersion({ env }: Config): Finding {
-  const version = /^[\d.]+/.exec(runProgram(env, "claude", "--version").output)?.[0];
+function checkVersion(version: string | undefined): Finding {
   if (!version) return warning("Claude Code", "claude is not on PATH", "");
 
   const what = `Claude Code ${version}`;

@@ -1,7 +1,8 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../../config.ts";
 import { readClaudeJson } from "./claude-json.ts";
+import { tryList } from "./settings.ts";
 
 /** A configuration of Claude Code: `~/.claude` with `~/.claude.json`, or a CLAUDE_CONFIG_DIR. */
 export interface ClaudeHome extends Pick<Config, "claudeDir" | "claudeJson"> {
@@ -30,8 +31,7 @@ export function otherHomes({ home, claudeJson }: Config): ClaudeHome[] {
 
 /** Folders like `.claude-work`. */
 function foldersIn(parent: string, prefix: string): string[] {
-  if (!existsSync(parent)) return [];
-  const names = readdirSync(parent).filter((name) => name.startsWith(prefix));
+  const names = tryList(parent).filter((name) => name.startsWith(prefix));
   return names.map((name) => join(parent, name));
 }
 

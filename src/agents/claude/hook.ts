@@ -2,8 +2,10 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { text as readAll } from "node:stream/consumers";
 import type { Config } from "../../config.ts";
-import { messageOf } from "../../core/errors.ts";
+import { isMissing, messageOf } from "../../core/errors.ts";
 import { diskFiles, tryRemove, writeFileAtomic } from "../../core/files.ts";
+import { plural } from "../../core/text.ts";
+import { readSessionMail } from "./session-mail.ts";
 import { readyFile, wakeFile } from "./wake-file.ts";
 
 const MAX_NOTICE_BYTES = 64 * 1024;
@@ -27,7 +29,9 @@ export async function runHook(config: Config): Promise<HookResult> {
     const pid = Number(config.env.CLAUDE_PID);
     if (!Number.isSafeInteger(pid) || pid <= 0) return {};
     const folder = join(config.dir, "wake");
-    if (event.hook_event_name === "SessionStart") return startWatch(folder, pid);
+    if (event.hook_event_name === "SessionStart") {
+      return startWatch(folder, pid, waitingMailText(config, event.session_id));
+    }
     if (event.hook_event_name === "FileChanged") return takeNotice(folder, pid);
     return {};
   } catch (error) {
@@ -36,10 +40,23 @@ export async function runHook(config: Config): Promise<HookResult> {
   }
 }
 
-function startWatch(folder: string, pid: number): HookResult {
+/** @param systemMessage Claude Code shows it to the user and not to the model */
+function startWatch(folder: string, pid: number, systemMessage: string | undefined): HookResult {
   writeFileAtomic(diskFiles, readyFile(folder, pid), "");
   const hookSpecificOutput = { hookEventName: "SessionStart", watchPaths: [wakeFile(folder, pid)] };
-  return { output: JSON.stringify({ hookSpecificOutput }) };
+  return { output: JSON.stringify({ systemMessage, hookSpecificOutput }) };
+}
+
+/** Undefined if no mail waits, or if it cannot be counted: the watch is more important. */
+function waitingMailText(config: Config, conversation: string | undefined): string | undefined {
+  try {
+    const { name, unread } = readSessionMail(config, conversation).own ?? {};
+    if (!unread) return undefined;
+    return `t9-ipc: ${plural(unread, "message")} ${unread === 1 ? "waits" : "wait"} for ${name}`;
+  } catch (error) {
+    if (!isMissing(error)) config.log(`hook: ${messageOf(error)}`);
+    return undefined;
+  }
 }
 
 /** The rename is atomic, so each notice wakes once. Files of other plugins call this too. */

@@ -15,6 +15,7 @@ const TOOL_NAMES = ["who", "send", "broadcast", "unread", "set_name"].map(
 
 export interface UserSettings {
   readonly permissions: { readonly allow?: readonly string[] };
+  readonly statusLine: { readonly command?: unknown };
   readonly enabledPlugins: Readonly<Record<string, boolean>>;
   readonly extraKnownMarketplaces: Readonly<Record<string, { source?: { path?: string } }>>;
 }

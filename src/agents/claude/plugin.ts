@@ -1,7 +1,8 @@
 import { dirname } from "node:path";
 import { type Config, SERVER } from "../../config.ts";
+import { type Finding, warning } from "../finding.ts";
 import type { Print } from "../print.ts";
-import { runProgram } from "../programs.ts";
+import { isAtLeast, runProgram } from "../programs.ts";
 import { keepBackup } from "../user-file.ts";
 import { readSettings } from "./permissions.ts";
 
@@ -10,8 +11,26 @@ const MARKETPLACE = "t9-ipc";
 /** The built folder is a marketplace with one plugin, which runs in place. */
 const MARKETPLACE_PATH = dirname(SERVER);
 
+/** Older versions do not watch files for a hook. */
+const LEAST_FOR_HOOK = "2.1.160";
+
+/** The version of `claude` on PATH; undefined if there is none. */
+export const claudeVersion = ({ env }: Config): string | undefined =>
+  /^[\d.]+/.exec(runProgram(env, "claude", "--version").output)?.[0];
+
+/** Nothing if the plugin's hook works in this version. */
+export function checkHook(version: string | undefined): Finding[] {
+  if (version === undefined || isAtLeast(version, LEAST_FOR_HOOK)) return [];
+  const problem = `it needs Claude Code ${LEAST_FOR_HOOK}, and this is ${version}: it wakes no session`;
+  const remedy = "claude update, or run setup without --plugin: the entry works in this version";
+  return [warning("the plugin's hook", problem, remedy)];
+}
+
 /** Installs the plugin from this installation. Throws with the words of `claude` if it refuses. */
 export function addPlugin(config: Config, print: Print): void {
+  for (const { what, problem, remedy } of checkHook(claudeVersion(config))) {
+    print(`${what}: ${problem}\n→ ${remedy}`);
+  }
   const { path, isOurs, isEnabled } = findPlugin(config);
   if (isOurs && isEnabled) {
     print(`${path} has the plugin already: nothing was changed.`);

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** One of Claude Code's settings files. No other file can change what an administrator's says. */
@@ -44,12 +44,20 @@ export function settingsLayers(
 /** An administrator's further files. Those that come later in the alphabet are stronger. */
 function managedParts(managed: string): string[] {
   const folder = join(managed, "managed-settings.d");
-  if (!existsSync(folder)) return [];
-  const files = readdirSync(folder).filter((file) => file.endsWith(".json"));
-  return files
+  return tryList(folder)
+    .filter((file) => file.endsWith(".json"))
     .sort()
     .reverse()
     .map((file) => join(folder, file));
+}
+
+/** Empty if the folder is missing, or if this user may not list it. */
+export function tryList(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
 }
 
 function readLayer(path: string, isManaged: boolean): Layer | [] {

@@ -13,6 +13,7 @@ import {
   SERVER_RULE,
 } from "./permissions.ts";
 import { addPlugin, removePlugin } from "./plugin.ts";
+import { addStatusLine, removeStatusLine } from "./status-line.ts";
 
 const PLACE = ["mcpServers", "t9-ipc"];
 
@@ -21,12 +22,14 @@ export interface ClaudeSetup {
   readonly plugin: boolean;
   /** Whether Claude may use the tools without asking. Called only if no rule decides it yet. */
   readonly isAllowed: () => Promise<boolean>;
+  /** Whether our status line is to be shown, below the one that the user has. */
+  readonly isStatusLineWanted: (theirs: string | undefined) => Promise<boolean>;
 }
 
 /** Registers this installation with Claude Code for all projects. */
 export async function setupClaude(
   config: Config,
-  { plugin, isAllowed }: ClaudeSetup,
+  { plugin, isAllowed, isStatusLineWanted }: ClaudeSetup,
   print: Print,
 ): Promise<void> {
   checkFiles(config);
@@ -41,6 +44,7 @@ export async function setupClaude(
     await addEntry(config, print);
   }
   await allowTools(plugin ? PLUGIN_RULE : SERVER_RULE, isAllowed, config, print);
+  await addStatusLine(config, isStatusLineWanted, print);
 }
 
 /** Removes everything that `setupClaude` added. */
@@ -49,8 +53,10 @@ export async function undoClaude(config: Config, print: Print): Promise<void> {
 
   const hadEntry = await removeEntry(config, print);
   const hadPlugin = removePlugin(config, print);
+  // First, since the backup is removed with the rule.
+  const hadStatusLine = await removeStatusLine(config, print);
   const hadRule = await disallowTools(config, print);
-  if (hadEntry || hadPlugin || hadRule) return;
+  if (hadEntry || hadPlugin || hadStatusLine || hadRule) return;
   print(`${config.claudeJson} has no entry for ${SERVER}: nothing was changed.`);
 }
 

@@ -7,7 +7,7 @@ import { type CodexCall, parseCodexCall } from "./calls.ts";
 import { CodexQueue } from "./queue.ts";
 
 /** An answer of this size gets through, unless the user has set a lower limit. */
-const MAX_ANSWER_BYTES = 8000;
+export const MAX_ANSWER_BYTES = 8000;
 
 /** A Codex session is known from its first tool call on: only a call tells the conversation. */
 class CodexSession implements AgentSession {

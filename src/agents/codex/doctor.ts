@@ -1,15 +1,20 @@
 import { existsSync } from "node:fs";
+import { parse } from "@decimalturn/toml-patch";
 import { type Config, readConfig, SERVER } from "../../config.ts";
 import { broken, type Finding, ok, warning } from "../finding.ts";
 import { runProgram } from "../programs.ts";
 import { checkStart } from "../try-server.ts";
+import { MAX_ANSWER_BYTES } from "./agent.ts";
 import { type CodexEntry, ENV_VARS, readCodexConfig } from "./config-file.ts";
 
 const SETUP = "run setup --codex";
 
+/** Measured in 0.169: Codex lets `tool_output_token_limit` × 4 × 1.2 bytes of an answer through. */
+const BYTES_PER_TOKEN = 4 * 1.2;
+
 /** Everything that Codex needs for its sessions to get mail. Nothing if Codex is not used. */
 export async function* checkCodex(config: Config): AsyncGenerator<Finding> {
-  const { path, entry } = readCodexConfig(config);
+  const { path, text, entry } = readCodexConfig(config);
   const version = /codex-cli (\S+)/.exec(runProgram(config.env, "codex", "--version").output)?.[1];
   if (!version && !entry) return;
 
@@ -22,6 +27,7 @@ export async function* checkCodex(config: Config): AsyncGenerator<Finding> {
   yield* checkScript(config, entry);
   yield* checkEnvironment(config, entry);
   yield checkApproval(entry);
+  yield* checkOutputLimit(path, text);
 }
 
 function checkProgram({ env }: Config, version: string | undefined): Finding {
@@ -63,6 +69,23 @@ function* checkEnvironment(config: Config, { env = {}, env_vars = [] }: CodexEnt
     `IPC_SESSION_ID=${env.IPC_SESSION_ID} in Codex's entry`,
     "every Codex session asks for this name, and only one can have it",
     "remove it there",
+  );
+}
+
+/** Codex cuts the middle out of what is longer, and our server takes it for shown. */
+function* checkOutputLimit(path: string, text: string): Generator<Finding> {
+  const limit = parse(text).tool_output_token_limit;
+  if (typeof limit !== "number" && typeof limit !== "bigint") return;
+  const what = `tool_output_token_limit = ${limit} in ${path}`;
+  const bytes = Math.floor(Number(limit) * BYTES_PER_TOKEN);
+  if (bytes >= MAX_ANSWER_BYTES) {
+    yield ok(what);
+    return;
+  }
+  yield warning(
+    what,
+    `about ${bytes} bytes of an answer get through, and answers with mail have up to ${MAX_ANSWER_BYTES}: Codex cuts the rest out, and it counts as read`,
+    `set it to ${Math.ceil(MAX_ANSWER_BYTES / BYTES_PER_TOKEN)} or more, or remove it`,
   );
 }
 

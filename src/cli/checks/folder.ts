@@ -1,8 +1,8 @@
 import fs from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { broken, type Finding, ok, warning } from "../../agents/finding.ts";
 import type { Config } from "../../config.ts";
-import { messageOf } from "../../core/errors.ts";
+import { errorCode, messageOf } from "../../core/errors.ts";
 import { Inbox } from "../../core/inbox.ts";
 import { isMessageFile, readMessage } from "../../core/message.ts";
 import type { System } from "../../core/system.ts";
@@ -18,9 +18,10 @@ const ABANDONED_MS = 10_000;
  */
 export async function* checkFolder(config: Config): AsyncGenerator<Finding> {
   const { dir, inbox, archive, read } = config;
-  for (const path of [dir, inbox, archive, read].filter(fs.existsSync)) {
-    fs.accessSync(path, fs.constants.W_OK);
-  }
+  const unwritable = checkWritable([dir, inbox, archive, read]);
+  if (unwritable) yield unwritable;
+  // Otherwise nothing can be made there, and there may be nothing to look at.
+  if (unwritable && !fs.existsSync(inbox)) return;
   const system = createSystem(config);
   const mail = new Inbox({ folder: config }, system);
   mail.scan();
@@ -31,6 +32,35 @@ export async function* checkFolder(config: Config): AsyncGenerator<Finding> {
   yield* checkLocks(config);
   yield ok(`${mail.files.size} messages in the inbox`);
   yield* checkMessages(inbox, system);
+}
+
+/** Undefined if this process may write to these folders, or to what they would be made in. */
+function checkWritable(folders: readonly string[]): Finding | undefined {
+  for (const path of folders) {
+    const existing = nearestExisting(path);
+    try {
+      fs.accessSync(existing, fs.constants.W_OK);
+    } catch (error) {
+      return adviseUnwritable(existing, error);
+    }
+  }
+  return undefined;
+}
+
+const nearestExisting = (path: string): string =>
+  fs.existsSync(path) || path === dirname(path) ? path : nearestExisting(dirname(path));
+
+/** What helps depends on who refuses: the mount, the owner, or the mode. */
+export function adviseUnwritable(path: string, error: unknown): Finding {
+  if (errorCode(error) === "EROFS") {
+    const remedy = `allow this program to write to ${path} (in the sandbox's settings), mount it writable, or set IPC_DIR to a folder that is`;
+    return broken(path, "it is read-only here, as in a sandbox: nothing can be sent", remedy);
+  }
+  if (isForeign(path)) {
+    const remedy = `sudo chown -R "$(id -un)" '${path}', or set IPC_DIR to a folder of yours`;
+    return broken(path, "it belongs to another user, and cannot be written", remedy);
+  }
+  return broken(path, `it cannot be written: ${messageOf(error)}`, `chmod u+rwx '${path}'`);
 }
 
 function checkOwner(dir: string): Finding {

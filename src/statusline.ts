@@ -1,0 +1,7 @@
+// The entry of dist/statusline.js: `t9-ipc statusline [-- COMMAND]`, without what servers need.
+
+import { statusLine } from "./cli/statusline.ts";
+import { readConfig, workingFolder } from "./config.ts";
+
+const command = process.argv.slice(4); // after `node SCRIPT statusline --`
+await statusLine(readConfig(process.env, workingFolder()), command);
