@@ -161,7 +161,11 @@ async function serve(): Promise<void> {
       if (!agent.session.mayJoin()) return Promise.resolve();
       started ??= join()
         .then(() => system.clock.nextTurn())
-        .then(openMailbox);
+        .then(openMailbox)
+        .catch((error) => {
+          started = undefined; // the next call tries again
+          throw error;
+        });
       return started;
     }
 
@@ -182,9 +186,9 @@ async function serve(): Promise<void> {
       system.clock.every(REGISTER_MS, register);
       inbox.start();
       register();
-      idleWatch.restore(presence.ownEntry());
-      inbox.on("scan", () => idleWatch.check());
       notifier.start();
+      idleWatch.restore();
+      inbox.on("scan", () => idleWatch.check());
     }
 
     const waiting = system.clock.every(START_CHECK_MS, () => void start());

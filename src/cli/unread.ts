@@ -21,15 +21,14 @@ export function unread(
 
     const isOwn = name === undefined || mailbox.isOwnName(name);
     const { text, shown, markRead } = isOwn ? ownMailText(around) : otherMailText(around, name);
-    markRead();
     if (options.json) {
       const messages = shown.flatMap(({ file }) => mailbox.inbox.read(file) ?? []);
       printJson(messages.map(({ header, body }) => ({ ...header, body })));
-      return;
+    } else {
+      printText(text);
     }
-
-    printText(text);
-    if (isOwn) warnIfShared(user);
+    markRead();
+    if (isOwn && !options.json) warnIfShared(user);
   });
 }
 

@@ -18,6 +18,8 @@ interface Watched {
   readonly file?: string | undefined;
   /** True once it was seen at work. */
   readonly wasBusy: boolean;
+  /** True if it was not on the list at the last check: its server may be starting anew. */
+  readonly isAbsent?: boolean | undefined;
 }
 
 export interface IdleWatchOptions {
@@ -34,8 +36,8 @@ export interface IdleWatchOptions {
 export type WatchAnswer = "watching" | "idle" | "unknown" | "offline";
 
 /**
- * Tells this session, once, when another one goes idle, waits for its user, or ends. The other
- * session notices nothing: its agent's registry says what it is doing.
+ * Notifies this session once when another one goes idle, waits for its user, or ends. The other
+ * session notices nothing, since its agent's registry says what it is doing.
  */
 export class IdleWatch {
   #watched: readonly Watched[] = [];
@@ -43,9 +45,13 @@ export class IdleWatch {
   constructor(private readonly options: IdleWatchOptions) {}
 
   /** Takes over what an earlier server of this session was watching. */
-  restore(entry: Readonly<Entry> | undefined): void {
-    const watching = Array.isArray(entry?.watching) ? entry.watching : [];
-    this.#watched = watching.filter(isWatched);
+  restore(): void {
+    try {
+      const { watching = [] } = this.options.presence.ownEntry() ?? {};
+      this.#watched = watching.filter(isWatched);
+    } catch (error) {
+      this.options.log(`watched sessions cannot be restored: ${messageOf(error)}`);
+    }
   }
 
   /**
@@ -53,8 +59,8 @@ export class IdleWatch {
    * idle again.
    */
   watch(name: Name, file?: string): WatchAnswer {
-    const session = findHolder(this.options.heartbeats.online(), name);
-    if (!session) return "offline";
+    const session = this.#find(name);
+    if (session === undefined) return "offline";
     const { status } = this.options.activityOf(session.entry) ?? {};
     if (status === undefined) return "unknown";
     if (status === "idle" && file === undefined) return "idle";
@@ -63,20 +69,31 @@ export class IdleWatch {
     return "watching";
   }
 
-  /** Looks at every watched session. Called every few seconds. */
+  /** Undefined if the session is offline, or if the list cannot be read just now. */
+  #find(name: Name): Session | undefined {
+    try {
+      return findHolder(this.options.heartbeats.online(), name);
+    } catch (error) {
+      this.options.log(`${name} cannot be watched: ${messageOf(error)}`);
+      return undefined;
+    }
+  }
+
+  /** Checks every watched session. Called every few seconds. */
   check(): void {
-    if (this.#watched.length === 0) return;
+    if (this.#watched.length === 0 || !this.options.presence.isReceiving) return;
     try {
       const online = this.options.heartbeats.online();
       this.#keep(this.#watched.flatMap((watched) => this.#checkOne(watched, online)));
     } catch (error) {
-      this.options.log(`watched sessions cannot be looked at: ${messageOf(error)}`);
+      this.options.log(`watched sessions cannot be checked: ${messageOf(error)}`);
     }
   }
 
   /** Returns what is still to be watched. */
   #checkOne(watched: Watched, online: readonly Session[]): Watched[] {
     const session = findHolder(online, watched.name);
+    if (!session && !watched.isAbsent) return [{ ...watched, isAbsent: true }];
     if (!session) {
       this.options.announce(`t9-ipc: ${watched.name} has ended.`);
       return [];
@@ -89,7 +106,9 @@ export class IdleWatch {
     }
     const hasRead = watched.file === undefined || this.options.hasRead(session.name, watched.file);
     const isDone = status === "idle" && hasRead && (watched.wasBusy || watched.file !== undefined);
-    if (!isDone) return [{ ...watched, wasBusy: watched.wasBusy || status === "busy" }];
+    const wasBusy = watched.wasBusy || status === "busy";
+    const isUnchanged = wasBusy === watched.wasBusy && !watched.isAbsent;
+    if (!isDone) return [isUnchanged ? watched : { ...watched, wasBusy, isAbsent: undefined }];
     const work = session.entry.working_on;
     const about = work ? ` It works on ${quote(work, 200)}.` : "";
     this.options.announce(`t9-ipc: ${session.name} is idle now.${about}`);
