@@ -386,8 +386,8 @@ export class Mailbox {
     return Math.max(...this.#ownStates().map((state) => state.view().partsShown(file)));
   }
 
-  markPart(file: string, part: number): void {
-    for (const state of this.#ownStates()) state.markPart(file, part);
+  markPart(file: string, part: number, names = this.owner.names): void {
+    for (const name of names) this.#readState(name).markPart(file, part);
     this.#saveMarksLater();
   }
 

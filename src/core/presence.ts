@@ -73,6 +73,8 @@ export class Presence extends EventEmitter<PresenceEvents> {
   state: State = "joining";
   /** Another server has announced to the same program what came before this. */
   announcedBefore: Timestamp | undefined;
+  /** True if that server may still have held notices back: a call has ended its turn. */
+  hasInterrupted = false;
   /** The name that this conversation had taken, and that somebody else has by now. */
   lostName: { readonly name: Name; readonly holder: Name } | undefined;
 
@@ -194,6 +196,12 @@ export class Presence extends EventEmitter<PresenceEvents> {
     if (this.state === "joining") this.#keepNames();
     // Later calls are told with the next heartbeat, which is soon enough.
     if (isFirst && this.state === "active") this.#beatSoon();
+    if (isFirst) this.emit("change"); // from now on its names are noted, whatever run it is
+  }
+
+  /** False for a run that nobody watches and that has not taken part: it is not to be written to. */
+  get leavesNames(): boolean {
+    return !this.agent.details?.unattended || this.#details.last_call !== undefined;
   }
 
   /** The call may send under a name for now, and the answers will come to that name. */
@@ -321,6 +329,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
       const names = namesWithout(namesOf(own), others);
       if (names[0] === own.name) this.#become("active", names as [Name, ...Name[]]);
       else this.#rejoin(others);
+      if (own.entry.cwd !== this.agent.folder()) this.#beatSoon();
     } else if (same && !own && this.state !== "joining") {
       this.#yieldTo(same);
     } else if (this.state === "replaced") {
@@ -426,7 +435,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
     let wanted = this.#currentIdentity();
     const claimed = await this.heartbeats.update((list) => {
       const { own, same, others } = this.#sort(list.online);
-      if (same && !this.#takesOverFrom(same)) {
+      if (same && !this.#takesOverFrom(same, own)) {
         if (own) list.entries.delete(own.name);
         return { replacement: same };
       }
@@ -435,7 +444,8 @@ export class Presence extends EventEmitter<PresenceEvents> {
       const names = claimNames(wanted.names, others, this.#isReclaimable);
       takeNames(list, names, others);
       const holder = findHolder(others, wanted.names[0])?.name;
-      return { identity: this.#enter(list, { ...wanted, names }, [own, same]), same, holder };
+      if (same && this.#isSameAgent(same)) this.#noteAnnounced();
+      return { identity: this.#enter(list, { ...wanted, names }, [own, same]), holder };
     });
     if (!claimed) return false;
     if (!claimed.identity) {
@@ -443,20 +453,25 @@ export class Presence extends EventEmitter<PresenceEvents> {
       return true;
     }
     this.#noteTaken(wanted, claimed.identity.names[0], claimed.holder);
-    if (claimed.same && this.#isSameAgent(claimed.same)) this.#noteAnnounced();
     await this.#onListed(claimed.identity);
     return true;
   }
 
   /** The latest call wins. A new server of the same process replaces the one before it. */
-  #takesOverFrom(same: Session): boolean {
+  #takesOverFrom(same: Session, own: Session | undefined): boolean {
     if (this.#isCalled) return true;
-    return this.#role === "serving" || (this.#role === "new" && this.#isSameAgent(same));
+    if (this.#role === "new") return this.#isSameAgent(same);
+    if (this.#role === "waiting") return false;
+    // Without an entry of its own it was replaced and has not seen that yet, or the list was lost.
+    const { last_call: ownCall = 0 } = this.#details;
+    return own !== undefined || ownCall > (same.entry.last_call ?? 0);
   }
 
+  /** Called before the list is written: from then on the other server announces nothing. */
   #noteAnnounced(): void {
     const { files, clock } = this.system;
     this.announcedBefore = nextTimestamps(files, clock, this.options.folder.dir, 1)[0];
+    this.hasInterrupted = this.#isCalled;
   }
 
   #noteTaken({ names: [wanted], by }: Identity, name: Name, holder: Name | undefined): void {
@@ -520,8 +535,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
     const conversation = this.#conversation;
     const [name, ...earlier] = names.filter((each) => lenderOf({ borrowed }, each) === undefined);
     if (conversation === undefined || name === undefined) return;
-    // A run that nobody watches leaves no name behind unless it took part.
-    if (this.agent.details?.unattended && this.#details.last_call === undefined) return;
+    if (!this.leavesNames) return;
     const record = { name, names: earlier, working_on: workingOn, by, ...(asked && { asked }) };
     const day = Math.floor(this.system.clock.now() / DAY_MS);
     const key = JSON.stringify([conversation, record, day]);

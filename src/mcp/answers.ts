@@ -1,7 +1,7 @@
 import type { RegisteredSession } from "../agents/claude/registry.ts";
 import { type Entry, namesOf, type Session } from "../core/heartbeats.ts";
 import type { Delivery, DeliveryStatus, Mailbox, Sent } from "../core/mailbox.ts";
-import { type Header, shortenBody } from "../core/message.ts";
+import { type Header, type Message, shortenBody } from "../core/message.ts";
 import { isEveryone } from "../core/names.ts";
 import { duration, neutralizeTags, oneLine, plural, quote } from "../core/text.ts";
 import { describeRoute } from "../notify/routes.ts";
@@ -181,22 +181,24 @@ export interface MailText {
 export function ownMailText(around: Surroundings): MailText {
   const { mailbox } = around;
   const { headers, unreadable } = mailbox.unread();
-  const page = mailPage(headers, around);
+  const { names } = mailbox.owner; // by the time it is marked, the conversation may be another one
+  const page = mailPage(headers, around, true);
   const left = headers.length - page.gone - page.shown.length;
+  const isCut = page.part !== undefined && page.shown.length === 0;
   const lines = [
     headers.length === page.gone
       ? "No unread messages."
       : `${plural(headers.length - page.gone, "unread message")}:`,
     ...page.blocks,
-    ...(left > 0 && !page.part ? [`${left} more left: call t9_ipc_unread again.`] : []),
+    ...(left > 0 && !isCut ? [`${left} more left: call t9_ipc_unread again.`] : []),
     ...unreadable.map(({ file, reason }) => `${file} cannot be read just now: ${reason}.`),
   ];
   return {
     text: lines.join("\n"),
     shown: page.shown,
     markRead() {
-      if (page.part) mailbox.markPart(page.part.file, page.part.number);
-      mailbox.markRead(page.shown);
+      if (page.part) mailbox.markPart(page.part.file, page.part.number, names);
+      mailbox.markRead(page.shown, names);
     },
   };
 }
@@ -204,7 +206,7 @@ export function ownMailText(around: Surroundings): MailText {
 /** Another session's unread mail, which stays unread. */
 export function otherMailText(around: Surroundings, whose: string): MailText {
   const { headers, unreadable, name } = around.mailbox.unreadOf(whose);
-  const page = mailPage(headers, around);
+  const page = mailPage(headers, around, false);
   const count = headers.length - page.gone;
   const left = count - page.shown.length;
   const lines = [
@@ -223,11 +225,12 @@ interface Page {
   readonly shown: readonly Header[];
   /** How many of the messages have gone, or are broken, by now. */
   readonly gone: number;
-  /** The part of a long message that is shown and is not the last one. */
+  /** The part of a long message that is shown. After the last one, the message is shown whole. */
   readonly part?: { readonly file: string; readonly number: number } | undefined;
 }
 
-function mailPage(headers: readonly Header[], around: Surroundings): Page {
+/** @param isOwn false for mail that is only looked at: no record is kept of its parts */
+function mailPage(headers: readonly Header[], around: Surroundings, isOwn: boolean): Page {
   const { mailbox, maxBytes } = around;
   const blocks: string[] = [];
   const shown: Header[] = [];
@@ -247,26 +250,32 @@ function mailPage(headers: readonly Header[], around: Surroundings): Page {
     } else if (shown.length > 0) {
       break;
     } else {
-      const { text, part } = partText(around, message.header, message.body);
-      return { blocks: [text], shown: part ? [] : [message.header], gone, part };
+      const { text, part, isLast } = partText(around, message, { isKept: isOwn });
+      return { blocks: [text], shown: isLast ? [message.header] : [], gone, part };
     }
   }
   return { blocks, shown, gone };
 }
 
-/** The next part of a message that is too long for one answer. */
-function partText(around: Surroundings, header: Header, body: string) {
+/** The next part of a message that is too long for one answer; the first one if it is not kept. */
+function partText(
+  around: Surroundings,
+  { header, body }: Message,
+  { isKept = true, folder = "inbox" } = {},
+) {
   const { mailbox, maxBytes } = around;
+  const { file } = header;
   const frame = Buffer.byteLength(messageText(mailbox, header, "")) + FRAME_BYTES;
-  const pieces = splitBytes(shownBody(header, body, "inbox"), Math.max(1000, maxBytes - frame));
-  const number = (mailbox.partsShown(header.file) % pieces.length) + 1;
+  const pieces = splitBytes(shownBody(header, body, folder), Math.max(1000, maxBytes - frame));
+  const number = isKept ? (mailbox.partsShown(file) % pieces.length) + 1 : 1;
   const isLast = number === pieces.length;
   const position = `part ${number} of ${pieces.length}`;
+  const again = isKept ? "call t9_ipc_unread again for the next; " : "";
   const next = isLast
     ? `(${position}: the end)`
-    : `(${position}: call t9_ipc_unread again for the next; the whole file is inbox/${header.file})`;
+    : `(${position}: ${again}the whole file is ${folder}/${file})`;
   const text = messageFrame(mailbox, header, `${pieces[number - 1]}\n${next}`);
-  return { text, part: isLast ? undefined : { file: header.file, number } };
+  return { text, part: { file, number }, isLast };
 }
 
 /** Pieces of at most `maxBytes` bytes, never cut within a character. */
@@ -291,18 +300,20 @@ function splitBytes(text: string, maxBytes: number): string[] {
 export function messageAgainText(around: Surroundings, file: string): MailText {
   const { mailbox, maxBytes } = around;
   const { header, body, isArchived } = mailbox.find(file, "Nothing shown:");
+  const { names } = mailbox.owner;
   const folder = isArchived ? "archive" : "inbox";
   const answers = mailbox.answersTo(header.file);
   const from = `From the ${folder}${answers > 0 ? `, with ${plural(answers, "answer")}` : ""}:`;
   const whole = messageText(mailbox, header, body, folder);
   const isLong = Buffer.byteLength(whole) + FRAME_BYTES > maxBytes;
-  const { text, part } = isLong ? partText(around, header, body) : { text: whole, part: undefined };
+  const page = isLong ? partText(around, { header, body }, { folder }) : undefined;
+  const isWhole = page === undefined || page.isLast;
   return {
-    text: `${from}\n${text}`,
-    shown: part ? [] : [header],
+    text: `${from}\n${page?.text ?? whole}`,
+    shown: isWhole ? [header] : [],
     markRead() {
-      if (part) mailbox.markPart(part.file, part.number);
-      else if (!isArchived) mailbox.markRead([header]);
+      if (page) mailbox.markPart(page.part.file, page.part.number, names);
+      if (isWhole && !isArchived) mailbox.markRead([header], names);
     },
   };
 }

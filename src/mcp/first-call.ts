@@ -17,8 +17,10 @@ export function createFirstCallNotes(mailbox: Mailbox, presence: Presence, folde
 
 function lostNameNote({ lostName, name }: Presence): string[] {
   if (lostName === undefined) return [];
+  const { name: former, holder } = lostName;
+  const who = holder === former ? "another session" : holder;
   return [
-    `The name ${lostName.name}, which this conversation had, belongs to ${lostName.holder} now, with its mail. This session is ${name}.`,
+    `The name ${former}, which this conversation had, belongs to ${who} now, with its mail. This session is ${name}.`,
   ];
 }
 

@@ -40,6 +40,8 @@ interface Announcement {
   readonly noticeAt?: number | undefined;
   /** True if a tool result has pointed to it. */
   readonly isOnResult?: boolean;
+  /** True if it was left to another server of this session, which may have held the notice back. */
+  readonly isInDoubt?: boolean;
 }
 
 /** Announces each unread message once to this session's client, in the order of sending. */
@@ -142,16 +144,21 @@ export class Notifier {
     const message = this.mailbox.inbox.read(file);
     if (!message || !this.mailbox.unreadTest()(message.header)) return;
     const now = this.system.clock.elapsed();
-    // Another server of this session has sent it to the same client.
-    const { announcedBefore } = this.presence;
-    const wasSent = announcedBefore !== undefined && timestampOf(file) < announcedBefore;
+    const wasSent = this.#wasSent(file);
     const isQuiet = !this.#wakes(message.header);
     const isSent = sendToChannel !== undefined && !isQuiet && !wasSent;
     this.#announced.set(file, {
       channelAt: isSent || (wasSent && !isQuiet) ? now : undefined,
       noticeAt: wasSent && !isQuiet ? now : undefined,
+      isInDoubt: wasSent && this.presence.hasInterrupted,
     });
     if (isSent) await this.#sendToChannel(message);
+  }
+
+  /** True if another server of this session has sent it to the same client. */
+  #wasSent(file: string): boolean {
+    const { announcedBefore } = this.presence;
+    return announcedBefore !== undefined && timestampOf(file) < announcedBefore;
   }
 
   /** A message that the channel did not take is announced in the other ways. */
@@ -192,6 +199,8 @@ export class Notifier {
   }
 
   #mailForToolResult(): string | undefined {
+    // This call may have made this server the session's, and the other one's mail is in the queue.
+    for (const file of this.#queue) if (this.#wasSent(file)) void this.#tryAnnounce(file);
     const reminderDue = this.system.clock.elapsed() - REMIND_MS;
     const unseen = this.#unread().filter(({ file }) => {
       const shownAt = this.#shownAt(file);
@@ -205,7 +214,8 @@ export class Notifier {
 
   /** When something showed the message to the session, as far as that is known. */
   #shownAt(file: string): number | undefined {
-    const { channelAt, noticeAt } = this.#announced.get(file) ?? {};
+    const { channelAt, noticeAt, isOnResult, isInDoubt } = this.#announced.get(file) ?? {};
+    if (isInDoubt && !isOnResult) return undefined;
     return noticeAt ?? (this.#isChannelProved ? channelAt : undefined);
   }
 

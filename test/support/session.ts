@@ -117,13 +117,18 @@ export class TestSession {
     else this.pushes.push({ ...push, at: performance.now() });
   }
 
-  /** Calls a tool, `who` for `t9_ipc_who`. */
+  /** Calls a tool, `who` for `t9_ipc_who`. `meta` becomes `params._meta`. */
   async call(
     tool: string,
     args: Record<string, unknown> = {},
+    meta?: Record<string, unknown>,
   ): Promise<{ text: string; isError: boolean }> {
     const name = tool.startsWith("t9_ipc_") ? tool : `t9_ipc_${tool}`;
-    const { content, isError } = await this.client.callTool({ name, arguments: args });
+    const { content, isError } = await this.client.callTool({
+      name,
+      arguments: args,
+      ...(meta && { _meta: meta }),
+    });
     const text = (content as { text: string }[]).map((part) => part.text).join("\n");
     return { text, isError: isError === true };
   }

@@ -23,7 +23,7 @@ export function identifyCaller(
 ): Caller | Promise<Caller> {
   if (conversation === undefined || typeof toolUseId !== "string") return "session";
   const folder = findTranscripts(claudeDir, conversation);
-  if (!folder || activeSubAgents(folder).length === 0) return "session";
+  if (!folder || !hasSubAgents(folder)) return "session";
   return lookUp(folder, toolUseId, patienceMs);
 }
 
@@ -38,11 +38,17 @@ function findTranscripts(claudeDir: string, conversation: string): string | unde
   }
 }
 
-function activeSubAgents(folder: string): string[] {
+/** True if a sub-agent may be at work. Its description is there before it makes its first call. */
+function hasSubAgents(folder: string): boolean {
+  return changedLately(folder).length > 0;
+}
+
+/** The files of the sub-agents: descriptions and transcripts. */
+function changedLately(folder: string): string[] {
   try {
     const subagents = join(folder, "subagents");
     const paths = readdirSync(subagents)
-      .filter((file) => /^agent-.*\.jsonl$/.test(file))
+      .filter((file) => file.startsWith("agent-"))
       .map((file) => join(subagents, file));
     return paths.filter((path) => Date.now() - statSync(path).mtimeMs < ACTIVE_MS);
   } catch {
@@ -50,10 +56,13 @@ function activeSubAgents(folder: string): string[] {
   }
 }
 
+const transcriptsOf = (folder: string): string[] =>
+  changedLately(folder).filter((path) => path.endsWith(".jsonl"));
+
 async function lookUp(folder: string, toolUseId: string, patienceMs: number): Promise<Caller> {
   const deadline = performance.now() + patienceMs;
   for (;;) {
-    if (activeSubAgents(folder).some((path) => tailOf(path).includes(toolUseId))) {
+    if (transcriptsOf(folder).some((path) => tailOf(path).includes(toolUseId))) {
       return "sub-agent";
     }
     if (tailOf(`${folder}.jsonl`).includes(toolUseId)) return "session";

@@ -20,6 +20,8 @@ export class ClaudeSession implements AgentSession {
   readonly client = undefined;
   readonly pid: number;
   readonly #args: readonly string[];
+  /** What was read last: the file cannot be read while Claude Code rewrites it. */
+  #lastRegistered: RegisteredSession | undefined;
 
   constructor(
     private readonly environment: ClaudeEnvironment,
@@ -30,7 +32,7 @@ export class ClaudeSession implements AgentSession {
   }
 
   get details() {
-    const isUnattended = this.registered()?.isUnattended ?? false;
+    const isUnattended = this.#known()?.isUnattended ?? false;
     return { claude_dir: this.environment.claudeDir, ...(isUnattended && { unattended: true }) };
   }
 
@@ -38,29 +40,37 @@ export class ClaudeSession implements AgentSession {
     return hasChannelFlag(this.#args);
   }
 
+  /** Undefined if Claude Code does not say, or cannot be read just now. */
   registered(): RegisteredSession | undefined {
-    return readRegistered(this.environment.claudeDir, this.pid, this.system);
+    const registered = readRegistered(this.environment.claudeDir, this.pid, this.system);
+    this.#lastRegistered = registered ?? this.#lastRegistered;
+    return registered;
+  }
+
+  /** What does not change by itself. A status does: an old one says nothing. */
+  #known(): RegisteredSession | undefined {
+    return this.registered() ?? this.#lastRegistered;
   }
 
   mayJoin(): boolean {
-    return this.registered()?.isSpare !== true;
+    return this.#known()?.isSpare !== true;
   }
 
   /** The environment keeps the id from before a /clear or /resume. */
   conversation(): string | undefined {
-    return this.registered()?.conversation ?? this.environment.conversation;
+    return this.#known()?.conversation ?? this.environment.conversation;
   }
 
   continues(): string | undefined {
-    return this.registered()?.isBackground ? forkedConversation(this.#args) : undefined;
+    return this.#known()?.isBackground ? forkedConversation(this.#args) : undefined;
   }
 
   givenName(): string | undefined {
-    return this.registered()?.name;
+    return this.#known()?.name;
   }
 
   folder(): string {
-    return this.registered()?.folder ?? this.environment.folder;
+    return this.#known()?.folder ?? this.environment.folder;
   }
 
   isIdle(): boolean | undefined {
@@ -71,15 +81,16 @@ export class ClaudeSession implements AgentSession {
 
 /**
  * The process of our session, by what Claude Code says of itself: names of programs mislead, and
- * background sessions share an ancestor. The socket is unique; a server that was started through
- * npx is not a child of the session.
+ * background sessions share an ancestor. A server that was started through npx is not a child of
+ * the session, and is known by its socket. Our parent comes first, since a Claude Code without a
+ * socket hands on the one of the session in whose shell it was started.
  */
 function findProcess(environment: ClaudeEnvironment, system: System): number {
   const { claudeDir, conversation, socketPath, parent } = environment;
   const sessions = listRegistered(claudeDir, system);
+  if (sessions.some(({ pid }) => pid === parent)) return parent;
   const bySocket = sessions.filter(({ socket }) => socketPath && socket === socketPath);
   if (bySocket.length === 1 && bySocket[0]) return bySocket[0].pid;
-  if (sessions.some(({ pid }) => pid === parent)) return parent;
   const byConversation = sessions.find(
     (each) => conversation && each.conversation === conversation,
   );

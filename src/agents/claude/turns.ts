@@ -10,6 +10,7 @@ const START_MS = 5000;
 /** Follows one notice: whether the session has acted on it, by its calls and its turns. */
 export class NoticeTracker {
   #postedAt: number | undefined;
+  #wasIdle = false;
   #wasBusySince = false;
 
   constructor(
@@ -19,6 +20,7 @@ export class NoticeTracker {
 
   onPosted(): void {
     this.#postedAt ??= this.clock.now();
+    this.#wasIdle = this.registered()?.status === "idle";
     this.#wasBusySince = false;
   }
 
@@ -29,12 +31,14 @@ export class NoticeTracker {
   /** Acted on is: mail was read, or a turn began after the notice and ended, or five minutes. */
   isPending(): boolean {
     if (this.#postedAt === undefined) return false;
+    const now = this.clock.now();
     const { status, since = 0 } = this.registered() ?? {};
     const hasChanged = since > this.#postedAt;
     if (hasChanged && status === "busy") this.#wasBusySince = true;
-    const hasEndedTurn = this.#wasBusySince && hasChanged && status === "idle";
-    const isGivenUp = this.clock.now() - this.#postedAt > GIVE_UP_MS;
-    if (hasEndedTurn || isGivenUp) this.#postedAt = undefined;
+    // The notice starts a turn at the latest when the one that was running has ended.
+    const hasHadTurn = this.#wasBusySince || this.#wasIdle || now - since > START_MS;
+    const hasEndedTurn = hasChanged && status === "idle" && hasHadTurn;
+    if (hasEndedTurn || now - this.#postedAt > GIVE_UP_MS) this.#postedAt = undefined;
     return this.#postedAt !== undefined;
   }
 
