@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
 import { isTransient } from "./errors.ts";
 import { CachedFile, moveAside, writeFileAtomic } from "./files.ts";
@@ -8,6 +9,7 @@ import { timestampNow } from "./timestamps.ts";
 const MAX_BYTES = 8 << 20;
 /** A conversation that was not open for this long has no names any more. */
 const MONTH_MS = 30 * 24 * 3600 * 1000;
+const DAY_MS = 24 * 3600 * 1000;
 
 /** Where a session's name came from, strongest first. */
 export const NAME_SOURCES = ["set_name", "environment", "user", "folder"] as const;
@@ -52,9 +54,15 @@ export class Conversations {
     }
   }
 
-  /** Keeps a conversation's names. Rejects if the file cannot be read or written just now. */
+  /**
+   * Keeps a conversation's names. Does nothing if they were kept today. Rejects if the file cannot
+   * be read or written just now.
+   */
   async remember(conversation: string, record: Omit<ConversationRecord, "seen">): Promise<void> {
     const { clock, files, withLock } = this.system;
+    const known = this.get(conversation);
+    const isRecent = known !== undefined && Math.abs(clock.now() - known.seen) < DAY_MS;
+    if (isRecent && isDeepStrictEqual(known, { ...record, seen: known.seen })) return;
     await withLock(this.folder.conversations, (isLocked) => {
       if (!isLocked) throw new Error("conversations.json is locked by another process");
       const now = clock.now();

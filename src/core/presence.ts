@@ -31,7 +31,6 @@ const HEARTBEAT_MS = 30_000;
 const DEBOUNCE_MS = 1000;
 /** A beat that failed is repeated after a pause that grows up to this many times. */
 const MAX_BACKOFF = 16;
-const DAY_MS = 24 * 3600 * 1000;
 
 /**
  * - `joining`: not listed yet, or not any more
@@ -64,6 +63,8 @@ type Role = "new" | "serving" | "waiting";
 
 /** The names a session wants, and whose they are. */
 interface Identity extends WantedNames {
+  /** The open conversation; undefined if the agent does not say. */
+  readonly conversation: string | undefined;
   /** Names that belong to a conversation that this process has left, by name. */
   readonly borrowed: Readonly<Record<string, string>>;
 }
@@ -82,7 +83,6 @@ export class Presence extends EventEmitter<PresenceEvents> {
   #names: readonly [Name, ...Name[]];
   /** What the next claim asks for; undefined until the conversation's names are known. */
   #identity: Identity | undefined;
-  #conversation: string | undefined;
   #role: Role = "new";
   /** A conversation whose names were taken along once. */
   #continued: string | undefined;
@@ -91,8 +91,8 @@ export class Presence extends EventEmitter<PresenceEvents> {
   #details: Partial<Entry>;
   #joined: Promise<void> | undefined;
   #since: Timestamp | undefined;
-  /** What conversations.json was last told. */
-  #remembered: string | undefined;
+  /** True if conversations.json has our names, or newer ones of another server. */
+  #isRemembered = false;
 
   #interval: Timer | undefined;
   #pending: Timer | undefined;
@@ -110,7 +110,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
     super();
     this.#conversations = new Conversations(options.folder, system);
     this.#details = options.details ?? {};
-    this.#names = [this.#uniqueName()];
+    this.#names = [this.#uniqueName(undefined)];
   }
 
   get agent(): AgentSession {
@@ -132,7 +132,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
   }
 
   get conversation(): string | undefined {
-    return this.#conversation;
+    return this.#identity?.conversation;
   }
 
   get workingOn(): string {
@@ -244,9 +244,9 @@ export class Presence extends EventEmitter<PresenceEvents> {
    * name for it. Until then the session goes by those it holds.
    */
   #currentIdentity(): Identity {
-    const conversation = this.agent.conversation() ?? this.#conversation;
+    const conversation = this.agent.conversation() ?? this.conversation;
     let identity = this.#identity;
-    if (!identity || conversation !== this.#conversation) {
+    if (!identity || conversation !== identity.conversation) {
       identity = this.#enterConversation(conversation, identity);
     } else if (this.state !== "replaced") {
       identity = this.#followGivenName(this.#continueConversation(identity));
@@ -261,14 +261,13 @@ export class Presence extends EventEmitter<PresenceEvents> {
    * former conversation, which gets them back when it is opened elsewhere.
    */
   #enterConversation(conversation: string | undefined, before: Identity | undefined): Identity {
-    const former = this.#conversation;
+    const former = before?.conversation;
     const record = this.#conversations.get(conversation);
     // A process that has the conversation open already keeps it until this one is called.
     if (this.#role !== "new") this.#role = "waiting";
     if (before && former !== undefined && !record && this.state === "active") {
       const lent = before.names.map((name) => [name, lenderOf(before, name) ?? former]);
-      this.#conversation = conversation;
-      return { ...before, borrowed: Object.fromEntries(lent) };
+      return { ...before, conversation, borrowed: Object.fromEntries(lent) };
     }
     const wanted = wantedNames(this.agent, this.options.nameFromEnvironment, record, () =>
       this.#defaultName(conversation),
@@ -276,9 +275,9 @@ export class Presence extends EventEmitter<PresenceEvents> {
     // Until now the agent had not told which conversation this is. Mail may be under way to the name.
     const provisional = former === undefined && before ? this.#names : [];
     const names: Identity["names"] = [...wanted.names, ...provisional];
-    this.#conversation = conversation;
-    if (this.state !== "replaced") this.#become("joining", this.#unclaimed(names, []));
-    return { ...wanted, names, borrowed: {} };
+    const identity = { ...wanted, names, conversation, borrowed: {} };
+    if (this.state !== "replaced") this.#become("joining", this.#unclaimed(identity, []));
+    return identity;
   }
 
   /** A conversation that was moved to the background takes its names along. */
@@ -291,7 +290,8 @@ export class Presence extends EventEmitter<PresenceEvents> {
     if (isOpen) return identity;
     this.#continued = former;
     const { name, names, by, asked, working_on: workingOn } = record;
-    return { names: [name, ...names, ...identity.names], by, asked, workingOn, borrowed: {} };
+    const all: Identity["names"] = [name, ...names, ...identity.names];
+    return { ...identity, names: all, by, asked, workingOn, borrowed: {} };
   }
 
   #followGivenName(identity: Identity): Identity {
@@ -317,8 +317,8 @@ export class Presence extends EventEmitter<PresenceEvents> {
   }
 
   /** A name that is the conversation's alone. */
-  #uniqueName(): Name {
-    return uniqueName(this.agent.folder(), this.#digits(this.#conversation));
+  #uniqueName(conversation: string | undefined): Name {
+    return uniqueName(this.agent.folder(), this.#digits(conversation));
   }
 
   /** Compares the list with what this server believes, without the lock. */
@@ -332,36 +332,49 @@ export class Presence extends EventEmitter<PresenceEvents> {
       if (own.entry.cwd !== this.agent.folder()) this.#beatSoon();
     } else if (same && !own && this.state !== "joining") {
       this.#yieldTo(same);
-    } else if (this.state === "replaced") {
-      this.#beatSoon(); // the other server has ended
     } else {
-      this.#rejoin(others);
+      if (this.state !== "joining") this.#refresh();
+      if (this.state === "replaced")
+        this.#beatSoon(); // the other server has ended
+      else this.#rejoin(others);
     }
+  }
+
+  /** Another server of this session may have renamed it, and ended, since the last look. */
+  #refresh(): void {
+    const identity = this.#currentIdentity();
+    const record = this.#conversations.get(identity.conversation);
+    if (!record || !this.#isRemembered) return;
+    const { name, names, by, asked, working_on: workingOn } = record;
+    const all: Identity["names"] = [name, ...new Set([...names, ...identity.names])];
+    this.#identity = { ...identity, names: all, by, asked, workingOn };
   }
 
   /** Not on the list: only names that nobody else holds count, until the next claim. */
   #rejoin(others: readonly Session[]): void {
     if (this.state === "active") this.#beatNow();
-    this.#become("joining", this.#unclaimed(this.#identity?.names ?? [], others));
+    this.#become("joining", this.#unclaimed(this.#currentIdentity(), others));
   }
 
   /** What the session may go by of these names before it has claimed them. */
-  #unclaimed(names: readonly Name[], others: readonly Session[]): [Name, ...Name[]] {
+  #unclaimed({ names, conversation }: Identity, others: readonly Session[]): [Name, ...Name[]] {
     const held = this.#names.filter((name) => names.includes(name));
-    return unclaimedNames(held, this.#uniqueName(), others);
+    return unclaimedNames(held, this.#uniqueName(conversation), others);
   }
 
   #yieldTo(replacement: Session): void {
     this.#role = "waiting";
+    this.#isRemembered = true;
     this.#identity = this.#identityOf(replacement);
     this.#become("replaced", this.#identity.names);
   }
 
   /** What another server of this session goes by. */
   #identityOf(server: Session): Identity {
-    const { by = "folder", asked } = this.#conversations.get(this.#conversation) ?? {};
+    const { conversation } = this;
+    const { by = "folder", asked } = this.#conversations.get(conversation) ?? {};
     const { working_on: workingOn, borrowed = {} } = server.entry;
-    return { names: namesOf(server), by, asked, workingOn, borrowed };
+    return { conversation, names: namesOf(server), by, asked, workingOn, borrowed };
   }
 
   #become(state: State, names: readonly [Name, ...Name[]]): void {
@@ -386,7 +399,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
   #isSameSession(session: Session): boolean {
     const { entry } = session;
     if (this.#isSameAgent(session) && this.agent.client === undefined) return true;
-    return this.#conversation !== undefined && entry.claude_session === this.#conversation;
+    return this.conversation !== undefined && entry.claude_session === this.conversation;
   }
 
   #isSameAgent({ entry }: Session): boolean {
@@ -434,13 +447,14 @@ export class Presence extends EventEmitter<PresenceEvents> {
     if (this.state === "left") return true;
     let wanted = this.#currentIdentity();
     const claimed = await this.heartbeats.update((list) => {
+      wanted = this.#currentIdentity();
       const { own, same, others } = this.#sort(list.online);
       if (same && !this.#takesOverFrom(same, own)) {
         if (own) list.entries.delete(own.name);
         return { replacement: same };
       }
       // A server that takes over from another one of its session goes on under that one's names.
-      wanted = same && !own ? this.#identityOf(same) : this.#currentIdentity();
+      if (same && !own) wanted = this.#identityOf(same);
       const names = claimNames(wanted.names, others, this.#isReclaimable);
       takeNames(list, names, others);
       const holder = findHolder(others, wanted.names[0])?.name;
@@ -481,17 +495,18 @@ export class Presence extends EventEmitter<PresenceEvents> {
   }
 
   async #onListed(identity: Identity): Promise<void> {
+    const isLate = this.state === "left" || identity.conversation !== this.conversation;
+    if (isLate) return; // the conversation has changed while this was being written
     this.#identity = identity;
     this.#isCalled = false;
     this.#role = "serving";
-    if (this.state === "left") return;
     this.#become("active", identity.names);
     await this.#remember(identity);
   }
 
   /** True if the holder's process has left our conversation and only kept its names. */
   readonly #isReclaimable = ({ entry }: Session, name: Name): boolean =>
-    this.#conversation !== undefined && lenderOf(entry, name) === this.#conversation;
+    this.conversation !== undefined && lenderOf(entry, name) === this.conversation;
 
   /** Puts this session's entry in the place of those before. */
   #enter(
@@ -505,7 +520,10 @@ export class Presence extends EventEmitter<PresenceEvents> {
     return identity;
   }
 
-  #entry({ names, workingOn, borrowed }: Identity, before: Readonly<Entry> | undefined): Entry {
+  #entry(
+    { names, conversation, workingOn, borrowed }: Identity,
+    before: Readonly<Entry> | undefined,
+  ): Entry {
     const { clock, processes } = this.system;
     const started = processes.startOf(processes.pid);
     const { pid, client, details } = this.agent;
@@ -524,25 +542,22 @@ export class Presence extends EventEmitter<PresenceEvents> {
       ...(this.#since !== undefined && { since: this.#since }),
       ...(client !== undefined && { client }),
       ...(pid !== undefined && { claude_pid: pid }),
-      ...(this.#conversation !== undefined && { claude_session: this.#conversation }),
+      ...(conversation !== undefined && { claude_session: conversation }),
       ...details,
       ...this.#details,
     };
   }
 
   /** Keeps the names that belong to the open conversation in conversations.json. */
-  async #remember({ names, workingOn, by, asked, borrowed }: Identity): Promise<void> {
-    const conversation = this.#conversation;
+  async #remember({ conversation, names, workingOn, by, asked, borrowed }: Identity) {
     const [name, ...earlier] = names.filter((each) => lenderOf({ borrowed }, each) === undefined);
     if (conversation === undefined || name === undefined) return;
     if (!this.leavesNames) return;
     const record = { name, names: earlier, working_on: workingOn, by, ...(asked && { asked }) };
-    const day = Math.floor(this.system.clock.now() / DAY_MS);
-    const key = JSON.stringify([conversation, record, day]);
-    if (key === this.#remembered) return;
     try {
+      this.#isRemembered = false;
       await this.#conversations.remember(conversation, record);
-      this.#remembered = key;
+      this.#isRemembered = true;
     } catch (error) {
       this.system.log(`conversations.json was not written: ${messageOf(error)}`);
     }
@@ -557,18 +572,20 @@ export class Presence extends EventEmitter<PresenceEvents> {
       }
       const renamed = await this.heartbeats
         .update((list) => {
+          const identity = this.#currentIdentity();
           const { own, same, others } = this.#sort(list.online);
           const taken = explainTakenName(name, others);
           if (taken) {
             problem = taken;
             return undefined;
           }
-          const before = same && !own ? this.#identityOf(same) : this.#currentIdentity();
+          const before = same && !own ? this.#identityOf(same) : identity;
           const { [name]: _own, ...borrowed } = before.borrowed;
           const names = claimNames([name, ...before.names], others);
           return this.#enter(
             list,
             {
+              ...before,
               names,
               by: "set_name",
               asked: undefined,

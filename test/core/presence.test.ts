@@ -355,6 +355,20 @@ describe("a conversation", () => {
     assert.equal(names(other)[0], "bob");
   });
 
+  test("that changes while its entry is being written is entered at the next beat", async () => {
+    const first = await program("c1");
+    await rename(first, "ann");
+    await leave(first);
+    const session = createSession(world, fakeAgent({ open: "c2" }));
+    const joined = session.presence.join();
+    session.agent.open = "c1";
+    session.presence.check();
+    await world.time.wait(joined);
+    await later();
+    assert.deepEqual([names(session)[0], state(session), listed()], ["ann", "active", ["ann"]]);
+    assert.doesNotMatch(world.disk.text(FOLDER.conversations) ?? "", /"c2"/);
+  });
+
   test("without names keeps those of the one before, which gets them back elsewhere", async () => {
     const cleared = await program("c1");
     await rename(cleared, "ann");
@@ -640,6 +654,17 @@ describe("two programs with one conversation", () => {
     assert.deepEqual([state(first), state(second), listed()], ["active", "replaced", ["ann"]]);
     const resumed = await program("c2");
     assert.equal(names(resumed)[0], "bob", "the conversation it has left is opened elsewhere");
+  });
+
+  test("keep the name that one took before it ended, though the other had not looked", async () => {
+    const first = await program("c1", "ann");
+    const second = await program("c1");
+    await world.time.advance(2000);
+    await call(second);
+    await rename(second, "api", "tests");
+    await leave(second);
+    await later();
+    assert.deepEqual([names(first), first.presence.workingOn], [["api", "ann"], "tests"]);
   });
 
   test("are two sessions if their clients differ and their conversations are not known", async () => {

@@ -65,7 +65,18 @@ const Step = fc.oneof(
       who,
       kind: fc.constantFrom(...FAULTS),
       skip: fc.nat(25),
-      writesOnly: fc.boolean(),
+      only: fc.constantFrom("any", "read", "write"),
+      on: fc.constant(FOLDER.dir),
+    }),
+  },
+  {
+    weight: 4,
+    arbitrary: step("fault", {
+      who,
+      kind: fc.constantFrom(...FAULTS),
+      skip: fc.nat(2),
+      only: fc.constantFrom("any", "read", "read", "write"),
+      on: fc.constantFrom(FOLDER.inbox, FOLDER.heartbeats, FOLDER.conversations, FOLDER.read),
     }),
   },
   { weight: 1, arbitrary: step("outage", { who, ms: fc.constantFrom(50, 3000, 40_000) }) },
@@ -210,7 +221,7 @@ class Execution {
         agent.clock.zoneMs = step.hours * 3_600_000;
         return;
       case "fault":
-        for (const each of live.slice(-1)) each.fault = { ...step };
+        for (const each of live.slice(-1)) each.fault = { ...step, only: step.only as "any" };
         return;
       case "outage":
         agent.outageUntil = world.time.elapsed + step.ms;
@@ -348,6 +359,7 @@ class Finale {
     }
     await world.time.advance(75_000);
     this.#checkNames();
+    this.#checkConversations();
     this.#checkMessages();
     await this.#checkUnread();
     if (this.#active().some(({ mailbox }) => mailbox.unread().headers.length > 0)) {
@@ -387,6 +399,19 @@ class Finale {
       );
       if (same.length !== 1)
         world.fail(`${same.length} servers serve the session of ${server.pid}`);
+    }
+  }
+
+  /** Names follow the conversation, unless somebody else holds them. */
+  #checkConversations(): void {
+    const records = JSON.parse(this.world.disk.text(FOLDER.conversations) ?? "{}");
+    const held = this.#active().flatMap(({ presence }) => presence.names.map(nameKey));
+    for (const { pid, presence } of this.#active()) {
+      const record = records[presence.conversation ?? ""] as { name: string } | undefined;
+      if (record && !presence.names.includes(record.name as never)) {
+        const isTaken = held.includes(nameKey(record.name));
+        if (!isTaken) this.world.fail(`${pid} (${presence.names}) is not called ${record.name}`);
+      }
     }
   }
 

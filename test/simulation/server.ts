@@ -313,8 +313,9 @@ export class Server {
     const { fault } = this;
     if (!fault) return;
     const isWrite = !["list", "stat", "read"].includes(call);
-    const isWriteOnly = fault.writesOnly || fault.kind === "ENOSPC";
-    if (isWriteOnly && !isWrite) return;
+    const only = ["EIO", "EMFILE", "kill"].includes(fault.kind) ? fault.only : "write";
+    if ((only === "write" && !isWrite) || (only === "read" && call !== "read")) return;
+    if (!path.startsWith(fault.on)) return;
     if (fault.skip-- > 0) return;
     if (fault.kind === "short") {
       fault.skip = 0; // the next write is the short one

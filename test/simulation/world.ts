@@ -23,7 +23,9 @@ export interface Fault {
   readonly kind: (typeof FAULTS)[number];
   /** Calls that still succeed. */
   skip: number;
-  readonly writesOnly: boolean;
+  readonly only: "any" | "read" | "write";
+  /** Only calls for paths that start so. */
+  readonly on: string;
   isDue?: boolean;
 }
 
