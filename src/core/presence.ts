@@ -266,8 +266,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
     // A process that has the conversation open already keeps it until this one is called.
     if (this.#role !== "new") this.#role = "waiting";
     if (before && former !== undefined && !record && this.state === "active") {
-      const lent = before.names.map((name) => [name, lenderOf(before, name) ?? former]);
-      return { ...before, conversation, borrowed: Object.fromEntries(lent) };
+      return { ...borrowNames(before, former), conversation };
     }
     const wanted = wantedNames(this.agent, this.options.nameFromEnvironment, record, () =>
       this.#defaultName(conversation),
@@ -392,13 +391,17 @@ export class Presence extends EventEmitter<PresenceEvents> {
     const { host, pid } = this.system.processes;
     const isOwn = ({ entry }: Session): boolean => entry.host === host && entry.pid === pid;
     const own = online.find(isOwn);
-    const same = online.find((session) => !isOwn(session) && this.#isSameSession(session));
+    const servers = online.filter((session) => !isOwn(session) && this.#isSameSession(session));
+    const same = servers.find((session) => this.#isSameConversation(session)) ?? servers[0];
     return { own, same, others: online.filter((each) => each !== own && each !== same) };
   }
 
   #isSameSession(session: Session): boolean {
-    const { entry } = session;
-    if (this.#isSameAgent(session) && this.agent.client === undefined) return true;
+    const isSameAgent = this.#isSameAgent(session) && this.agent.client === undefined;
+    return isSameAgent || this.#isSameConversation(session);
+  }
+
+  #isSameConversation({ entry }: Session): boolean {
     return this.conversation !== undefined && entry.claude_session === this.conversation;
   }
 
@@ -454,7 +457,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
         return { replacement: same };
       }
       // A server that takes over from another one of its session goes on under that one's names.
-      if (same && !own) wanted = this.#identityOf(same);
+      if (same && !own) wanted = this.#succeed(same, wanted);
       const names = claimNames(wanted.names, others, this.#isReclaimable);
       takeNames(list, names, others);
       const holder = findHolder(others, wanted.names[0])?.name;
@@ -469,6 +472,14 @@ export class Presence extends EventEmitter<PresenceEvents> {
     this.#noteTaken(wanted, claimed.identity.names[0], claimed.holder);
     await this.#onListed(claimed.identity);
     return true;
+  }
+
+  /** Goes on as the other server, unless the program has moved to a conversation with names. */
+  #succeed(server: Session, wanted: Identity): Identity {
+    const former = server.entry.claude_session ?? wanted.conversation;
+    if (former === undefined || former === wanted.conversation) return this.#identityOf(server);
+    if (this.#conversations.get(wanted.conversation)) return wanted;
+    return borrowNames(this.#identityOf(server), former);
   }
 
   /** The latest call wins. A new server of the same process replaces the one before it. */
@@ -626,6 +637,12 @@ const lenderOf = (
   { borrowed = {} }: { borrowed?: Readonly<Record<string, string>> | undefined },
   name: Name,
 ): string | undefined => (Object.hasOwn(borrowed, name) ? borrowed[name] : undefined);
+
+/** The names belong to the conversation that was left, unless they were borrowed before. */
+function borrowNames(identity: Identity, former: string): Identity {
+  const borrowed = identity.names.map((name) => [name, lenderOf(identity, name) ?? former]);
+  return { ...identity, borrowed: Object.fromEntries(borrowed) };
+}
 
 /** Removes the names from the entries of others who held them. */
 function takeNames(

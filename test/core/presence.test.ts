@@ -606,6 +606,26 @@ describe("two servers of one session", () => {
     assert.deepEqual([state(first), state(second)], ["active", "replaced"]);
   });
 
+  test("are each what the conversation is, if the new one starts after it has changed", async () => {
+    const resumed = await program("c2");
+    await rename(resumed, "bob");
+    await leave(resumed);
+    for (const [open, expected] of [
+      ["c2", "bob"],
+      ["c3", "ann"],
+    ] as const) {
+      const first = await program("c1");
+      await rename(first, "ann");
+      first.agent.open = open;
+      const session = createSession(world, first.agent);
+      await world.time.wait(session.presence.join());
+      assert.equal(names(session)[0], expected);
+      await leave(first);
+      await leave(session);
+    }
+    assert.equal(names(await program("c1"))[0], "ann");
+  });
+
   test("both follow when the conversation in their program changes", async () => {
     const other = await program("c2");
     await rename(other, "bob");

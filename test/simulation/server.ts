@@ -184,6 +184,7 @@ export class Server {
     this.isDead = true;
     this.inbox.close();
     this.world.processes.running.delete(this.pid);
+    this.world.endedAt.set(this.pid, this.world.time.elapsed);
     if (this.#hasLock) this.world.locks.set(this.#hasLock, this.world.time.elapsed + 5000);
   }
 

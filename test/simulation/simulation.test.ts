@@ -2,7 +2,10 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { histories, run } from "./history.ts";
 
-/** Each run of the tests draws other histories. A failure prints its seed. */
+/**
+ * As many as take some ten seconds. Each run of the tests draws other histories, and a failure
+ * prints its seed.
+ */
 const RUNS = 1000;
 
 test("no history of sends, reads, renames, faults and crashes breaks a promise", async () => {

@@ -92,6 +92,8 @@ export class World {
   readonly processes = new Processes();
   /** Locks left behind, and until when. */
   readonly locks = new Map<string, number>();
+  /** When processes have ended. */
+  readonly endedAt = new Map<number, number>();
   readonly agents: Agent[] = [];
   /** By body: what was answered. */
   readonly sent = new Map<string, { stored: string[] | undefined; count: number; from: Server }>();
