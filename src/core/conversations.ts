@@ -80,7 +80,7 @@ export class Conversations {
   #readOrMoveAside(): Map<string, unknown> {
     const { clock, files, log } = this.system;
     try {
-      return this.#file.read();
+      return this.#file.readAgain();
     } catch (error) {
       if (isTransient(error)) throw error;
       moveAside(files, log, this.folder.conversations, timestampNow(clock), error);

@@ -218,6 +218,12 @@ export class CachedFile<T> {
     return this.#value;
   }
 
+  /** Reads the file whatever its version says, for a change that is made under a lock. */
+  readAgain(): T {
+    this.#version = undefined;
+    return this.read();
+  }
+
   #text(): string | undefined {
     try {
       return this.files.read(this.path, this.maxBytes).text;

@@ -1,5 +1,5 @@
 import * as z from "zod"; // `{ z }` would bundle its 50 languages
-import { isMissing, isTransient } from "./errors.ts";
+import { isTransient } from "./errors.ts";
 import { CachedFile, moveAside, writeFileAtomic } from "./files.ts";
 import { isKnownForm, isSameName, type Name } from "./names.ts";
 import { isSameProcess } from "./process.ts";
@@ -181,12 +181,10 @@ export class Heartbeats {
   #readOrMoveAside(): Map<string, unknown> {
     const { files, log, clock } = this.system;
     try {
-      return this.#file.read();
+      return this.#file.readAgain();
     } catch (error) {
       if (isTransient(error)) throw error;
-      if (!isMissing(error)) {
-        moveAside(files, log, this.folder.heartbeats, timestampNow(clock), error);
-      }
+      moveAside(files, log, this.folder.heartbeats, timestampNow(clock), error);
       return new Map();
     }
   }

@@ -60,11 +60,15 @@ export class PartlyStoredError extends Error {
 
 /** It is unknown whether a message was stored: the file system failed in the middle of the rename. */
 export class InDoubtError extends Error {
+  /** The system's, which passes. */
+  readonly code: string | undefined;
+
   constructor(
     readonly file: string,
     cause: unknown,
   ) {
     super(messageOf(cause), { cause });
+    this.code = errorCode(cause);
   }
 }
 
@@ -266,7 +270,6 @@ export class Inbox extends EventEmitter<InboxEvents> {
     if (version === undefined || this.#invalid.get(file) === version) return undefined;
     try {
       const message = readMessage(this.system, this.#path(file), file);
-      this.#invalid.delete(file);
       this.#headers.set(file, message.header);
       this.options.cache?.set(message.header);
       return message;

@@ -90,6 +90,8 @@ export interface UnreadMail {
 /** The rules for sending and reading, for tools and commands alike. */
 export class Mailbox {
   readonly #readStates = new Map<Name, ReadState>();
+  /** What the owner told everyone, and in which conversation: not news to it under any name. */
+  readonly #ownBroadcasts = new Map<string, string | undefined>();
   /** Messages sent lately: recipient, subject and body, and when, by the clock's `elapsed`. */
   readonly #recent = new Map<string, { at: number; file: string | undefined }>();
   readonly #sentAt: { at: number; count: number }[] = [];
@@ -132,7 +134,7 @@ export class Mailbox {
     try {
       // What the owner tells everyone is not news to it, from the first moment on.
       return await this.inbox.store(drafts, (header) => {
-        if (isEveryone(header.to)) this.#mark([header]);
+        if (isEveryone(header.to)) this.#noteOwnBroadcast(header);
       });
     } catch (error) {
       const stored = error instanceof PartlyStoredError ? error.stored : [];
@@ -312,13 +314,31 @@ export class Mailbox {
     });
   }
 
+  #noteOwnBroadcast(header: Header): void {
+    this.#ownBroadcasts.set(header.file, this.owner.notes.conversation);
+    this.#mark([header]);
+  }
+
+  /**
+   * The owner has taken a name. What it told everyone is not news to it under that name either, and
+   * what it had not read before stays unread, whatever a former holder of the name has read.
+   */
+  onRenamed(unreadBefore: readonly Header[]): void {
+    const { name, notes } = this.owner;
+    const own = [...this.#ownBroadcasts].filter(([, sentIn]) => sentIn === notes.conversation);
+    const unread = unreadBefore.filter(({ to }) => isEveryone(to));
+    const state = this.#readState(name);
+    state.disregard(unread.map(({ file }) => file));
+    state.markRead(own.map(([file]) => file));
+  }
+
   /** Notes that the owner's names are in use, so that mail for them is accepted while it is away. */
   async register(): Promise<void> {
     const { notes } = this.owner;
     await Promise.all(this.#ownStates().map((state) => state.save(notes)));
   }
 
-  /** False if one of the owner's names has read the file. Needs no look at the message itself. */
+  /** False if one of the owner's names has read the file. Does not open the message. */
   mayBeUnread(file: string): boolean {
     return !this.#ownStates().some((state) => state.view().hasRead(file));
   }
@@ -454,9 +474,10 @@ export class Mailbox {
 
   #ownMessage(file: string): (Message & { isArchived: boolean }) | undefined {
     const found = this.#reach(() => this.inbox.find(file));
-    const { from = "", to = "" } = found?.header ?? {};
-    const names = this.owner.names as readonly string[];
-    return isEveryone(to) || names.includes(from) || names.includes(to) ? found : undefined;
+    if (!found) return undefined;
+    const { from, to } = found.header;
+    const isOwn = (name: string): boolean => this.owner.names.some((own) => isSameName(own, name));
+    return isEveryone(to) || isOwn(from) || isOwn(to) ? found : undefined;
   }
 
   /** How many messages in the inbox answer this one. */
@@ -494,11 +515,20 @@ export class Mailbox {
     return { sent, unread: unread.sort(bySendingOrder) };
   }
 
-  /** Sessions that are online and work in the folder in which an offline name was used last. */
+  /**
+   * Other sessions that work in the folder in which an offline name was used last. Empty if the
+   * list cannot be read just now.
+   */
   sessionsInFolderOf(name: string): Session[] {
     if (!isKnownForm(name)) return [];
     const { folder } = this.#readState(name).view().notes;
-    return folder === undefined ? [] : this.#online().filter(({ entry }) => entry.cwd === folder);
+    if (folder === undefined) return [];
+    try {
+      const online = this.heartbeats.online();
+      return online.filter((session) => session.entry.cwd === folder && !this.#isOwner(session));
+    } catch {
+      return [];
+    }
   }
 
   /** The session that is meant by what somebody wrote, if it is online. */

@@ -73,7 +73,7 @@ interface Identity extends WantedNames {
 export class Presence extends EventEmitter<PresenceEvents> {
   state: State = "joining";
   /** Another server has announced to the same program what came before this. */
-  announcedBefore: Timestamp | undefined;
+  announcedBefore: { readonly timestamp: Timestamp; readonly names: readonly Name[] } | undefined;
   /** True if that server may still have held notices back: a call has ended its turn. */
   hasInterrupted = false;
   /** The name that this conversation had taken, and that somebody else has by now. */
@@ -461,7 +461,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
       const names = claimNames(wanted.names, others, this.#isReclaimable);
       takeNames(list, names, others);
       const holder = findHolder(others, wanted.names[0])?.name;
-      if (same && this.#isSameAgent(same)) this.#noteAnnounced();
+      if (same && this.#isSameAgent(same)) this.#noteAnnounced(namesOf(same));
       return { identity: this.#enter(list, { ...wanted, names }, [own, same]), holder };
     });
     if (!claimed) return false;
@@ -493,9 +493,10 @@ export class Presence extends EventEmitter<PresenceEvents> {
   }
 
   /** Called before the list is written: from then on the other server announces nothing. */
-  #noteAnnounced(): void {
+  #noteAnnounced(names: readonly Name[]): void {
     const { files, clock } = this.system;
-    this.announcedBefore = nextTimestamps(files, clock, this.options.folder.dir, 1)[0];
+    const [timestamp] = nextTimestamps(files, clock, this.options.folder.dir, 1);
+    this.announcedBefore = timestamp && { timestamp, names };
     this.hasInterrupted = this.#isCalled;
   }
 

@@ -68,6 +68,8 @@ export class ReadState {
   readonly #unsavedParts = new Map<string, number>();
   /** Counts while the file says nothing of it, or cannot be read. It is never written from here. */
   defaultSince: Timestamp | undefined;
+  /** Marks of a former holder of the name, which hide nothing from the present one. */
+  #foreign: ReadonlySet<string> = new Set();
   /** The last contents that could be read. */
   #contents: Contents | undefined;
   /** Resolves when the lock is released that was asked for last. */
@@ -140,10 +142,15 @@ export class ReadState {
     return {
       name: this.name,
       notes: { ...notes, since: notes.since ?? this.defaultSince },
-      hasRead: (file) => this.#unsaved.has(file) || files.has(file),
+      hasRead: (file) => this.#unsaved.has(file) || (files.has(file) && !this.#foreign.has(file)),
       partsShown: (file) => this.#unsavedParts.get(file) ?? parts.get(file) ?? 0,
       files: () => new Set([...files, ...this.#unsaved]),
     };
+  }
+
+  /** Disregards these marks, for as long as this process lives: somebody else has read them. */
+  disregard(files: Iterable<string>): void {
+    this.#foreign = new Set(files);
   }
 
   /** Counts these messages as read from now on. `save` writes them to the disk. */

@@ -73,6 +73,7 @@ export function nextTimestamps(
   const first = Math.max(now, last === undefined ? now : last + 1);
   const issued = Array.from({ length: count }, (_, index) => toTimestamp(first + index));
   try {
+    files.makeFolder(dir);
     // In place: some file systems flush a renamed file to the disk, which takes milliseconds.
     files.overwrite(path, issued.at(-1) ?? "");
   } catch {

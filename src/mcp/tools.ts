@@ -1,7 +1,7 @@
 import * as z from "zod"; // `{ z }` would bundle its 50 languages
 import { toAddress } from "../core/addresses.ts";
-import { UserError } from "../core/errors.ts";
-import type { SendRequest } from "../core/mailbox.ts";
+import { messageOf, UserError } from "../core/errors.ts";
+import type { Mailbox, SendRequest } from "../core/mailbox.ts";
 import { PRIORITIES } from "../core/message.ts";
 import { explainInvalidName, isName } from "../core/names.ts";
 import { lengthOf, oneLine, plural, quoteInput } from "../core/text.ts";
@@ -249,16 +249,24 @@ async function setName(
   }
   const wanted = name.trim().normalize("NFC");
   if (!isName(wanted)) throw new UserError(`${refused} ${explainInvalidName(wanted)}`);
+  const before = mailbox.unread().headers;
   await presence.rename(wanted, working_on);
+  mailbox.onRenamed(before);
   await mailbox.register();
-  const { length: count } = mailbox.unread().headers;
-  const waiting =
-    count === 0
-      ? "No unread messages are"
-      : `${plural(count, "unread message")}${count === 1 ? " is" : " are"}`;
-  const next = count > 0 ? ": call t9_ipc_unread" : "";
   return {
-    text: `This session is now ${presence.name}. ${waiting} waiting${next}.`,
+    text: `This session is now ${presence.name}. ${waitingText(mailbox)}`,
     coversUnread: true,
   };
+}
+
+/** The name is taken, whether or not the mail can be counted. */
+function waitingText(mailbox: Mailbox): string {
+  try {
+    const { length: count } = mailbox.unread().headers;
+    if (count === 0) return "No unread messages are waiting.";
+    const are = count === 1 ? "is" : "are";
+    return `${plural(count, "unread message")} ${are} waiting: call t9_ipc_unread.`;
+  } catch (error) {
+    return messageOf(error);
+  }
 }

@@ -18,6 +18,8 @@ const TOOLS_READY_MS = 500;
 const REMIND_MS = 5 * 60_000;
 /** An idle session that sees channel events starts its turn well within this time. */
 const CHANNEL_PROOF_MS = 5000;
+/** A turn that an event has started reads the mail within this time. */
+const PROMPT_READ_MS = 60_000;
 
 export interface NotifierOptions {
   /** Sends a channel notification; undefined for clients that are known not to show them. */
@@ -37,6 +39,8 @@ export interface NotifierOptions {
 /** When an unread message was announced, by the clock's `elapsed`; undefined if it was not. */
 interface Announcement {
   readonly channelAt?: number | undefined;
+  /** True if the channel was the only thing that could start a turn then. */
+  readonly canProveChannel?: boolean;
   readonly noticeAt?: number | undefined;
   /** True if a tool result has pointed to it. */
   readonly isOnResult?: boolean;
@@ -57,6 +61,8 @@ export class Notifier {
   #isChannelProved = false;
   #isDraining = false;
   #isStarted = false;
+  /** True until the mail that was there at the start is announced. */
+  #isStarting = true;
   #mayBeMine: (file: string) => boolean = () => false;
   /** The earliest time for the next notice; undefined until the client has our tools. */
   #nextWakeAt: number | undefined;
@@ -77,6 +83,7 @@ export class Notifier {
     this.mailbox.inbox.on("scan", () => this.#onScan());
     this.presence.on("change", () => this.#enqueueAll());
     this.#enqueueAll();
+    this.#isStarting = this.#isDraining;
   }
 
   close(): void {
@@ -112,6 +119,7 @@ export class Notifier {
       await this.#announceAll(files);
     } while (this.#queue.size > 0);
     this.#isDraining = false;
+    this.#isStarting = false;
     this.#scheduleWake();
   }
 
@@ -150,6 +158,8 @@ export class Notifier {
     this.#announced.set(file, {
       channelAt: isSent || (wasSent && !isQuiet) ? now : undefined,
       noticeAt: wasSent && !isQuiet ? now : undefined,
+      // A session that starts reads its mail by itself, and one at work as well.
+      canProveChannel: isSent && !this.#isStarting && this.options.isIdle() !== false,
       isInDoubt: wasSent && this.presence.hasInterrupted,
     });
     if (isSent) await this.#sendToChannel(message);
@@ -158,7 +168,9 @@ export class Notifier {
   /** True if another server of this session has sent it to the same client. */
   #wasSent(file: string): boolean {
     const { announcedBefore } = this.presence;
-    return announcedBefore !== undefined && timestampOf(file) < announcedBefore;
+    if (announcedBefore === undefined) return false;
+    const { timestamp, names } = announcedBefore;
+    return timestampOf(file) < timestamp && mayBeAddressedTo(names)(file);
   }
 
   /** A message that the channel did not take is announced in the other ways. */
@@ -181,12 +193,16 @@ export class Notifier {
   /** Announces a line of our own, once, in the same ways as mail. */
   announceLine(line: string): void {
     const { sendToChannel, expectsChannel } = this.options;
+    const keep = (): void => {
+      this.#lines = [...this.#lines, line];
+      this.#scheduleWake();
+    };
     sendToChannel?.({ content: line, meta: { from: "t9-ipc", type: "notice" } }).catch((error) => {
       this.system.log(`not announced on the channel: ${messageOf(error)}`);
+      if (isTrusted) keep();
     });
-    if (expectsChannel && this.#isChannelProved) return;
-    this.#lines = [...this.#lines, line];
-    this.#scheduleWake();
+    const isTrusted = expectsChannel && this.#isChannelProved;
+    if (!isTrusted) keep();
   }
 
   /** For the end of a tool result: unread mail that the session may not have seen. */
@@ -226,12 +242,14 @@ export class Notifier {
     this.reportRoute();
   }
 
-  /** The session has read these, which proves the channel if nothing else had announced them. */
+  /** The session has read these, which proves the channel if nothing else can have led it there. */
   onRead(files: readonly string[]): void {
     if (!this.options.expectsChannel) return;
+    const now = this.system.clock.elapsed();
     this.#isChannelProved ||= files.some((file) => {
-      const { channelAt, noticeAt, isOnResult } = this.#announced.get(file) ?? {};
-      return channelAt !== undefined && noticeAt === undefined && !isOnResult;
+      const { channelAt, noticeAt, isOnResult, canProveChannel } = this.#announced.get(file) ?? {};
+      if (!canProveChannel || channelAt === undefined) return false;
+      return noticeAt === undefined && !isOnResult && now - channelAt < PROMPT_READ_MS;
     });
   }
 
@@ -289,7 +307,7 @@ export class Notifier {
     this.#nextWakeAt = now + WAKE_INTERVAL_MS;
     const lines = this.#lines;
     await waker.wake(this.#distinctNotice(lines, due));
-    this.#lines = this.#lines.slice(lines.length);
+    this.#lines = this.#lines.filter((line) => !lines.includes(line));
     for (const { file } of due) {
       this.#announced.set(file, { ...this.#announced.get(file), noticeAt: now });
     }

@@ -494,7 +494,9 @@ test("sessions in the folder of an offline name are those that work there now", 
   await startSession(world, "cleo", fakeAgent({ cwd: "/work/other" }));
   await world.time.wait(bob.presence.leave());
   const names = (name: string) => ann.mailbox.sessionsInFolderOf(name).map((each) => each.name);
-  assert.deepEqual(names("bob"), ["ann"]);
+  assert.deepEqual(names("bob"), [], "the sender itself is not suggested");
+  await startSession(world, "dora");
+  assert.deepEqual(names("bob"), ["dora"]);
   assert.deepEqual(names("nobody"), []);
   assert.deepEqual(names("a b"), []);
 });

@@ -207,6 +207,10 @@ test("a message that was read under one of a session's names is read", () => {
   world.disk.put(PATH, `# since ${SINCE}\n${file(1)}\n`);
   assert.equal(isUnread([other.view()], header("all")), true);
   assert.equal(isUnread([other.view(), state.view()], header("all")), false);
+  state.disregard([header("all").file]);
+  assert.equal(isUnread([other.view(), state.view()], header("all")), true, "by a former holder");
+  state.markRead([header("all").file]);
+  assert.equal(isUnread([other.view(), state.view()], header("all")), false);
 });
 
 test("the names that were used are those of the files", () => {

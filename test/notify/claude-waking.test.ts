@@ -43,11 +43,9 @@ describe("waking a session of Claude Code", { concurrency: 3 }, () => {
     await server.call("unread");
 
     // A message that is read before anything else has told of it proves the channel.
-    claude.setStatus("busy");
     await send(peer, "api", "two");
     await server.waitForPush(({ meta }) => meta.subject === "two");
     assert.match((await server.call("unread")).text, /^subject: two$/m);
-    claude.setStatus("idle");
     await send(peer, "api", "three");
     await server.waitForPush(({ meta }) => meta.subject === "three");
     assert.doesNotMatch((await server.call("who")).text, /new message/);
