@@ -80,12 +80,14 @@ describe("a sub-agent's call", { concurrency: 2 }, () => {
     claude.writeTranscript("toolu_other", "a1");
     assert.match((await server.call("unread", {}, by("toolu_read"))).text, /to all/);
     const conversation = claude.conversation;
+    const line = async (name: string): Promise<string> =>
+      new RegExp(`^- ${name}.*`, "m").exec((await peer.call("who")).text)?.[0] ?? "";
     claude.open(first.conversation);
     await waitFor(() => nameOf(dir, server) === "old-one", "the resumed name");
-    claude.writeTranscript("toolu_read");
-    await sleep(100);
+    await sleep(10_000); // by now the call counts as the session's
+    assert.match(await line("old-one"), /1 of your messages unread/);
     claude.open(conversation);
-    await waitFor(() => nameOf(dir, server) === "api", "its name again");
+    await waitFor(async () => /has read all/.test(await line("api")), "the mark of that moment");
   });
 
   test("a sub-agent of Codex joins as the session, and neither reads nor renames for it", async (t) => {

@@ -3,6 +3,7 @@
 // findClaude. Nothing here leaves loopback.
 
 import { describe } from "node:test";
+import { conversations } from "./conversations.ts";
 import { inbound } from "./inbound.ts";
 import { names } from "./names.ts";
 import { plugin } from "./plugin.ts";
@@ -17,6 +18,7 @@ describe("the real Claude Code", { concurrency: 3 }, () => {
   waking();
   inbound();
   sessions();
+  conversations();
   names();
   plugin();
   setup();

@@ -21,6 +21,7 @@ const MARGIN = 16;
 const TITLE = 32;
 const INK = "#d6deeb";
 const PAPER = "#0b1622";
+const EDGE = "#33445a";
 /** xterm's first sixteen colours, in shades that read well on PAPER. */
 const SIXTEEN =
   "#000000 #cd3131 #0dbc79 #e5e510 #2472c8 #bc3fbc #11a8cd #e5e5e5 #666666 #f14c4c #23d18b #f5f543 #3b8eea #d670d6 #29b8db #ffffff".split(
@@ -46,7 +47,7 @@ export function drawScreens(
   }
   const size = `width="${width}" height="${top - MARGIN}" viewBox="0 0 ${width} ${top - MARGIN}"`;
   const font = `13px ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" ${size} role="img" aria-label="${encode(label)}">
+  return `<svg xmlns="http://www.w3.org/2000/svg" xml:space="preserve" ${size} role="img" aria-label="${encode(label)}">
 <style>text{font:${font};white-space:pre}</style>
 ${windows.join("\n")}
 </svg>
@@ -58,7 +59,8 @@ function drawWindow(title: string, lines: Piece[][], width: number, height: numb
     (fill, n) => `<circle cx="${20 + n * 18}" cy="16" r="5" fill="${fill}"/>`,
   );
   return [
-    `<rect width="${width}" height="${height}" rx="8" fill="${PAPER}"/>`,
+    // The edge shows where the window ends on a dark page.
+    `<rect x=".5" y=".5" width="${width - 1}" height="${height - 1}" rx="8" fill="${PAPER}" stroke="${EDGE}"/>`,
     dots.join(""),
     `<text x="${width / 2}" y="20" text-anchor="middle" fill="#8091a5">${encode(title)}</text>`,
     ...lines
@@ -88,15 +90,23 @@ function drawPiece(piece: Piece, y: number): string {
 
 /** The lines of a screen; several empty ones become one, and those at the end none. */
 function linesOf(screen: string): Piece[][] {
-  const lines = screen.trimEnd().split("\n").map(piecesOf);
+  let style: Style = {};
+  const lines = screen
+    .trimEnd()
+    .split("\n")
+    .map((line) => {
+      const { pieces, after } = piecesOf(line, style);
+      style = after; // tmux repeats no style that goes on in the next line
+      return pieces;
+    });
   const isEmpty = (line: Piece[] | undefined) =>
     line?.every(({ text }) => text.trim() === "") ?? true;
   return lines.filter((line, n) => !isEmpty(line) || !isEmpty(lines[n - 1]));
 }
 
-function piecesOf(line: string): Piece[] {
+function piecesOf(line: string, before: Style): { pieces: Piece[]; after: Style } {
   const pieces: Piece[] = [];
-  let style: Style = {};
+  let style = before;
   let at = 0;
   const add = (text: string): void => {
     if (text !== "") pieces.push({ ...style, at, text });
@@ -110,7 +120,7 @@ function piecesOf(line: string): Piece[] {
     if (codes !== undefined) style = styleAfter(style, codes.split(/[;:]/).map(Number));
     add(part.slice(sequence.length));
   }
-  return pieces;
+  return { pieces, after: style };
 }
 
 /** The style after a sequence of "select graphic rendition" codes. */
