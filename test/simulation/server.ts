@@ -199,7 +199,11 @@ export class Server {
     // was lost.
     const { agent, world } = this;
     const isUnknown = world.isListLost || world.isShared(agent);
-    const before = isUnknown ? [this] : agent.servers.filter((each) => !each.isDead);
+    // Nor if the other one was off the list at that moment.
+    const known = agent.servers.filter(
+      (each) => each === this || (!each.isDead && each.presence.state !== "joining"),
+    );
+    const before = isUnknown ? [this] : known;
     if (before.some(({ announced }) => announced.includes(file))) {
       this.world.fail(`${file} was announced twice to ${this.agent.pid}`);
     }

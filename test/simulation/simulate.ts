@@ -30,7 +30,7 @@ if (details.failed) {
     console.log(error instanceof Error ? error.message : "not reproduced");
   } else console.log(details.errorInstance);
   console.log(
-    `Replay: npm run simulate -- --runs 1 --seed ${values.seed} --path ${details.counterexamplePath}`,
+    `Replay: npm run simulate -- --runs 1 --seed=${values.seed} --path ${details.counterexamplePath}`,
   );
   process.exitCode = 1;
 }

@@ -2,7 +2,10 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { histories, run } from "./history.ts";
 
-/** As many as take some ten seconds. */
+/**
+ * As many as take some fifteen seconds of CPU. Each run of the tests draws other histories, and a failure
+ * prints its seed.
+ */
 const RUNS = 1000;
 /** Always the same histories, so that a change is told from bad luck. `npm run simulate` draws others. */
 const SEED = 20261126;
@@ -16,7 +19,7 @@ test("no history of sends, reads, renames, faults and crashes breaks a promise",
       if (!details.failed) return;
       const { seed, counterexamplePath: path, errorInstance } = details;
       throw new Error(
-        `${errorInstance}\nReplay: npm run simulate -- --runs 1 --seed ${seed} --path ${path}`,
+        `${errorInstance}\nReplay: npm run simulate -- --runs 1 --seed=${seed} --path ${path}`,
       );
     },
   });
