@@ -88,6 +88,8 @@ export class Presence extends EventEmitter<PresenceEvents> {
   #continued: string | undefined;
   /** True if a tool was called since another server of the session was seen to serve it. */
   #isCalled = false;
+  /** True if no other server of the session was on the list at the last look. */
+  #isAlone = true;
   #details: Partial<Entry>;
   #joined: Promise<void> | undefined;
   #since: Timestamp | undefined;
@@ -145,10 +147,11 @@ export class Presence extends EventEmitter<PresenceEvents> {
 
   /**
    * True if mail for the names is this server's to announce. A session that could not enter the
-   * list receives mail as well as it can.
+   * list receives mail as well as it can, unless another server of it is there.
    */
   get isReceiving(): boolean {
-    return this.state === "active" || (this.state === "joining" && this.#backoff > 1);
+    if (this.state !== "joining") return this.state === "active";
+    return this.#backoff > 1 && this.#isAlone;
   }
 
   /**
@@ -323,6 +326,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
   /** Compares the list with what this server believes, without the lock. */
   #look(): void {
     const { own, same, others } = this.#sort(this.heartbeats.online());
+    this.#isAlone = same === undefined;
     if (this.state === "active" && own) {
       // Another session may have got a name back, or one that sleeps was taken for dead.
       const names = namesWithout(namesOf(own), others);
@@ -333,9 +337,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
       this.#yieldTo(same);
     } else {
       if (this.state !== "joining") this.#refresh();
-      if (this.state === "replaced")
-        this.#beatSoon(); // the other server has ended
-      else this.#rejoin(others);
+      this.#rejoin(others);
     }
   }
 
@@ -351,8 +353,11 @@ export class Presence extends EventEmitter<PresenceEvents> {
 
   /** Not on the list: only names that nobody else holds count, until the next claim. */
   #rejoin(others: readonly Session[]): void {
+    const isReplaced = this.state === "replaced"; // and the other server has ended, or moved on
     if (this.state === "active") this.#beatNow();
-    this.#become("joining", this.#unclaimed(this.#currentIdentity(), others));
+    if (isReplaced) this.#beatSoon();
+    const names = this.#unclaimed(this.#currentIdentity(), others);
+    this.#become(isReplaced ? "replaced" : "joining", names);
   }
 
   /** What the session may go by of these names before it has claimed them. */

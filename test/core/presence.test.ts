@@ -626,6 +626,17 @@ describe("two servers of one session", () => {
     assert.equal(names(await program("c1"))[0], "ann");
   });
 
+  test("do not both announce mail while the new one cannot enter the list", async () => {
+    const first = await program("c1", "ann");
+    world.lock.held.add(FOLDER.heartbeats);
+    const second = await secondServer(first);
+    second.presence.check();
+    assert.deepEqual([first.presence.isReceiving, second.presence.isReceiving], [true, false]);
+    world.lock.held.clear();
+    await later();
+    assert.deepEqual([first.presence.isReceiving, second.presence.isReceiving], [false, true]);
+  });
+
   test("both follow when the conversation in their program changes", async () => {
     const other = await program("c2");
     await rename(other, "bob");
@@ -685,6 +696,20 @@ describe("two programs with one conversation", () => {
     await leave(second);
     await later();
     assert.deepEqual([names(first), first.presence.workingOn], [["api", "ann"], "tests"]);
+  });
+
+  test("do not share a name once one has moved on with it", async () => {
+    const first = await program("c1", "ann");
+    const second = await program("c1");
+    await world.time.advance(2000);
+    first.agent.open = "c2";
+    await world.time.wait(first.presence.onCall());
+    await world.time.advance(0);
+    world.lock.held.add(FOLDER.heartbeats);
+    await call(second);
+    assert.equal(first.presence.name, "ann");
+    second.presence.check();
+    assert.ok(!names(second).includes("ann"));
   });
 
   test("are two sessions if their clients differ and their conversations are not known", async () => {

@@ -189,6 +189,7 @@ class Execution {
     const live = agent.live();
     switch (step.op) {
       case "converse":
+        agent.hasMoved ||= agent.conversation !== step.conversation;
         agent.conversation = step.conversation;
         return;
       case "given":
@@ -435,8 +436,10 @@ class Finale {
     const records = JSON.parse(this.world.disk.text(FOLDER.conversations) ?? "{}");
     const held = this.#active().flatMap(({ presence }) => presence.names.map(nameKey));
     for (const { pid, presence } of this.#active()) {
-      const record = records[presence.conversation ?? ""] as { name: string } | undefined;
-      if (record && !presence.names.includes(record.name as never)) {
+      const record = records[presence.conversation ?? ""] as
+        | { name: string; by: string }
+        | undefined;
+      if (record?.by === "set_name" && !presence.names.includes(record.name as never)) {
         const isTaken = held.includes(nameKey(record.name));
         if (!isTaken) this.world.fail(`${pid} (${presence.names}) is not called ${record.name}`);
       }
@@ -477,7 +480,7 @@ class Finale {
         const to = /^to: (.*)$/m.exec(text)?.[1] ?? "";
         const isRead = names.some((name) => marks.get(name)?.has(file));
         const isMine = isEveryone(to)
-          ? names.some((name) => file > (this.#sinceOf(name) ?? "9"))
+          ? names.some((name) => file.slice(0, 21) > (this.#sinceOf(name) ?? "9"))
           : names.some((name) => nameKey(name) === nameKey(to));
         if (isMine && !isRead && !unread.has(file)) {
           world.fail(`${file} is hidden from ${server.pid} (${names})`);

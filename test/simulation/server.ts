@@ -195,10 +195,11 @@ export class Server {
   #onChannel(file: string): void {
     if (this.isDead) return;
     this.world.trace(`  ${this.pid}: announced ${file}`);
-    // A server does not know what another one announced if a third served between, or if the list
-    // was lost.
+    // A server does not know what another one announced if a third served between or has ended, if
+    // the list was lost, or if their conversation has changed.
     const { agent, world } = this;
-    const isUnknown = world.isListLost || world.isShared(agent);
+    const hasEnded = agent.servers.some(({ isDead }) => isDead);
+    const isUnknown = world.isListLost || world.isShared(agent) || agent.hasMoved || hasEnded;
     // Nor if the other one was off the list at that moment.
     const known = agent.servers.filter(
       (each) => each === this || (!each.isDead && each.presence.state !== "joining"),

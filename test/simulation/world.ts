@@ -46,6 +46,8 @@ export class Agent {
   readonly session: AgentSession;
   conversation: string;
   given: string | undefined;
+  /** True once its conversation has changed. */
+  hasMoved = false;
   outageUntil = 0;
   lastShown: string | undefined;
 
