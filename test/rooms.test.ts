@@ -7,7 +7,17 @@ import { test } from "node:test";
 
 const SRC = resolve(import.meta.dirname, "../src");
 /** From the bottom up; `config` and what comes after `cli` are files in src itself. */
-const ROOMS = ["core", "config", "notify", "agents", "upkeep", "mcp", "cli", "server", "statusline"];
+const ROOMS = [
+  "core",
+  "config",
+  "notify",
+  "agents",
+  "upkeep",
+  "mcp",
+  "cli",
+  "server",
+  "statusline",
+];
 
 interface Source {
   readonly imports: readonly string[];

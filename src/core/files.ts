@@ -40,6 +40,11 @@ export interface Files {
   makeFolder(path: string): void;
 }
 
+/** For how long Windows is asked again to replace a file. */
+const REPLACE_MS = 500;
+/** The same to open or remove a file; one that the user must not read is asked for in vain. */
+const OPEN_MS = 100;
+
 const isAbsent = (path: string): boolean => !fs.statSync(path, { throwIfNoEntry: false });
 
 /** Creates a folder with its parents. (Node's `recursive` loops forever below /proc.) */
@@ -89,15 +94,15 @@ function decodeUtf8(bytes: Buffer): string {
 }
 
 /**
- * Windows refuses to rename over a file that anybody has open. Virus scanners and other servers
- * keep files open for milliseconds, so the rename is repeated for up to half a second.
+ * Windows refuses to replace a file that anybody has open, and to open one that is being replaced.
+ * Virus scanners and other servers keep files open for milliseconds, so there the call is repeated
+ * for up to `ms`.
  */
-function renamePatiently(from: string, to: string): void {
-  const deadline = performance.now() + (process.platform === "win32" ? 500 : 0);
+function patiently<T>(ms: number, call: () => T): T {
+  const deadline = performance.now() + (process.platform === "win32" ? ms : 0);
   for (;;) {
     try {
-      fs.renameSync(from, to);
-      return;
+      return call();
     } catch (error) {
       const mayPass = ["EPERM", "EACCES", "EBUSY"].includes(errorCode(error) ?? "");
       if (!mayPass || performance.now() >= deadline) throw error;
@@ -126,7 +131,7 @@ export const diskFiles: Files = {
     }
   },
 
-  read: readTextFile,
+  read: (path, maxBytes) => patiently(OPEN_MS, () => readTextFile(path, maxBytes)),
 
   create: (path, text) => fs.writeFileSync(path, text, { mode: 0o600, flag: "wx" }),
 
@@ -140,9 +145,9 @@ export const diskFiles: Files = {
     withFile(path, O_RDWR | O_CREAT, (fd) => fs.writeSync(fd, text, 0));
   },
 
-  rename: renamePatiently,
+  rename: (from, to) => patiently(REPLACE_MS, () => fs.renameSync(from, to)),
 
-  remove: (path) => fs.rmSync(path, { force: true }),
+  remove: (path) => patiently(OPEN_MS, () => fs.rmSync(path, { force: true })),
 
   touch: (path, ms) => fs.utimesSync(path, ms / 1000, ms / 1000),
 

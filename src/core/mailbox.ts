@@ -23,6 +23,7 @@ import {
   type Priority,
 } from "./message.ts";
 import { isEveryone, isKnownForm, isName, isSameName, type Name, whyInvalidName } from "./names.ts";
+import { isSamePath } from "./paths.ts";
 import { projectOf } from "./project.ts";
 import { isAddressee, isUnread, knownNames, type NameNotes, ReadState } from "./read-state.ts";
 import type { DataFolder, System } from "./system.ts";
@@ -218,7 +219,7 @@ export class Mailbox {
     if (folder === undefined || entry.cwd === undefined || entry.host !== processes.host) {
       return false;
     }
-    return projectOf(entry.cwd, files) === projectOf(folder, files);
+    return isSamePath(projectOf(entry.cwd, files), projectOf(folder, files));
   }
 
   #resolve(
@@ -525,7 +526,8 @@ export class Mailbox {
     if (folder === undefined) return [];
     try {
       const online = this.heartbeats.online();
-      return online.filter((session) => session.entry.cwd === folder && !this.#isOwner(session));
+      const isThere = ({ entry }: Session) => isSamePath(entry.cwd ?? "", folder);
+      return online.filter((session) => isThere(session) && !this.#isOwner(session));
     } catch {
       return [];
     }
@@ -551,7 +553,7 @@ export class Mailbox {
     const names = this.#reach(() => knownNames(this.folder, this.system));
     return names
       .filter((name) => !held.some((each) => isSameName(each, name)))
-      .filter((name) => this.#readState(name).view().notes.folder === folder)
+      .filter((name) => isSamePath(this.#readState(name).view().notes.folder ?? "", folder))
       .filter((name) => this.#unusedFor(name) > ABANDONED_MS)
       .map((name) => ({ name, unread: this.#directUnread(name) }))
       .filter(({ unread }) => unread > 0);

@@ -3,8 +3,7 @@ import fc from "fast-check";
 import { histories, run } from "./history.ts";
 
 /**
- * As many as take some fifteen seconds of CPU. Each run of the tests draws other histories, and a failure
- * prints its seed.
+ * As many as take some fifteen seconds of CPU.
  */
 const RUNS = 1000;
 /** Always the same histories, so that a change is told from bad luck. `npm run simulate` draws others. */

@@ -9,7 +9,7 @@ import { Mailbox, type Owner } from "../../src/core/mailbox.ts";
 import type { Name } from "../../src/core/names.ts";
 import { Presence, type PresenceOptions } from "../../src/core/presence.ts";
 import type { DataFolder, ProcessTable, System, WithLock } from "../../src/core/system.ts";
-import { MemoryDisk } from "./memory-files.ts";
+import { MemoryDisk, slashed } from "./memory-files.ts";
 import { VirtualClock, VirtualTime } from "./virtual-clock.ts";
 
 export const FOLDER: DataFolder = {
@@ -81,7 +81,7 @@ export function systemOf(world: World, pid = 1): FakeSystem {
   const { disk, processes, lock, log, time } = world;
   if (!processes.running.has(pid)) processes.running.set(pid, `start-${pid}`);
   const system: FakeSystem = {
-    files: faulty(disk, (call, path) => system.fault?.(call, path)),
+    files: faulty(disk, (call, path) => system.fault?.(call, slashed(path))),
     clock: new VirtualClock(time),
     processes: processes.table(pid),
     withLock: lock.withLock,

@@ -1,9 +1,33 @@
 // Files in memory, with a folder watch. They behave as those on a disk do: `test/core` holds both to
 // the same contract.
 
-import { basename, dirname, join } from "node:path";
+import { posix } from "node:path";
 import type { FileStat, Files } from "../../src/core/files.ts";
 import type { FolderListener, WatchFolder } from "../../src/core/system.ts";
+
+/** On Windows the core joins its paths with backslashes, and resolves them to a drive. */
+export const slashed: (path: string) => string =
+  process.platform === "win32"
+    ? (path) => path.replace(/^[a-z]:/i, "").replaceAll("\\", "/")
+    : (path) => path;
+const dirname = (path: string): string => posix.dirname(slashed(path));
+const basename = (path: string): string => posix.basename(slashed(path));
+
+/** Finds a path in any spelling. */
+class PathMap<T> extends Map<string, T> {
+  override get(path: string): T | undefined {
+    return super.get(slashed(path));
+  }
+  override has(path: string): boolean {
+    return super.has(slashed(path));
+  }
+  override set(path: string, value: T): this {
+    return super.set(slashed(path), value);
+  }
+  override delete(path: string): boolean {
+    return super.delete(slashed(path));
+  }
+}
 
 interface Node {
   readonly kind: "file" | "folder" | "link" | "fifo";
@@ -22,7 +46,7 @@ export function systemError(code: string, path = ""): NodeJS.ErrnoException {
 type Deliver = (listener: FolderListener, file: string) => void;
 
 export class MemoryDisk implements Files {
-  readonly #nodes = new Map<string, Node>();
+  readonly #nodes = new PathMap<Node>();
   readonly #listeners = new Map<FolderListener, string>();
   #count = 0;
   deliver: Deliver = (listener, file) => listener.onChange(file);
@@ -47,7 +71,7 @@ export class MemoryDisk implements Files {
 
   #changed(path: string): void {
     for (const [listener, folder] of this.#listeners) {
-      if (folder === dirname(path)) this.deliver(listener, basename(path));
+      if (slashed(folder) === dirname(path)) this.deliver(listener, basename(path));
     }
   }
 
@@ -88,7 +112,7 @@ export class MemoryDisk implements Files {
     if (node.kind !== "folder") throw systemError("ENOTDIR", folder);
     if (node.isDenied) throw systemError("EACCES", folder);
     return [...this.#nodes.keys()]
-      .filter((path) => path !== "/" && dirname(path) === folder)
+      .filter((path) => path !== "/" && dirname(path) === slashed(folder))
       .map((path) => basename(path));
   };
 
@@ -147,8 +171,11 @@ export class MemoryDisk implements Files {
     this.#nodes.set(to, node);
     node.version = ++this.#count; // renaming sets the change time
     for (const path of [...this.#nodes.keys()]) {
-      if (node.kind !== "folder" || !path.startsWith(`${from}/`)) continue;
-      this.#nodes.set(join(to, path.slice(from.length)), this.#nodes.get(path) as Node);
+      if (node.kind !== "folder" || !path.startsWith(`${slashed(from)}/`)) continue;
+      this.#nodes.set(
+        slashed(to) + path.slice(slashed(from).length),
+        this.#nodes.get(path) as Node,
+      );
       this.#nodes.delete(path);
     }
     this.#changed(from);
@@ -206,7 +233,7 @@ export class MemoryDisk implements Files {
   /** Removes a file, or a folder with all that is in it. */
   erase(path: string): void {
     for (const each of [...this.#nodes.keys()]) {
-      if (each === path || each.startsWith(`${path}/`)) this.#nodes.delete(each);
+      if (each === slashed(path) || each.startsWith(`${slashed(path)}/`)) this.#nodes.delete(each);
     }
     this.#changed(path);
   }

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { type Config, readConfig, SERVER } from "../../config.ts";
+import { isSamePath } from "../../core/paths.ts";
 import { broken, type Finding, ok, warning } from "../finding.ts";
 import type { LiveServer } from "../live-server.ts";
 import { isAtLeast, runProgram } from "../programs.ts";
@@ -82,7 +83,7 @@ async function* checkEntry(config: Config, registration: Registration): AsyncGen
 
   if (cwd !== undefined) yield warning(what, 'Claude Code ignores "cwd"', remedy);
   const { dir } = readConfig({ ...config.env, ...env }, config.folder, () => {});
-  if (dir !== config.dir) {
+  if (!isSamePath(dir, config.dir)) {
     yield warning(what, `its mail is in ${dir}, not ${config.dir}`, `export IPC_DIR=${dir}`);
   }
 
@@ -96,7 +97,7 @@ async function* checkEntry(config: Config, registration: Registration): AsyncGen
     yield broken(what, "there is no such file", remedy);
     return;
   }
-  if (script === SERVER) yield ok(what);
+  if (isSamePath(script, SERVER)) yield ok(what);
   else yield warning(what, `not this installation, ${SERVER}`, remedy);
 
   yield await checkStart(config, { command, args, env }, remedy);
@@ -137,7 +138,7 @@ function* checkOtherHome(config: Config, { claudeJson }: ClaudeHome): Generator<
     const what = `${path}: ${commandLine(registration)}`;
     const env = { ...config.env, ...registration.entry.env };
     const { dir } = readConfig(env, config.folder, () => {});
-    if (dir === config.dir) {
+    if (isSamePath(dir, config.dir)) {
       yield ok(what);
     } else {
       yield warning(what, `its mail is in ${dir}, not ${config.dir}`, "use one IPC_DIR in both");
@@ -206,7 +207,10 @@ function whyWithoutServer(
   }
 
   const { path, json } = readClaudeJson(home);
-  const disabled = json.projects?.[folder]?.disabledMcpServers ?? [];
+  // On Windows, Claude Code writes a project's folder with slashes there.
+  const projects = Object.entries(json.projects ?? {});
+  const project = projects.find(([path]) => isSamePath(path, folder))?.[1];
+  const disabled = project?.disabledMcpServers ?? [];
   const disabledName = disabled.find((name) => /^(plugin:t9-ipc:)?t9-ipc$/.test(name));
   if (disabledName) {
     const problem = `${disabledName} is disabled in ${folder}`;
@@ -215,7 +219,9 @@ function whyWithoutServer(
 
   const isRegistered =
     isPlugin ||
-    findRegistrations(json).some(({ project }) => project === undefined || project === folder);
+    findRegistrations(json).some(
+      ({ project }) => project === undefined || isSamePath(project, folder),
+    );
   if (!isRegistered) {
     const problem = `${path} has no t9-ipc entry for it`;
     return { problem, remedy: home.setup ?? "run setup" };

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../../config.ts";
+import { isSamePath } from "../../core/paths.ts";
 import { readClaudeJson } from "./claude-json.ts";
 import { tryList } from "./settings.ts";
 
@@ -26,7 +27,9 @@ export function otherHomes({ home, claudeJson }: Config): ClaudeHome[] {
     claudeJson: join(dir, ".claude.json"),
     setup: `run setup with CLAUDE_CONFIG_DIR=${dir}`,
   }));
-  return [standard, ...others].filter((each) => each.claudeJson !== claudeJson && isReadable(each));
+  return [standard, ...others].filter(
+    (each) => !isSamePath(each.claudeJson, claudeJson) && isReadable(each),
+  );
 }
 
 /** Folders like `.claude-work`. */

@@ -1,5 +1,6 @@
 import { dirname } from "node:path";
 import { type Config, SERVER } from "../../config.ts";
+import { isSamePath } from "../../core/paths.ts";
 import { type Finding, warning } from "../finding.ts";
 import type { Print } from "../print.ts";
 import { isAtLeast, runProgram } from "../programs.ts";
@@ -55,9 +56,10 @@ export function removePlugin(config: Config, print: Print): boolean {
 /** Whether the user's settings know this installation as a marketplace, and its plugin. */
 function findPlugin(config: Config) {
   const { path, json } = readSettings(config);
+  const { source } = json.extraKnownMarketplaces?.[MARKETPLACE] ?? {};
   return {
     path,
-    isOurs: json.extraKnownMarketplaces?.[MARKETPLACE]?.source?.path === MARKETPLACE_PATH,
+    isOurs: isSamePath(source?.path ?? "", MARKETPLACE_PATH),
     /** Undefined if the plugin is not installed. */
     isEnabled: json.enabledPlugins?.[PLUGIN],
   };

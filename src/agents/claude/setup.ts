@@ -1,4 +1,5 @@
 import { type Config, SERVER } from "../../config.ts";
+import { isSamePath } from "../../core/paths.ts";
 import { nodeCommand, updateNote } from "../node.ts";
 import type { Print } from "../print.ts";
 import { runProgram } from "../programs.ts";
@@ -113,5 +114,6 @@ async function removeEntry(config: Config, print: Print): Promise<boolean> {
 function findEntry(config: Config) {
   const { path, json } = readClaudeJson(config);
   const entry = json.mcpServers?.["t9-ipc"];
-  return { path, entry, isOurs: entry?.args?.[0] === SERVER && entry.cwd === undefined };
+  const isOurs = isSamePath(entry?.args?.[0] ?? "", SERVER) && entry?.cwd === undefined;
+  return { path, entry, isOurs };
 }

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { parse } from "@decimalturn/toml-patch";
 import { type Config, readConfig, SERVER } from "../../config.ts";
+import { isSamePath } from "../../core/paths.ts";
 import { broken, type Finding, ok, warning } from "../finding.ts";
 import { runProgram } from "../programs.ts";
 import { checkStart } from "../try-server.ts";
@@ -48,7 +49,7 @@ async function* checkScript(
     yield broken(script, "there is no such file", SETUP);
     return;
   }
-  if (script === SERVER) yield ok(`Codex starts ${script}`);
+  if (isSamePath(script, SERVER)) yield ok(`Codex starts ${script}`);
   else yield warning(script, `not this installation, ${SERVER}`, SETUP);
 
   yield await checkStart(config, { command, args, env }, SETUP);
@@ -61,7 +62,7 @@ function* checkEnvironment(config: Config, { env = {}, env_vars = [] }: CodexEnt
   else yield warning(what, `env_vars lacks ${missing.join(", ")}`, SETUP);
 
   const { dir } = readConfig({ ...config.env, ...env }, config.folder, () => {});
-  if (dir === config.dir) yield ok(`Codex's mail is in ${dir}`);
+  if (isSamePath(dir, config.dir)) yield ok(`Codex's mail is in ${dir}`);
   else yield warning(`Codex's mail is in ${dir}`, `not in ${config.dir}`, `export IPC_DIR=${dir}`);
 
   if (!env.IPC_SESSION_ID) return;

@@ -1,11 +1,7 @@
-import { type ExecFileException, execFile } from "node:child_process";
-import { promisify } from "node:util";
-import { messageOf } from "../../core/errors.ts";
+import spawn from "cross-spawn";
 import type { RouteProblem } from "../../notify/routes.ts";
 import type { ToolCall, Waker } from "../../notify/waker.ts";
 import { type CodexCall, parseCodexCall } from "./calls.ts";
-
-const run = promisify(execFile);
 
 /** `codex queue` takes 50 ms. A busy machine gets this long. */
 const TIMEOUT_MS = 10_000;
@@ -44,11 +40,11 @@ export class CodexQueue implements Waker {
     try {
       // With "=", a text that starts with "-" is not an option.
       const args = ["queue", `--thread=${this.#call?.session}`, `--message=${notice}`];
-      await run(this.program, args, { timeout: TIMEOUT_MS, windowsHide: true });
+      await run(this.program, args.map(withoutShellCharacters));
     } catch (error) {
       this.#queuedAt = undefined;
       this.#hasFailed = true;
-      throw new Error(reasonOf(error as ExecFileException));
+      throw error;
     }
   }
 
@@ -63,8 +59,37 @@ export class CodexQueue implements Waker {
   }
 }
 
-/** Codex prints other warnings before the error, and its usage after it. */
-function reasonOf(error: ExecFileException): string {
-  if (error.killed) return `codex queue did not end within ${TIMEOUT_MS / 1000} s`;
-  return /^error:.*$/im.exec(error.stderr ?? "")?.[0] ?? messageOf(error);
+/**
+ * On Windows npm installs Codex as `codex.cmd`, whose arguments cmd.exe reads twice. So a subject in
+ * the notice must not have the characters that mean something to cmd.exe: no way to quote them is
+ * safe there.
+ */
+function withoutShellCharacters(arg: string): string {
+  return process.platform === "win32" ? arg.replace(/["%!^&|<>\r\n]/g, " ") : arg;
 }
+
+/** Rejects with the reason if the program is missing, fails, or does not end in time. */
+function run(program: string, args: readonly string[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    // cross-spawn also finds `codex.cmd`.
+    const child = spawn(program, args, {
+      stdio: ["ignore", "ignore", "pipe"],
+      timeout: TIMEOUT_MS,
+      windowsHide: true,
+    });
+    let stderr = "";
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      stderr += text;
+    });
+    child.on("error", reject);
+    child.on("close", (code) => {
+      if (code === 0) resolve();
+      else if (child.killed)
+        reject(new Error(`codex queue did not end within ${TIMEOUT_MS / 1000} s`));
+      else reject(new Error(reasonOf(stderr) ?? `codex queue ended with ${code}`));
+    });
+  });
+}
+
+/** Codex prints other warnings before the error, and its usage after it. */
+const reasonOf = (stderr: string): string | undefined => /^error:.*$/im.exec(stderr)?.[0];

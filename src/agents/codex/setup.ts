@@ -1,5 +1,6 @@
 import { rmSync } from "node:fs";
 import { type Config, SERVER } from "../../config.ts";
+import { isSamePath } from "../../core/paths.ts";
 import { nodeCommand, updateNote } from "../node.ts";
 import type { Print } from "../print.ts";
 import { runProgram } from "../programs.ts";
@@ -63,4 +64,5 @@ export function undoCodex(config: Config, print: Print): void {
   print(`Removed from ${path}.`);
 }
 
-const isOurs = (entry: CodexEntry | undefined): boolean => entry?.args?.includes(SERVER) === true;
+const isOurs = (entry: CodexEntry | undefined): boolean =>
+  entry?.args?.some((arg) => isSamePath(arg, SERVER)) === true;

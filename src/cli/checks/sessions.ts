@@ -3,6 +3,7 @@ import packageJson from "../../../package.json" with { type: "json" };
 import { type Finding, ok, warning } from "../../agents/finding.ts";
 import { type Config, PACKAGE_ROOT, SERVER } from "../../config.ts";
 import { Heartbeats } from "../../core/heartbeats.ts";
+import { isSamePath } from "../../core/paths.ts";
 import { describeRoute, routeIn } from "../../notify/routes.ts";
 import { createSystem } from "../../upkeep/system.ts";
 
@@ -35,7 +36,10 @@ function* checkInstallation(name: string, { version, server }: Installation): Ge
   if (version !== undefined && version !== packageJson.version) {
     const problem = `it runs t9-ipc ${version}, this is ${packageJson.version}`;
     yield warning(name, problem, remedy);
-  } else if (server !== undefined && ![PACKAGE_ROOT, dirname(SERVER), SERVER].includes(server)) {
+  } else if (
+    server !== undefined &&
+    ![PACKAGE_ROOT, dirname(SERVER), SERVER].some((path) => isSamePath(path, server))
+  ) {
     yield warning(name, `it runs ${server}, this is ${SERVER}`, remedy);
   }
 }

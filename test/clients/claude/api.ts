@@ -123,7 +123,7 @@ export async function startApi(script: Script): Promise<Api> {
       return;
     }
     // Only the main loop is offered the shell; side requests come with no tools, or with one of their own.
-    const main = body.tools?.some((tool) => tool.name === "Bash") ?? false;
+    const main = body.tools?.some(({ name }) => name === "Bash" || name === "PowerShell") ?? false;
     const list = main ? requests : side;
     const request = describe(body, list.length);
     list.push(request);
