@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isatty } from "node:tty";
 import packageJson from "../package.json" with { type: "json" };
 import type { ClientInfo } from "./agents/agent.ts";
-import { statusOf } from "./agents/claude/status.ts";
+import { sessionsWithoutServer, statusOf } from "./agents/claude/status.ts";
 import { createAgent } from "./agents/index.ts";
 import { PACKAGE_ROOT, readConfig, workingFolder } from "./config.ts";
 import { type Entry, Heartbeats } from "./core/heartbeats.ts";
@@ -214,6 +214,7 @@ async function serve(): Promise<void> {
         mailbox,
         maxBytes: agent.maxAnswerBytes,
         statusOf: statusOfEntry,
+        unlisted: (online) => sessionsWithoutServer(config.claudeDir, online, system),
         now: () => system.clock.now(),
       },
       isForwarding: config.telegram !== undefined,

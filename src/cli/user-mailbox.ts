@@ -1,5 +1,5 @@
 import { userInfo } from "node:os";
-import { statusOf } from "../agents/claude/status.ts";
+import { sessionsWithoutServer, statusOf } from "../agents/claude/status.ts";
 import type { Config } from "../config.ts";
 import { Heartbeats } from "../core/heartbeats.ts";
 import { Inbox } from "../core/inbox.ts";
@@ -33,6 +33,7 @@ export async function withUserMailbox<T>(
     mailbox,
     maxBytes: Number.POSITIVE_INFINITY,
     statusOf: (entry) => statusOf(entry, config.claudeDir, system),
+    unlisted: (online) => sessionsWithoutServer(config.claudeDir, online, system),
     now: () => system.clock.now(),
   };
   try {

@@ -18,6 +18,8 @@ export interface Surroundings {
   readonly maxBytes: number;
   /** What the agent says that a session is doing. */
   readonly statusOf: (entry: Readonly<Entry>) => RegisteredSession | undefined;
+  /** Sessions of this user that run without t9-ipc. */
+  readonly unlisted: (online: readonly Session[]) => readonly RegisteredSession[];
   /** In ms since 1970. */
   readonly now: () => number;
 }
@@ -40,7 +42,18 @@ export function whoText(around: Surroundings, isOwner: boolean): string {
     .map(([name, status]) => `${name} (${statusText(status)})`);
   const away =
     waiting.length > 0 ? [`Offline, with mail of yours waiting: ${waiting.join(", ")}.`] : [];
-  return fitLines([head, ...lines, ...away, ...problem], maxBytes);
+  const unlisted = unlistedLines(around.unlisted(online), around);
+  return fitLines([head, ...lines, ...away, ...unlisted, ...problem], maxBytes);
+}
+
+function unlistedLines(sessions: readonly RegisteredSession[], { now }: Surroundings): string[] {
+  if (sessions.length === 0) return [];
+  const lines = sessions.map(({ name, folder, status, since }) => {
+    const activity = status && (since ? `${status} since ${duration(now() - since)}` : status);
+    const facts = [folder && `in ${quote(folder, 200)}`, activity].filter(Boolean);
+    return `- ${name ? quote(name) : "a session"}: ${facts.join("; ")}`;
+  });
+  return ["Claude Code sessions without t9-ipc (restart them, or use SendMessage):", ...lines];
 }
 
 /** Who is online is known even if the inbox cannot be read. */

@@ -1,10 +1,11 @@
 import * as z from "zod"; // `{ z }` would bundle its 50 languages
 import { toAddress } from "../core/addresses.ts";
 import { messageOf, UserError } from "../core/errors.ts";
+import type { Session } from "../core/heartbeats.ts";
 import type { Mailbox, SendRequest } from "../core/mailbox.ts";
 import { PRIORITIES } from "../core/message.ts";
-import { explainInvalidName, isName } from "../core/names.ts";
-import { lengthOf, oneLine, plural, quoteInput } from "../core/text.ts";
+import { explainInvalidName, isName, isSameName, toName } from "../core/names.ts";
+import { lengthOf, oneLine, plural, quote, quoteInput } from "../core/text.ts";
 import type { WatchAnswer } from "../notify/idle-watch.ts";
 import { messageAgainText, otherMailText, ownMailText, sentText, whoText } from "./answers.ts";
 import type { ToolContext } from "./session.ts";
@@ -170,6 +171,28 @@ export const TOOLS: readonly Tool[] = [
 
 const splitNames = (text: string): string[] => text.split(",").filter((each) => each.trim() !== "");
 
+function tryOnline({ heartbeats }: Mailbox): readonly Session[] {
+  try {
+    return heartbeats.online();
+  } catch {
+    return [];
+  }
+}
+
+/** A name that nobody has here may be that of a session that runs without t9-ipc. */
+function withUnlisted(
+  error: unknown,
+  to: readonly string[],
+  { around, mailbox }: ToolContext,
+): unknown {
+  if (!(error instanceof UserError) || error.hint !== "allow-unknown") return error;
+  const names = around.unlisted(tryOnline(mailbox)).flatMap(({ name }) => name ?? []);
+  const meant = names.find((name) => to.some((each) => isSameName(toName(each), toName(name))));
+  if (meant === undefined) return error;
+  const text = `A Claude Code session called ${quote(meant)} runs without t9-ipc: restart it, or use SendMessage.`;
+  return new UserError(`${error.message} ${text}`, error.hint);
+}
+
 /** What became of the wish for a notice. */
 function watchText(name: string, answer: WatchAnswer): string {
   const shown = oneLine(name, 80);
@@ -193,7 +216,9 @@ async function send(
   if (request.to.length === 0) {
     throw new UserError(`Not sent: "to" names nobody.`, "list-sessions");
   }
-  const sent = await context.mailbox.send(request);
+  const sent = await context.mailbox.send(request).catch((error) => {
+    throw withUnlisted(error, request.to, context);
+  });
   const watched = notifyWhenIdle
     ? sent.deliveries.flatMap(({ header, online }) =>
         online.map(({ name }) => watchText(name, context.idleWatch.watch(name, header.file))),

@@ -31,6 +31,23 @@ describe("a session that nobody works in", { concurrency: 2 }, () => {
     assert.match((await server.call("unread")).text, /^1 unread message:/);
   });
 
+  test("a session without t9-ipc is listed as such, and a send to it says how to reach it", async (t) => {
+    const dir = tempDir(t);
+    const peer = await startSession("peer", { dir });
+    const fields = { name: "backend work", nameSource: "user", status: "idle", cwd: "/somewhere" };
+    await fakeClaude(dir, { fields });
+    await fakeClaude(dir, { fields: { spare: true } });
+    const { text } = await peer.call("who");
+    const [, list = ""] = text.split("Claude Code sessions without t9-ipc");
+    assert.match(list, /“backend work”: in “\/somewhere”; idle/);
+    assert.equal(list.match(/^- /gm)?.length, 1, list);
+    const refused = await peer.call("send", { to: "backend-work", subject: "hello" });
+    assert.match(
+      refused.text,
+      /“backend work” runs without t9-ipc: restart it, or use SendMessage/,
+    );
+  });
+
   test("a run that nobody watches is not woken by a broadcast, and leaves no name", async (t) => {
     const dir = tempDir(t);
     const peer = await startSession("peer", { dir });
