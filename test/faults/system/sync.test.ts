@@ -5,11 +5,11 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
-import { tempDir } from "../support/folder.ts";
-import { filesIn } from "../support/mail.ts";
-import { SERVE, works } from "../support/process.ts";
-import { startSession } from "../support/session.ts";
-import { waitFor } from "../support/wait.ts";
+import { tempDir } from "../../support/folder.ts";
+import { filesIn } from "../../support/mail.ts";
+import { SERVE, works } from "../../support/process.ts";
+import { startSession } from "../../support/session.ts";
+import { waitFor } from "../../support/wait.ts";
 
 const noStrace =
   !works("strace", "-f", "-e", "trace=fsync", "true") && "needs strace, and leave to trace";

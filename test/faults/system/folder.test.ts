@@ -15,11 +15,11 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
-import { tempDir } from "../support/folder.ts";
-import { filesIn, heartbeats, mail, stamp, writeMail } from "../support/mail.ts";
-import { noPermissions, SERVE, SERVER, withoutRoot, works } from "../support/process.ts";
-import { startSession, type TestSession } from "../support/session.ts";
-import { waitFor } from "../support/wait.ts";
+import { tempDir } from "../../support/folder.ts";
+import { filesIn, heartbeats, mail, stamp, writeMail } from "../../support/mail.ts";
+import { noPermissions, SERVE, SERVER, withoutRoot, works } from "../../support/process.ts";
+import { startSession, type TestSession } from "../../support/session.ts";
+import { waitFor } from "../../support/wait.ts";
 
 /** A message that made no event is found within this: the folder is listed every 2 s. */
 const RESCAN_MS = 10_000;

@@ -13,17 +13,17 @@ import {
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
-import { readConfig } from "../../src/config.ts";
-import { diskFiles, type Files } from "../../src/core/files.ts";
-import { Inbox } from "../../src/core/inbox.ts";
-import type { Name } from "../../src/core/names.ts";
-import { ReadState } from "../../src/core/read-state.ts";
-import { Sweep } from "../../src/upkeep/sweep.ts";
-import { createSystem } from "../../src/upkeep/system.ts";
-import { tempDir } from "../support/folder.ts";
-import { filesIn, mail, stamp, writeMail, writeMany } from "../support/mail.ts";
-import { startSession } from "../support/session.ts";
-import { waitFor } from "../support/wait.ts";
+import { readConfig } from "../../../src/config.ts";
+import { diskFiles, type Files } from "../../../src/core/files.ts";
+import { Inbox } from "../../../src/core/inbox.ts";
+import type { Name } from "../../../src/core/names.ts";
+import { ReadState } from "../../../src/core/read-state.ts";
+import { Sweep } from "../../../src/upkeep/sweep.ts";
+import { createSystem } from "../../../src/upkeep/system.ts";
+import { tempDir } from "../../support/folder.ts";
+import { filesIn, mail, stamp, writeMail, writeMany } from "../../support/mail.ts";
+import { startSession } from "../../support/session.ts";
+import { waitFor } from "../../support/wait.ts";
 
 const DAY_MS = 24 * 3600_000;
 

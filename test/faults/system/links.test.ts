@@ -13,11 +13,11 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
-import { run } from "../support/command.ts";
-import { tempDir } from "../support/folder.ts";
-import { heartbeats } from "../support/mail.ts";
-import { startSession, startSessions, type TestSession } from "../support/session.ts";
-import { waitFor } from "../support/wait.ts";
+import { run } from "../../support/command.ts";
+import { tempDir } from "../../support/folder.ts";
+import { heartbeats } from "../../support/mail.ts";
+import { startSession, startSessions, type TestSession } from "../../support/session.ts";
+import { waitFor } from "../../support/wait.ts";
 
 /** Claude Code with our plugin. The server takes the process that started it for Claude Code's. */
 const CLAUDE_CODE = {

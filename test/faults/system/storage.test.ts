@@ -12,12 +12,12 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
-import { tempDir } from "../support/folder.ts";
-import { filesIn, heartbeats, mail, writeMail } from "../support/mail.ts";
-import { SERVER } from "../support/process.ts";
-import { startSession } from "../support/session.ts";
-import { noSqlite, openDatabase } from "../support/sqlite.ts";
-import { waitFor } from "../support/wait.ts";
+import { tempDir } from "../../support/folder.ts";
+import { filesIn, heartbeats, mail, writeMail } from "../../support/mail.ts";
+import { SERVER } from "../../support/process.ts";
+import { startSession } from "../../support/session.ts";
+import { noSqlite, openDatabase } from "../../support/sqlite.ts";
+import { waitFor } from "../../support/wait.ts";
 
 /** Every row of every table of a cache, as text; empty while it cannot be read. */
 function rows(path: string): string {

@@ -16,11 +16,11 @@ import {
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
-import { tempDir } from "../support/folder.ts";
-import { mail, stamp, writeMail } from "../support/mail.ts";
-import { isRoot, LEAVE_MS, SERVER } from "../support/process.ts";
-import { startSession } from "../support/session.ts";
-import { waitFor } from "../support/wait.ts";
+import { tempDir } from "../../support/folder.ts";
+import { mail, stamp, writeMail } from "../../support/mail.ts";
+import { isRoot, LEAVE_MS, SERVER } from "../../support/process.ts";
+import { startSession } from "../../support/session.ts";
+import { waitFor } from "../../support/wait.ts";
 
 const GOOD = { from: "hand", to: "beta", subject: "good" };
 const MB = 1 << 20;

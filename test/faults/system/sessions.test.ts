@@ -14,11 +14,11 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
-import { tempDir } from "../support/folder.ts";
-import { type Entry, filesIn, heartbeats, localTime } from "../support/mail.ts";
-import { noPermissions, SERVE, SERVER, withoutRoot, works } from "../support/process.ts";
-import { startSession, type TestSession } from "../support/session.ts";
-import { waitFor } from "../support/wait.ts";
+import { tempDir } from "../../support/folder.ts";
+import { type Entry, filesIn, heartbeats, localTime } from "../../support/mail.ts";
+import { noPermissions, SERVE, SERVER, withoutRoot, works } from "../../support/process.ts";
+import { startSession, type TestSession } from "../../support/session.ts";
+import { waitFor } from "../../support/wait.ts";
 
 /**
  * The file is looked at every 2 s, and then all is as it should be. A session that does not look

@@ -4,11 +4,11 @@ import assert from "node:assert/strict";
 import { utimesSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { start } from "../support/command.ts";
-import { tempDir } from "../support/folder.ts";
-import { mail, writeMail } from "../support/mail.ts";
-import { startSession, type TestSession } from "../support/session.ts";
-import { waitFor } from "../support/wait.ts";
+import { start } from "../../support/command.ts";
+import { tempDir } from "../../support/folder.ts";
+import { mail, writeMail } from "../../support/mail.ts";
+import { startSession, type TestSession } from "../../support/session.ts";
+import { waitFor } from "../../support/wait.ts";
 
 /** From the first to the last to see a new day; a container is in UTC, whatever its host is in. */
 const ZONES = ["Pacific/Kiritimati", "Europe/Berlin", "UTC", "America/Los_Angeles"];

@@ -4,11 +4,11 @@ import assert from "node:assert/strict";
 import { chmodSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { tempDir } from "../support/folder.ts";
-import { mail, stamp, writeMail } from "../support/mail.ts";
-import { noPermissions, SERVE, withoutRoot } from "../support/process.ts";
-import { startSession } from "../support/session.ts";
-import { waitFor } from "../support/wait.ts";
+import { tempDir } from "../../support/folder.ts";
+import { mail, stamp, writeMail } from "../../support/mail.ts";
+import { noPermissions, SERVE, withoutRoot } from "../../support/process.ts";
+import { startSession } from "../../support/session.ts";
+import { waitFor } from "../../support/wait.ts";
 
 describe("a folder without permissions", { concurrency: true, skip: noPermissions }, () => {
   const command = [...withoutRoot, ...SERVE];

@@ -4,12 +4,12 @@ import assert from "node:assert/strict";
 import { chmodSync, cpSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { describe, type TestContext, test } from "node:test";
-import { tempDir } from "../support/folder.ts";
-import { mail, moveMail, stamp, writeMail } from "../support/mail.ts";
-import { noPermissions, SERVE, SERVER, withoutRoot } from "../support/process.ts";
-import { startSession } from "../support/session.ts";
-import { noSqlite, openDatabase } from "../support/sqlite.ts";
-import { waitFor } from "../support/wait.ts";
+import { tempDir } from "../../support/folder.ts";
+import { mail, moveMail, stamp, writeMail } from "../../support/mail.ts";
+import { noPermissions, SERVE, SERVER, withoutRoot } from "../../support/process.ts";
+import { startSession } from "../../support/session.ts";
+import { noSqlite, openDatabase } from "../../support/sqlite.ts";
+import { waitFor } from "../../support/wait.ts";
 
 describe("the cache", { concurrency: 3 }, () => {
   /** Ways to spoil the file a session has left, and whether the next one has a reason to say so. */
@@ -115,7 +115,7 @@ describe("the cache", { concurrency: 3 }, () => {
       const dir = tempDir(t);
       const copy = join(dirname(dir), "copy");
       cpSync(dirname(SERVER), join(copy, "dist"), { recursive: true });
-      cpSync(resolve(import.meta.dirname, "../../package.json"), join(copy, "package.json"));
+      cpSync(resolve(import.meta.dirname, "../../../package.json"), join(copy, "package.json"));
       if (source) {
         mkdirSync(join(copy, "node_modules/better-sqlite3"), { recursive: true });
         writeFileSync(join(copy, "node_modules/better-sqlite3/index.js"), source);

@@ -4,11 +4,11 @@ import assert from "node:assert/strict";
 import { mkdirSync, utimesSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
-import { homeOf, tempDir } from "../support/folder.ts";
-import { filesIn, heartbeats } from "../support/mail.ts";
-import { isRunning, LEAVE_MS, Process, SERVER } from "../support/process.ts";
-import { RawServer } from "../support/rpc.ts";
-import { waitFor } from "../support/wait.ts";
+import { homeOf, tempDir } from "../../support/folder.ts";
+import { filesIn, heartbeats } from "../../support/mail.ts";
+import { isRunning, LEAVE_MS, Process, SERVER } from "../../support/process.ts";
+import { RawServer } from "../../support/rpc.ts";
+import { waitFor } from "../../support/wait.ts";
 
 const start = (t: TestContext): Promise<RawServer> => new RawServer(tempDir(t)).initialize();
 

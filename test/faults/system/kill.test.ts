@@ -5,11 +5,11 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, utimesSync
 import { dirname, join, resolve } from "node:path";
 import { describe, test } from "node:test";
 import { build } from "esbuild";
-import { tempDir } from "../support/folder.ts";
-import { filesIn, heartbeats, readByLine, readMail } from "../support/mail.ts";
-import { LEAVE_MS, Process } from "../support/process.ts";
-import { startSession, type TestSession } from "../support/session.ts";
-import { waitFor } from "../support/wait.ts";
+import { tempDir } from "../../support/folder.ts";
+import { filesIn, heartbeats, readByLine, readMail } from "../../support/mail.ts";
+import { LEAVE_MS, Process } from "../../support/process.ts";
+import { startSession, type TestSession } from "../../support/session.ts";
+import { waitFor } from "../../support/wait.ts";
 
 /**
  * A tool answers within this, whatever holds the locks: it waits 2 s for a lock and then goes on. One
@@ -51,7 +51,7 @@ async function bundleSender(dir: string): Promise<string> {
   await build({
     stdin: {
       contents: SENDER,
-      resolveDir: resolve(import.meta.dirname, "../../src"),
+      resolveDir: resolve(import.meta.dirname, "../../../src"),
       loader: "ts",
     },
     ...{
