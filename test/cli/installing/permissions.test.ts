@@ -15,11 +15,11 @@ import {
   disallowTools,
   readSettings,
   SERVER_RULE,
-} from "../../src/agents/claude/permissions.ts";
-import { configOf, run } from "../support/command.ts";
-import { binOf, envOf, homeOf, tempDir } from "../support/folder.ts";
-import { Process, SERVE, works } from "../support/process.ts";
-import { waitFor } from "../support/wait.ts";
+} from "../../../src/agents/claude/permissions.ts";
+import { configOf, run } from "../../support/command.ts";
+import { binOf, envOf, homeOf, tempDir } from "../../support/folder.ts";
+import { Process, SERVE, works } from "../../support/process.ts";
+import { waitFor } from "../../support/wait.ts";
 
 const RULE = "mcp__t9-ipc";
 const ONLY_OURS = { permissions: { allow: [RULE] } };

@@ -12,11 +12,11 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { setupClaude, undoClaude } from "../../src/agents/claude/setup.ts";
-import { nodeCommand } from "../../src/agents/node.ts";
-import { configOf, run } from "../support/command.ts";
-import { homeOf, putProgram, tempDir } from "../support/folder.ts";
-import { SERVER } from "../support/process.ts";
+import { setupClaude, undoClaude } from "../../../src/agents/claude/setup.ts";
+import { nodeCommand } from "../../../src/agents/node.ts";
+import { configOf, run } from "../../support/command.ts";
+import { homeOf, putProgram, tempDir } from "../../support/folder.ts";
+import { SERVER } from "../../support/process.ts";
 
 const PROOF = /^It works: two servers, and a message across in [\d.]+ ms\.$/m;
 

@@ -14,12 +14,12 @@ import {
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { parse } from "@decimalturn/toml-patch";
-import { checkCodex } from "../../src/agents/codex/doctor.ts";
-import { setupCodex, undoCodex } from "../../src/agents/codex/setup.ts";
-import type { Finding } from "../../src/agents/finding.ts";
-import { configOf, run } from "../support/command.ts";
-import { homeOf, putProgram, tempDir } from "../support/folder.ts";
-import { SERVER } from "../support/process.ts";
+import { checkCodex } from "../../../src/agents/codex/doctor.ts";
+import { setupCodex, undoCodex } from "../../../src/agents/codex/setup.ts";
+import type { Finding } from "../../../src/agents/finding.ts";
+import { configOf, run } from "../../support/command.ts";
+import { homeOf, putProgram, tempDir } from "../../support/folder.ts";
+import { SERVER } from "../../support/process.ts";
 
 const BEFORE = `# mine
 model = "one"   # not two

@@ -10,20 +10,20 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import packageJson from "../../package.json" with { type: "json" };
-import { checkPermission, SERVER_RULE } from "../../src/agents/claude/permissions.ts";
-import { addPlugin } from "../../src/agents/claude/plugin.ts";
-import type { Finding } from "../../src/agents/finding.ts";
-import { nodeCommand } from "../../src/agents/node.ts";
-import { adviseUnwritable } from "../../src/cli/checks/folder.ts";
-import { checkInstallation } from "../../src/cli/checks/installation.ts";
-import { checkSessions } from "../../src/cli/checks/sessions.ts";
-import { CHECKS, runChecks } from "../../src/cli/doctor.ts";
-import { configOf, run } from "../support/command.ts";
-import { binOf, envOf, homeOf, putProgram, tempDir } from "../support/folder.ts";
-import { heartbeats, mail, stamp, writeMail } from "../support/mail.ts";
-import { isRoot, noPermissions, Process, SERVER, withoutRoot } from "../support/process.ts";
-import { startSession } from "../support/session.ts";
+import packageJson from "../../../package.json" with { type: "json" };
+import { checkPermission, SERVER_RULE } from "../../../src/agents/claude/permissions.ts";
+import { addPlugin } from "../../../src/agents/claude/plugin.ts";
+import type { Finding } from "../../../src/agents/finding.ts";
+import { nodeCommand } from "../../../src/agents/node.ts";
+import { adviseUnwritable } from "../../../src/cli/checks/folder.ts";
+import { checkInstallation } from "../../../src/cli/checks/installation.ts";
+import { checkSessions } from "../../../src/cli/checks/sessions.ts";
+import { CHECKS, runChecks } from "../../../src/cli/doctor.ts";
+import { configOf, run } from "../../support/command.ts";
+import { binOf, envOf, homeOf, putProgram, tempDir } from "../../support/folder.ts";
+import { heartbeats, mail, stamp, writeMail } from "../../support/mail.ts";
+import { isRoot, noPermissions, Process, SERVER, withoutRoot } from "../../support/process.ts";
+import { startSession } from "../../support/session.ts";
 
 /** The entry that setup would write here. */
 const entryFor = (dir: string) => ({

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { run } from "../support/command.ts";
-import { homeOf, putProgram, tempDir } from "../support/folder.ts";
-import { SERVER } from "../support/process.ts";
+import { run } from "../../support/command.ts";
+import { homeOf, putProgram, tempDir } from "../../support/folder.ts";
+import { SERVER } from "../../support/process.ts";
 
 /** The built folder is a marketplace with one plugin. */
 const MARKETPLACE = dirname(SERVER);

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { run } from "../support/command.ts";
-import { tempDir } from "../support/folder.ts";
+import { run } from "../../support/command.ts";
+import { tempDir } from "../../support/folder.ts";
 
 test("demo shows each step with its time and the message's file, and leaves nothing behind", async (t) => {
   const dir = tempDir(t);
