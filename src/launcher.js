@@ -11,16 +11,13 @@ if (major > MINIMUM[0] || (major === MINIMUM[0] && minor >= MINIMUM[1])) start()
 else refuse();
 
 function start() {
-  import("node:module")
-    .then(({ enableCompileCache }) => {
-      // From Node 22.8 on: code that was compiled at one start is not compiled again at the next.
-      if (enableCompileCache) enableCompileCache();
-      return import(`./${bundleFor(process.argv.slice(2))}`);
-    })
-    .catch((error) => {
-      console.error(error);
-      process.exit(1);
-    });
+  const { enableCompileCache } = process.getBuiltinModule("module");
+  // From Node 22.8 on: code that was compiled at one start is not compiled again at the next.
+  if (enableCompileCache) enableCompileCache();
+  import(`./${bundleFor(process.argv.slice(2))}`).catch((error) => {
+    console.error(error);
+    process.exit(1);
+  });
 }
 
 /** Claude Code starts the status line often, so it loads nothing that it does not need. */
