@@ -1,12 +1,5 @@
 import { isMessageFile } from "./message.ts";
-import {
-  isEveryone,
-  isKnownForm,
-  isSameName,
-  meansEveryone,
-  meansSelf,
-  type Name,
-} from "./names.ts";
+import { isKnownForm, isSameName, meansEveryone, meansSelf, type Name } from "./names.ts";
 
 /** Quotes, `@`, list marks and the like that a model or a person puts around a name. */
 const DECORATION_BEFORE = /^(?:[\s"'`“”‘’<@]|- )+/u;
@@ -39,7 +32,7 @@ export function findMeantName(text: string, known: Iterable<Name>): Name | undef
 /** The address as it would be written properly. */
 export function toAddress(text: string): Name | "all" | undefined {
   const plain = withoutDecoration(text);
-  if (meansEveryone(plain) || isEveryone(plain.toLowerCase())) return "all";
+  if (meansEveryone(plain)) return "all";
   return isKnownForm(plain) ? plain : undefined;
 }
 

@@ -177,7 +177,7 @@ export class Inbox extends EventEmitter<InboxEvents> {
     this.emit("scan");
   }
 
-  /** A file that cannot be looked at keeps no other from being seen. The next scan tries again. */
+  /** An error with one file does not stop the scan. The next scan retries it. */
   #tryCheck(file: string): void {
     try {
       this.#check(file);

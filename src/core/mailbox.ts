@@ -195,7 +195,9 @@ export class Mailbox {
     const keys = new Set<string>();
     return resolved.filter(({ to, online }) => {
       const key = online[0]?.name ?? to;
-      return keys.size < keys.add(key).size;
+      if (keys.has(key)) return false;
+      keys.add(key);
+      return true;
     });
   }
 

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { isMissing, isTransient, messageOf } from "./errors.ts";
+import { isTransient, messageOf } from "./errors.ts";
 import { CachedFile, tryStat, writeFileAtomic } from "./files.ts";
 import type { Header } from "./message.ts";
 import { isEveryone, isKnownForm, isSameName, type Name } from "./names.ts";
@@ -236,7 +236,7 @@ export function knownNames({ read }: DataFolder, { files }: System): Name[] {
   try {
     return files.list(read).filter(isKnownForm);
   } catch (error) {
-    if (isMissing(error) || !isTransient(error)) return []; // nobody has been here yet
+    if (!isTransient(error)) return []; // nobody has been here yet, or the folder is not to be read
     throw error;
   }
 }

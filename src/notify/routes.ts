@@ -11,7 +11,7 @@ export const ROUTES = {
 } as const;
 export type Route = keyof typeof ROUTES;
 
-/** What is known against a route. */
+/** Why a route does not work. */
 export const ROUTE_PROBLEMS = {
   held: "the user's crossSessionInbound setting keeps notices from its inbox socket",
   silent: "its inbox socket does not answer",

@@ -48,7 +48,7 @@ export function createClaudeAgent(config: Config, system: System): Agent {
   };
 }
 
-/** The socket needs no flag; the hook works where the user's settings keep notices from it. */
+/** The socket needs no flag; the hook works even if the user's settings keep notices from it. */
 function createWakers(config: Config, session: ClaudeSession, system: System): Waker[] {
   const { push, claude, claudeDir, log } = config;
   const { socketPath: path, socketToken: token } = claude;
