@@ -1,36 +1,20 @@
 import { EventEmitter } from "node:events";
 import type { AgentSession } from "./agent.ts";
-import { Conversations } from "./conversations.ts";
 import { messageOf, UserError } from "./errors.ts";
+import { HeartbeatTimer } from "./heartbeat-timer.ts";
+import { type Entry, findHolder, type Heartbeats, namesOf, type Session } from "./heartbeats.ts";
 import {
-  type Entry,
-  findHolder,
-  type Heartbeats,
-  namesOf,
-  type Session,
-  type SessionList,
-} from "./heartbeats.ts";
+  borrowNames,
+  Identities,
+  type Identity,
+  type IdentityOptions,
+  isBorrowedFrom,
+} from "./identity.ts";
 import { isSameName, type Name } from "./names.ts";
-import {
-  claimNames,
-  closestName,
-  conversationDigits,
-  defaultName,
-  explainTakenName,
-  namesWithout,
-  unclaimedNames,
-  uniqueName,
-  type WantedNames,
-  wantedNames,
-} from "./naming.ts";
-import type { DataFolder, System, Timer } from "./system.ts";
-import { localTime, nextTimestamps, type Timestamp } from "./timestamps.ts";
-
-const HEARTBEAT_MS = 30_000;
-/** Changes are written after this and up to twice this, so that several are written together. */
-const DEBOUNCE_MS = 1000;
-/** A beat that failed is repeated after a pause that grows up to this many times. */
-const MAX_BACKOFF = 16;
+import { claimNames, explainTakenName, namesWithout, unclaimedNames } from "./naming.ts";
+import { type Online, OwnEntry } from "./own-entry.ts";
+import type { System } from "./system.ts";
+import { nextTimestamps, type Timestamp } from "./timestamps.ts";
 
 /**
  * - `joining`: not listed yet, or not any more
@@ -45,11 +29,7 @@ interface PresenceEvents {
   change: [];
 }
 
-export interface PresenceOptions {
-  readonly folder: DataFolder;
-  readonly agent: AgentSession;
-  /** IPC_SESSION_ID, if it can be a name. */
-  readonly nameFromEnvironment?: Name | undefined;
+export interface PresenceOptions extends IdentityOptions {
   /** Fields for the entry that do not change. */
   readonly details?: Partial<Entry>;
 }
@@ -61,15 +41,7 @@ export interface PresenceOptions {
  */
 type Role = "new" | "serving" | "waiting";
 
-/** The names a session wants, and whose they are. */
-interface Identity extends WantedNames {
-  /** The open conversation; undefined if the agent does not say. */
-  readonly conversation: string | undefined;
-  /** Names that belong to a conversation that this process has left, by name. */
-  readonly borrowed: Readonly<Record<string, string>>;
-}
-
-/** This server's own session: its names and its entry in heartbeats.json. */
+/** This server's own session: its state and names, and how it gets on the list and off again. */
 export class Presence extends EventEmitter<PresenceEvents> {
   state: State = "joining";
   /** Another server has announced to the same program what came before this. */
@@ -84,25 +56,19 @@ export class Presence extends EventEmitter<PresenceEvents> {
   /** What the next claim asks for; undefined until the conversation's names are known. */
   #identity: Identity | undefined;
   #role: Role = "new";
-  /** A conversation whose names were taken along once. */
-  #continued: string | undefined;
   /** True if a tool was called since another server of the session was seen to serve it. */
   #isCalled = false;
   /** True if no other server of the session was on the list at the last look. */
   #isAlone = true;
-  #details: Partial<Entry>;
+  /** True if the last heartbeat could not be written. */
+  #hasFailed = false;
   #joined: Promise<void> | undefined;
   #since: Timestamp | undefined;
-  /** True if conversations.json has our names, or newer ones of another server. */
-  #isRemembered = false;
-
-  #interval: Timer | undefined;
-  #pending: Timer | undefined;
-  #backoff = 1;
   /** Claims, renames and leaving happen one after another. */
   #last: Promise<unknown> = Promise.resolve();
-  readonly #conversations: Conversations;
-  readonly #randomDigits = conversationDigits(undefined);
+  readonly #entry: OwnEntry;
+  readonly #identities: Identities;
+  readonly #timer: HeartbeatTimer;
 
   constructor(
     private readonly options: PresenceOptions,
@@ -110,9 +76,10 @@ export class Presence extends EventEmitter<PresenceEvents> {
     readonly heartbeats: Heartbeats,
   ) {
     super();
-    this.#conversations = new Conversations(options.folder, system);
-    this.#details = options.details ?? {};
-    this.#names = [this.#uniqueName(undefined)];
+    this.#entry = new OwnEntry(options.agent, system, options.details);
+    this.#identities = new Identities(options, system, heartbeats);
+    this.#timer = new HeartbeatTimer(system.clock, () => this.#beat());
+    this.#names = [this.#identities.uniqueName(undefined)];
   }
 
   get agent(): AgentSession {
@@ -151,7 +118,21 @@ export class Presence extends EventEmitter<PresenceEvents> {
    */
   get isReceiving(): boolean {
     if (this.state !== "joining") return this.state === "active";
-    return this.#backoff > 1 && this.#isAlone;
+    return this.#hasFailed && this.#isAlone;
+  }
+
+  /** False for a run that nobody watches and that has not taken part: it is not to be written to. */
+  get leavesNames(): boolean {
+    return !this.agent.details?.unattended || this.#entry.lastCall !== undefined;
+  }
+
+  /** This session's entry in the list; undefined if it is not listed. */
+  ownEntry(): Readonly<Entry> | undefined {
+    return this.#sort(this.heartbeats.online()).own?.entry;
+  }
+
+  #sort(online: readonly Session[]): Online {
+    return this.#entry.sort(online, this.conversation);
   }
 
   /**
@@ -166,52 +147,41 @@ export class Presence extends EventEmitter<PresenceEvents> {
   }
 
   async #enterList(): Promise<void> {
-    const { files, clock } = this.system;
-    this.#since = nextTimestamps(files, clock, this.options.folder.dir, 1)[0];
-    this.#interval = clock.every(HEARTBEAT_MS, () => {
-      if (this.state !== "replaced") void this.#beat();
-    });
-    await this.#beat();
+    this.#since = this.#nextTimestamp();
+    this.#timer.start(() => this.state !== "replaced");
+    await this.#timer.run();
   }
 
-  /** This session's entry in the list; undefined if it is not listed. */
-  ownEntry(): Readonly<Entry> | undefined {
-    return this.#sort(this.heartbeats.online()).own?.entry;
+  #nextTimestamp(): Timestamp | undefined {
+    const { files, clock } = this.system;
+    return nextTimestamps(files, clock, this.options.folder.dir, 1)[0];
   }
 
   /** Changes what others are told of this session. It is written within two seconds. */
   update(details: Partial<Entry>): void {
-    const isSame = Object.entries(details).every(([key, value]) => this.#details[key] === value);
-    if (isSame) return;
-    this.#details = { ...this.#details, ...details };
-    if (this.state !== "replaced") this.#beatSoon();
+    if (this.#entry.update(details) && this.state !== "replaced") this.#timer.schedule();
   }
 
   /** A tool was called: the latest call decides which of a session's servers receives its mail. */
   async onCall(isSubAgent = false): Promise<void> {
-    const isFirst = this.#details.last_call === undefined;
-    this.#details = { ...this.#details, last_call: this.system.clock.now() };
+    const isFirst = this.#entry.lastCall === undefined;
+    this.#entry.update({ last_call: this.system.clock.now() });
     await this.join();
     this.check();
     if (!this.hasJoined) return;
     this.#isCalled = this.state === "replaced" && !isSubAgent;
-    if (this.#isCalled || this.state === "joining") await this.#beat();
+    if (this.#isCalled || this.state === "joining") await this.#timer.run();
     if (this.state === "joining") this.#keepNames();
     // Later calls are told with the next heartbeat, which is soon enough.
-    if (isFirst && this.state === "active") this.#beatSoon();
+    if (isFirst && this.state === "active") this.#timer.schedule();
     if (isFirst) this.emit("change"); // from now on its names are noted, whatever run it is
-  }
-
-  /** False for a run that nobody watches and that has not taken part: it is not to be written to. */
-  get leavesNames(): boolean {
-    return !this.agent.details?.unattended || this.#details.last_call !== undefined;
   }
 
   /** The call may send under a name for now, and the answers will come to that name. */
   #keepNames(): void {
-    const { names } = this.#currentIdentity();
-    const added = this.#names.filter((name) => !names.includes(name));
-    this.#identity = { ...this.#currentIdentity(), names: [...names, ...added] };
+    const identity = this.#currentIdentity();
+    const added = this.#names.filter((name) => !identity.names.includes(name));
+    this.#identity = { ...identity, names: [...identity.names, ...added] };
   }
 
   /**
@@ -223,7 +193,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
     if (!this.hasJoined || this.state === "left") return;
     try {
       const before = this.#identity;
-      if (this.#currentIdentity() !== before) this.#beatNow();
+      if (this.#currentIdentity() !== before) this.#timer.scheduleNow();
       this.#look();
     } catch (error) {
       throw new UserError(
@@ -252,7 +222,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
     if (!identity || conversation !== identity.conversation) {
       identity = this.#enterConversation(conversation, identity);
     } else if (this.state !== "replaced") {
-      identity = this.#followGivenName(this.#continueConversation(identity));
+      identity = this.#identities.update(identity);
     }
     this.#identity = identity;
     return identity;
@@ -265,62 +235,18 @@ export class Presence extends EventEmitter<PresenceEvents> {
    */
   #enterConversation(conversation: string | undefined, before: Identity | undefined): Identity {
     const former = before?.conversation;
-    const record = this.#conversations.get(conversation);
+    const hasNames = this.#identities.hasNames(conversation);
     // A process that has the conversation open already keeps it until this one is called.
     if (this.#role !== "new") this.#role = "waiting";
-    if (before && former !== undefined && !record && this.state === "active") {
+    if (before && former !== undefined && !hasNames && this.state === "active") {
       return { ...borrowNames(before, former), conversation };
     }
-    const wanted = wantedNames(this.agent, this.options.nameFromEnvironment, record, () =>
-      this.#defaultName(conversation),
-    );
+    const wanted = this.#identities.open(conversation);
     // Until now the agent had not told which conversation this is. Mail may be under way to the name.
     const provisional = former === undefined && before ? this.#names : [];
-    const names: Identity["names"] = [...wanted.names, ...provisional];
-    const identity = { ...wanted, names, conversation, borrowed: {} };
+    const identity: Identity = { ...wanted, names: [...wanted.names, ...provisional] };
     if (this.state !== "replaced") this.#become("joining", this.#unclaimed(identity, []));
     return identity;
-  }
-
-  /** A conversation that was moved to the background takes its names along. */
-  #continueConversation(identity: Identity): Identity {
-    const former = this.agent.continues?.();
-    if (former === undefined || former === this.#continued) return identity;
-    const record = this.#conversations.get(former);
-    if (!record || identity.by === "set_name") return identity;
-    const isOpen = this.heartbeats.online().some(({ entry }) => entry.claude_session === former);
-    if (isOpen) return identity;
-    this.#continued = former;
-    const { name, names, by, asked, working_on: workingOn } = record;
-    const all: Identity["names"] = [name, ...names, ...identity.names];
-    return { ...identity, names: all, by, asked, workingOn, borrowed: {} };
-  }
-
-  #followGivenName(identity: Identity): Identity {
-    const given = this.agent.givenName();
-    const isFollowed = identity.by === "folder" || identity.by === "user";
-    if (!isFollowed || given === undefined || given === identity.asked) return identity;
-    return {
-      ...identity,
-      names: [closestName(given), ...identity.names],
-      by: "user",
-      asked: given,
-    };
-  }
-
-  #defaultName(conversation: string | undefined): Name {
-    const { agent, folder } = this.options;
-    const digits = this.#digits(conversation);
-    return defaultName(agent.folder(), digits, conversation, folder, this.system);
-  }
-
-  #digits(conversation: string | undefined): string {
-    return conversation === undefined ? this.#randomDigits : conversationDigits(conversation);
-  }
-
-  /** A name that is the conversation's alone. */
-  #uniqueName(conversation: string | undefined): Name {
-    return uniqueName(this.agent.folder(), this.#digits(conversation));
   }
 
   /** Compares the list with what this server believes, without the lock. */
@@ -332,30 +258,23 @@ export class Presence extends EventEmitter<PresenceEvents> {
       const names = namesWithout(namesOf(own), others);
       if (names[0] === own.name) this.#become("active", names as [Name, ...Name[]]);
       else this.#rejoin(others);
-      if (own.entry.cwd !== this.agent.folder()) this.#beatSoon();
+      if (own.entry.cwd !== this.agent.folder()) this.#timer.schedule();
     } else if (same && !own && this.state !== "joining") {
       this.#yieldTo(same);
     } else {
-      if (this.state !== "joining") this.#refresh();
+      // Another server of this session may have renamed it, and ended, since the last look.
+      if (this.state !== "joining") {
+        this.#identity = this.#identities.refresh(this.#currentIdentity());
+      }
       this.#rejoin(others);
     }
-  }
-
-  /** Another server of this session may have renamed it, and ended, since the last look. */
-  #refresh(): void {
-    const identity = this.#currentIdentity();
-    const record = this.#conversations.get(identity.conversation);
-    if (!record || !this.#isRemembered) return;
-    const { name, names, by, asked, working_on: workingOn } = record;
-    const all: Identity["names"] = [name, ...new Set([...names, ...identity.names])];
-    this.#identity = { ...identity, names: all, by, asked, workingOn };
   }
 
   /** Not on the list: only names that nobody else holds count, until the next claim. */
   #rejoin(others: readonly Session[]): void {
     const isReplaced = this.state === "replaced"; // and the other server has ended, or moved on
-    if (this.state === "active") this.#beatNow();
-    if (isReplaced) this.#beatSoon();
+    if (this.state === "active") this.#timer.scheduleNow();
+    if (isReplaced) this.#timer.schedule();
     const names = this.#unclaimed(this.#currentIdentity(), others);
     this.#become(isReplaced ? "replaced" : "joining", names);
   }
@@ -363,22 +282,13 @@ export class Presence extends EventEmitter<PresenceEvents> {
   /** What the session may go by of these names before it has claimed them. */
   #unclaimed({ names, conversation }: Identity, others: readonly Session[]): [Name, ...Name[]] {
     const held = this.#names.filter((name) => names.includes(name));
-    return unclaimedNames(held, this.#uniqueName(conversation), others);
+    return unclaimedNames(held, this.#identities.uniqueName(conversation), others);
   }
 
   #yieldTo(replacement: Session): void {
     this.#role = "waiting";
-    this.#isRemembered = true;
-    this.#identity = this.#identityOf(replacement);
+    this.#identity = this.#identities.leaveTo(replacement, this.conversation);
     this.#become("replaced", this.#identity.names);
-  }
-
-  /** What another server of this session goes by. */
-  #identityOf(server: Session): Identity {
-    const { conversation } = this;
-    const { by = "folder", asked } = this.#conversations.get(conversation) ?? {};
-    const { working_on: workingOn, borrowed = {} } = server.entry;
-    return { conversation, names: namesOf(server), by, asked, workingOn, borrowed };
   }
 
   #become(state: State, names: readonly [Name, ...Name[]]): void {
@@ -391,83 +301,45 @@ export class Presence extends EventEmitter<PresenceEvents> {
     if (!isSame) this.emit("change");
   }
 
-  /** This server's entry, another server of the same session, and everybody else. */
-  #sort(online: readonly Session[]) {
-    const { host, pid } = this.system.processes;
-    const isOwn = ({ entry }: Session): boolean => entry.host === host && entry.pid === pid;
-    const own = online.find(isOwn);
-    const servers = online.filter((session) => !isOwn(session) && this.#isSameSession(session));
-    const same = servers.find((session) => this.#isSameConversation(session)) ?? servers[0];
-    return { own, same, others: online.filter((each) => each !== own && each !== same) };
-  }
-
-  #isSameSession(session: Session): boolean {
-    const isSameAgent = this.#isSameAgent(session) && this.agent.client === undefined;
-    return isSameAgent || this.#isSameConversation(session);
-  }
-
-  #isSameConversation({ entry }: Session): boolean {
-    return this.conversation !== undefined && entry.claude_session === this.conversation;
-  }
-
-  #isSameAgent({ entry }: Session): boolean {
-    const { client, pid } = this.agent;
-    if (pid === undefined || entry.claude_pid !== pid) return false;
-    return entry.client === client && entry.host === this.system.processes.host;
-  }
-
-  #beatSoon(ms = DEBOUNCE_MS * this.#backoff * (1 + Math.random())): void {
-    if (!this.hasJoined || this.state === "left") return;
-    this.#pending ??= this.system.clock.after(ms, () => void this.#beat());
-  }
-
-  #beatNow(): void {
-    this.#pending?.cancel();
-    this.#pending = undefined;
-    this.#beatSoon(0);
-  }
-
-  #beat(): Promise<void> {
-    this.#pending?.cancel();
-    this.#pending = undefined;
-    return this.#inTurn(async () => {
-      let isWritten = false;
-      try {
-        isWritten = await this.#claim();
-      } catch (error) {
-        this.system.log(`heartbeat was not written: ${messageOf(error)}`);
-      }
-      this.#backoff = isWritten ? 1 : Math.min(this.#backoff * 2, MAX_BACKOFF);
-      if (isWritten) return;
-      this.#beatSoon();
-      if (this.state === "joining") this.emit("change");
-    });
-  }
-
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#last.then(work);
     this.#last = result.catch(() => {});
     return result;
   }
 
-  /** Writes the entry, under names that nobody else holds. Resolves to false if it could not. */
+  /** Writes a heartbeat. Resolves to false if it could not be written. */
+  #beat(): Promise<boolean> {
+    return this.#inTurn(async () => {
+      const isWritten = await this.#claim().catch((error) => {
+        this.system.log(`heartbeat was not written: ${messageOf(error)}`);
+        return false;
+      });
+      this.#hasFailed = !isWritten;
+      if (this.#hasFailed && this.state === "joining") this.emit("change");
+      return isWritten;
+    });
+  }
+
+  /** Enters the list under names that nobody else holds. Resolves to false if that failed. */
   async #claim(): Promise<boolean> {
     if (this.state === "left") return true;
     let wanted = this.#currentIdentity();
     const claimed = await this.heartbeats.update((list) => {
       wanted = this.#currentIdentity();
-      const { own, same, others } = this.#sort(list.online);
+      const online = this.#sort(list.online);
+      const { own, same, others } = online;
       if (same && !this.#takesOverFrom(same, own)) {
         if (own) list.entries.delete(own.name);
         return { replacement: same };
       }
       // A server that takes over from another one of its session goes on under that one's names.
-      if (same && !own) wanted = this.#succeed(same, wanted);
+      if (same && !own) wanted = this.#identities.succeed(same, wanted);
       const names = claimNames(wanted.names, others, this.#isReclaimable);
-      takeNames(list, names, others);
-      const holder = findHolder(others, wanted.names[0])?.name;
-      if (same && this.#isSameAgent(same)) this.#noteAnnounced(namesOf(same));
-      return { identity: this.#enter(list, { ...wanted, names }, [own, same]), holder };
+      const identity = { ...wanted, names };
+      // Before the list is written: from then on the other server announces nothing.
+      if (same && this.#entry.isSameAgent(same)) this.#noteAnnounced(namesOf(same));
+      this.#entry.enter(list, identity, online, this.#since);
+      return { identity, holder: findHolder(others, wanted.names[0])?.name };
     });
     if (!claimed) return false;
     if (!claimed.identity) {
@@ -479,28 +351,21 @@ export class Presence extends EventEmitter<PresenceEvents> {
     return true;
   }
 
-  /** Goes on as the other server, unless the program has moved to a conversation with names. */
-  #succeed(server: Session, wanted: Identity): Identity {
-    const former = server.entry.claude_session ?? wanted.conversation;
-    if (former === undefined || former === wanted.conversation) return this.#identityOf(server);
-    if (this.#conversations.get(wanted.conversation)) return wanted;
-    return borrowNames(this.#identityOf(server), former);
-  }
-
   /** The latest call wins. A new server of the same process replaces the one before it. */
   #takesOverFrom(same: Session, own: Session | undefined): boolean {
     if (this.#isCalled) return true;
-    if (this.#role === "new") return this.#isSameAgent(same);
+    if (this.#role === "new") return this.#entry.isSameAgent(same);
     if (this.#role === "waiting") return false;
     // Without an entry of its own it was replaced and has not seen that yet, or the list was lost.
-    const { last_call: ownCall = 0 } = this.#details;
-    return own !== undefined || ownCall > (same.entry.last_call ?? 0);
+    return own !== undefined || (this.#entry.lastCall ?? 0) > (same.entry.last_call ?? 0);
   }
 
-  /** Called before the list is written: from then on the other server announces nothing. */
+  /** True if the holder's process has left our conversation and has only kept its names. */
+  readonly #isReclaimable = ({ entry }: Session, name: Name): boolean =>
+    isBorrowedFrom(entry, name, this.conversation);
+
   #noteAnnounced(names: readonly Name[]): void {
-    const { files, clock } = this.system;
-    const [timestamp] = nextTimestamps(files, clock, this.options.folder.dir, 1);
+    const timestamp = this.#nextTimestamp();
     this.announcedBefore = timestamp && { timestamp, names };
     this.hasInterrupted = this.#isCalled;
   }
@@ -518,66 +383,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
     this.#isCalled = false;
     this.#role = "serving";
     this.#become("active", identity.names);
-    await this.#remember(identity);
-  }
-
-  /** True if the holder's process has left our conversation and only kept its names. */
-  readonly #isReclaimable = ({ entry }: Session, name: Name): boolean =>
-    this.conversation !== undefined && lenderOf(entry, name) === this.conversation;
-
-  /** Puts this session's entry in the place of those before. */
-  #enter(
-    { entries }: SessionList,
-    identity: Identity,
-    before: readonly (Session | undefined)[],
-  ): Identity {
-    for (const session of before) if (session) entries.delete(session.name);
-    const known = before.find((session) => session !== undefined)?.entry;
-    entries.set(identity.names[0], this.#entry(identity, known));
-    return identity;
-  }
-
-  #entry(
-    { names, conversation, workingOn, borrowed }: Identity,
-    before: Readonly<Entry> | undefined,
-  ): Entry {
-    const { clock, processes } = this.system;
-    const started = processes.startOf(processes.pid);
-    const { pid, client, details } = this.agent;
-    return {
-      ...before, // keeps what others have written into it
-      timestamp: localTime(clock),
-      status: "active",
-      pid: processes.pid,
-      working_on: workingOn,
-      beat: clock.now(),
-      host: processes.host,
-      ...(started !== undefined && { started }),
-      cwd: this.agent.folder(),
-      names: names.slice(1),
-      borrowed,
-      ...(this.#since !== undefined && { since: this.#since }),
-      ...(client !== undefined && { client }),
-      ...(pid !== undefined && { claude_pid: pid }),
-      ...(conversation !== undefined && { claude_session: conversation }),
-      ...details,
-      ...this.#details,
-    };
-  }
-
-  /** Keeps the names that belong to the open conversation in conversations.json. */
-  async #remember({ conversation, names, workingOn, by, asked, borrowed }: Identity) {
-    const [name, ...earlier] = names.filter((each) => lenderOf({ borrowed }, each) === undefined);
-    if (conversation === undefined || name === undefined) return;
-    if (!this.leavesNames) return;
-    const record = { name, names: earlier, working_on: workingOn, by, ...(asked && { asked }) };
-    try {
-      this.#isRemembered = false;
-      await this.#conversations.remember(conversation, record);
-      this.#isRemembered = true;
-    } catch (error) {
-      this.system.log(`conversations.json was not written: ${messageOf(error)}`);
-    }
+    if (this.leavesNames) await this.#identities.remember(identity);
   }
 
   /** Takes a name, which is the open conversation's own from then on. Throws UserError. */
@@ -587,47 +393,38 @@ export class Presence extends EventEmitter<PresenceEvents> {
       if (!this.hasJoined || this.state === "left") {
         throw new UserError("Not renamed: this session is not on the list of sessions.");
       }
-      const renamed = await this.heartbeats
+      const identity = await this.heartbeats
         .update((list) => {
-          const identity = this.#currentIdentity();
-          const { own, same, others } = this.#sort(list.online);
-          const taken = explainTakenName(name, others);
+          const current = this.#currentIdentity();
+          const online = this.#sort(list.online);
+          const taken = explainTakenName(name, online.others);
           if (taken) {
             problem = taken;
             return undefined;
           }
-          const before = same && !own ? this.#identityOf(same) : identity;
-          const { [name]: _own, ...borrowed } = before.borrowed;
-          const names = claimNames([name, ...before.names], others);
-          return this.#enter(
-            list,
-            {
-              ...before,
-              names,
-              by: "set_name",
-              asked: undefined,
-              workingOn: workingOn ?? before.workingOn,
-              borrowed,
-            },
-            [own, same],
-          );
+          const { own, same } = online;
+          // The other server's names may be newer than those that this one has seen.
+          const before =
+            same && !own ? this.#identities.ofServer(same, current.conversation) : current;
+          const renamed = withName(before, name, workingOn, online.others);
+          this.#entry.enter(list, renamed, online, this.#since);
+          return renamed;
         })
         .catch((error) => {
           problem = `heartbeats.json cannot be written: ${messageOf(error)}. Fix the problem, then call again.`;
           return undefined;
         });
-      if (!renamed) {
+      if (!identity) {
         throw new UserError(`Not renamed, this session is still ${this.name}. ${problem}`);
       }
-      await this.#onListed(renamed);
+      await this.#onListed(identity);
     });
   }
 
   /** Removes the entry. Resolves when it is gone, or cannot be removed. */
   async leave(): Promise<void> {
     this.state = "left";
-    this.#interval?.cancel();
-    this.#pending?.cancel();
+    this.#timer.close();
     if (!this.hasJoined) return;
     await this.#inTurn(async () => {
       await this.heartbeats.update(({ entries, online }) => {
@@ -638,29 +435,20 @@ export class Presence extends EventEmitter<PresenceEvents> {
   }
 }
 
-/** The conversation that a borrowed name belongs to; undefined if the name is not borrowed. */
-const lenderOf = (
-  { borrowed = {} }: { borrowed?: Readonly<Record<string, string>> | undefined },
+/** The name is the open conversation's own, whoever it was borrowed from. */
+function withName(
+  before: Identity,
   name: Name,
-): string | undefined => (Object.hasOwn(borrowed, name) ? borrowed[name] : undefined);
-
-/** The names belong to the conversation that was left, unless they were borrowed before. */
-function borrowNames(identity: Identity, former: string): Identity {
-  const borrowed = identity.names.map((name) => [name, lenderOf(identity, name) ?? former]);
-  return { ...identity, borrowed: Object.fromEntries(borrowed) };
-}
-
-/** Removes the names from the entries of others who held them. */
-function takeNames(
-  { entries }: SessionList,
-  names: readonly Name[],
+  workingOn: string | undefined,
   others: readonly Session[],
-): void {
-  for (const holder of others) {
-    const held = namesOf(holder);
-    const [first, ...rest] = held.filter((name) => !names.some((each) => isSameName(each, name)));
-    if (1 + rest.length === held.length && first !== undefined) continue;
-    entries.delete(holder.name);
-    if (first !== undefined) entries.set(first, { ...holder.entry, names: rest });
-  }
+): Identity {
+  const { [name]: _own, ...borrowed } = before.borrowed;
+  return {
+    ...before,
+    names: claimNames([name, ...before.names], others),
+    by: "set_name",
+    asked: undefined,
+    workingOn: workingOn ?? before.workingOn,
+    borrowed,
+  };
 }

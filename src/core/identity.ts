@@ -1,0 +1,173 @@
+import type { AgentSession } from "./agent.ts";
+import { type ConversationRecord, Conversations } from "./conversations.ts";
+import { messageOf } from "./errors.ts";
+import { type Entry, type Heartbeats, namesOf, type Session } from "./heartbeats.ts";
+import type { Name } from "./names.ts";
+import {
+  closestName,
+  conversationDigits,
+  defaultName,
+  uniqueName,
+  type WantedNames,
+  wantedNames,
+} from "./naming.ts";
+import type { DataFolder, System } from "./system.ts";
+
+/** Names that belong to a conversation which the process has left, and that conversation. */
+type Borrowed = Readonly<Record<string, string>>;
+
+/** The names a session wants, and whose they are. */
+export interface Identity extends WantedNames {
+  /** The open conversation; undefined if the agent does not say. */
+  readonly conversation: string | undefined;
+  readonly borrowed: Borrowed;
+}
+
+export interface IdentityOptions {
+  readonly folder: DataFolder;
+  readonly agent: AgentSession;
+  /** IPC_SESSION_ID, if it can be a name. */
+  readonly nameFromEnvironment?: Name | undefined;
+}
+
+/** Which names belong to a conversation, as the agent and conversations.json say. */
+export class Identities {
+  readonly #conversations: Conversations;
+  readonly #randomDigits = conversationDigits(undefined);
+  /** A conversation whose names were taken along once. */
+  #continued: string | undefined;
+  /** True if conversations.json has our names, or newer ones of another server. */
+  #isRemembered = false;
+
+  constructor(
+    private readonly options: IdentityOptions,
+    private readonly system: System,
+    private readonly heartbeats: Heartbeats,
+  ) {
+    this.#conversations = new Conversations(options.folder, system);
+  }
+
+  /** True if the conversation took names before. Throws if that cannot be known just now. */
+  hasNames(conversation: string | undefined): boolean {
+    return this.#conversations.get(conversation) !== undefined;
+  }
+
+  /** The names of a conversation that has just been opened. Throws as `hasNames` does. */
+  open(conversation: string | undefined): Identity {
+    const { agent, folder, nameFromEnvironment } = this.options;
+    const record = this.#conversations.get(conversation);
+    const digits = this.#digits(conversation);
+    const wanted = wantedNames(agent, nameFromEnvironment, record, () =>
+      defaultName(agent.folder(), digits, conversation, folder, this.system),
+    );
+    return { ...wanted, conversation, borrowed: {} };
+  }
+
+  #digits(conversation: string | undefined): string {
+    return conversation === undefined ? this.#randomDigits : conversationDigits(conversation);
+  }
+
+  /** A name that is the conversation's alone. */
+  uniqueName(conversation: string | undefined): Name {
+    return uniqueName(this.options.agent.folder(), this.#digits(conversation));
+  }
+
+  /** Follows the agent while the conversation stays the same. Returns `identity` if all is as before. */
+  update(identity: Identity): Identity {
+    return this.#followGivenName(this.#continueConversation(identity));
+  }
+
+  /** A conversation that was moved to the background takes its names along. */
+  #continueConversation(identity: Identity): Identity {
+    const former = this.options.agent.continues?.();
+    if (former === undefined || former === this.#continued) return identity;
+    const record = this.#conversations.get(former);
+    if (!record || identity.by === "set_name") return identity;
+    const isOpen = this.heartbeats.online().some(({ entry }) => entry.claude_session === former);
+    if (isOpen) return identity;
+    this.#continued = former;
+    return { ...withRecord(identity, record), borrowed: {} };
+  }
+
+  #followGivenName(identity: Identity): Identity {
+    const given = this.options.agent.givenName();
+    const isFollowed = identity.by === "folder" || identity.by === "user";
+    if (!isFollowed || given === undefined || given === identity.asked) return identity;
+    return {
+      ...identity,
+      names: [closestName(given), ...identity.names],
+      by: "user",
+      asked: given,
+    };
+  }
+
+  /** The names that another server of this session goes by. */
+  ofServer(server: Session, conversation: string | undefined): Identity {
+    const { by = "folder", asked } = this.#conversations.get(conversation) ?? {};
+    const { working_on: workingOn, borrowed = {} } = server.entry;
+    return { conversation, names: namesOf(server), by, asked, workingOn, borrowed };
+  }
+
+  /** Goes on as the other server, unless the program has moved to a conversation with names. */
+  succeed(server: Session, wanted: Identity): Identity {
+    const { conversation } = wanted;
+    const former = server.entry.claude_session ?? conversation;
+    const before = this.ofServer(server, conversation);
+    if (former === undefined || former === conversation) return before;
+    return this.hasNames(conversation) ? wanted : borrowNames(before, former);
+  }
+
+  /** From here on another server of this session keeps the names in conversations.json. */
+  leaveTo(server: Session, conversation: string | undefined): Identity {
+    this.#isRemembered = true;
+    return this.ofServer(server, conversation);
+  }
+
+  /** That other server has ended, and may have renamed the session before. */
+  refresh(identity: Identity): Identity {
+    const record = this.#conversations.get(identity.conversation);
+    return record && this.#isRemembered ? withRecord(identity, record) : identity;
+  }
+
+  /** Keeps the names that belong to the open conversation in conversations.json. Never rejects. */
+  async remember(identity: Identity): Promise<void> {
+    const { conversation, names, workingOn, by, asked, borrowed } = identity;
+    const [name, ...earlier] = names.filter((each) => lenderOf(borrowed, each) === undefined);
+    if (conversation === undefined || name === undefined) return;
+    const record = { name, names: earlier, working_on: workingOn, by, ...(asked && { asked }) };
+    try {
+      this.#isRemembered = false;
+      await this.#conversations.remember(conversation, record);
+      this.#isRemembered = true;
+    } catch (error) {
+      this.system.log(`conversations.json was not written: ${messageOf(error)}`);
+    }
+  }
+}
+
+/** The names of the record first. */
+function withRecord(identity: Identity, record: ConversationRecord): Identity {
+  const { name, names, by, asked, working_on: workingOn } = record;
+  const all: Identity["names"] = [name, ...new Set([...names, ...identity.names])];
+  return { ...identity, names: all, by, asked, workingOn };
+}
+
+/** The conversation that a borrowed name belongs to; undefined if the name is not borrowed. */
+export const lenderOf = (borrowed: Borrowed | undefined, name: Name): string | undefined =>
+  borrowed && Object.hasOwn(borrowed, name) ? borrowed[name] : undefined;
+
+/** The names belong to the conversation that was left, unless they were borrowed before. */
+export function borrowNames(identity: Identity, former: string): Identity {
+  const borrowed = identity.names.map((name) => [
+    name,
+    lenderOf(identity.borrowed, name) ?? former,
+  ]);
+  return { ...identity, borrowed: Object.fromEntries(borrowed) };
+}
+
+/** True if the holder's process has left this conversation and has only kept its name. */
+export const isBorrowedFrom = (
+  { borrowed }: Readonly<Entry>,
+  name: Name,
+  conversation: string | undefined,
+): boolean => conversation !== undefined && lenderOf(borrowed, name) === conversation;
