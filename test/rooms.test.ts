@@ -53,6 +53,16 @@ test("no import leads from a lower room to a higher one", () => {
   assert.deepEqual(up, []);
 });
 
+test("src holds sources only", () => {
+  const files = (readdirSync(SRC, { recursive: true }) as string[]).filter((path) =>
+    /\.[^\\/]*$/.test(path),
+  );
+  assert.deepEqual(
+    files.filter((path) => !path.endsWith(".ts") && path !== "launcher.js"),
+    [],
+  );
+});
+
 test("every room has files", () => {
   const rooms = new Set([...sources.keys()].map((file) => ROOMS[floorOf(file)]));
   assert.deepEqual([...rooms].sort(), [...ROOMS].sort());

@@ -19,7 +19,7 @@ export function unread(
     await mailbox.register(); // from now on mail for this name is accepted
     await adoptHandwritten(config, user);
 
-    const isOwn = name === undefined || mailbox.isOwnName(name);
+    const isOwn = name === undefined || mailbox.directory.isOwnName(name);
     const { text, shown, markRead } = isOwn ? ownMailText(around) : otherMailText(around, name);
     if (options.json) {
       const messages = shown.flatMap(({ file }) => mailbox.inbox.read(file) ?? []);

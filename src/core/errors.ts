@@ -45,6 +45,12 @@ const SHORTAGES = new Set(["EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "EBUSY"]);
 export const isUnreachable = (error: unknown): boolean =>
   NETWORK_ERRORS.has(errorCode(error) ?? "");
 
+/** Refuses a call because the data folder cannot be read or written just now. */
+export const unreachableFolder = (dir: string, error: unknown, outcome: string): UserError =>
+  new UserError(
+    `${outcome} The data folder ${dir} does not answer: ${messageOf(error)}. Nothing is lost. If it is on a network mount, mount it again, then call again.`,
+  );
+
 /**
  * True for system errors that pass. They say nothing about a file's content, so the call is tried
  * again later and nothing is concluded meanwhile.

@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import type { AgentSession } from "./agent.ts";
-import { messageOf, UserError } from "./errors.ts";
+import { messageOf, UserError, unreachableFolder } from "./errors.ts";
 import { HeartbeatTimer } from "./heartbeat-timer.ts";
 import { type Entry, findHolder, type Heartbeats, namesOf, type Session } from "./heartbeats.ts";
 import {
@@ -196,9 +196,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
       if (this.#currentIdentity() !== before) this.#timer.scheduleNow();
       this.#look();
     } catch (error) {
-      throw new UserError(
-        `The data folder ${this.options.folder.dir} does not answer: ${messageOf(error)}. Nothing is lost. Call again when it is back; if it is on a network mount, mount it again.`,
-      );
+      throw unreachableFolder(this.options.folder.dir, error, "Nothing was done.");
     }
   }
 

@@ -148,7 +148,9 @@ function deliveryText({ header, online }: Delivery, around: Surroundings): strin
       const waits = waitsText(session, around);
       return `${session.name} (${route(session)}${waits ? `; ${waits}` : ""})`;
     });
-    const elsewhere = online.filter((session) => !around.mailbox.worksHere(session)).length;
+    const elsewhere = online.filter(
+      (session) => !around.mailbox.directory.worksHere(session),
+    ).length;
     const hint =
       elsewhere > 0
         ? ` ${elsewhere} of them ${elsewhere === 1 ? "works" : "work"} in another project: to "here" reaches only this one.`
@@ -175,7 +177,7 @@ function waitsText({ entry }: Session, around: Surroundings): string | undefined
 }
 
 function offlineText({ to }: Header, { mailbox }: Surroundings): string {
-  const neighbours = mailbox.sessionsInFolderOf(to).map(({ name }) => name);
+  const neighbours = mailbox.directory.sessionsInFolderOf(to).map(({ name }) => name);
   const others =
     neighbours.length > 0 ? ` Online in the folder it worked in: ${neighbours.join(", ")}.` : "";
   return `${to} is offline: the message waits in the inbox until it returns, for up to 30 days.${others}`;

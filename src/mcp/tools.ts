@@ -77,7 +77,7 @@ export const TOOLS: readonly Tool[] = [
     }),
     run: ({ around, idleWatch, mailbox }, { notify_when_idle: names }) => {
       const watched = splitNames(names ?? "").map((name) => {
-        const meant = mailbox.findOnline(name);
+        const meant = mailbox.directory.findOnline(name);
         return watchText(meant?.name ?? name, meant ? idleWatch.watch(meant.name) : "offline");
       });
       return { text: [whoText(around, true), ...watched].join("\n") };
@@ -246,7 +246,7 @@ function unread(
     const { text, shown, markRead } = messageAgainText(around, file);
     return { text, afterShown: () => read(shown, markRead) };
   }
-  const isOwn = whose === undefined || mailbox.isOwnName(whose);
+  const isOwn = whose === undefined || mailbox.directory.isOwnName(whose);
   const { text, shown, markRead } = isOwn ? ownMailText(around) : otherMailText(around, whose);
   return {
     text,

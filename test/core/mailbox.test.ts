@@ -493,7 +493,8 @@ test("a name is abandoned if it was used here, over an hour ago, and has direct 
 test("sessions in the folder of an offline name are those that work there now", async () => {
   await startSession(world, "cleo", fakeAgent({ cwd: "/work/other" }));
   await world.time.wait(bob.presence.leave());
-  const names = (name: string) => ann.mailbox.sessionsInFolderOf(name).map((each) => each.name);
+  const names = (name: string) =>
+    ann.mailbox.directory.sessionsInFolderOf(name).map((each) => each.name);
   assert.deepEqual(names("bob"), [], "the sender itself is not suggested");
   await startSession(world, "dora");
   assert.deepEqual(names("bob"), ["dora"]);

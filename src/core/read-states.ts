@@ -1,0 +1,112 @@
+import type { Header } from "./message.ts";
+import { isEveryone, type Name } from "./names.ts";
+import { isUnread, type NameNotes, ReadState } from "./read-state.ts";
+import type { DataFolder, System } from "./system.ts";
+
+/** Whose mailbox it is: this server's session, or a person at the command line. */
+export interface Owner {
+  readonly name: Name;
+  /** The name and earlier names. */
+  readonly names: readonly Name[];
+  /** Noted with each name while it is in use. */
+  readonly notes: NameNotes;
+  /** Throws UserError while it is unknown who holds the names. */
+  check(): void;
+}
+
+/** The read states of all names: the owner's, which change here, and those of others. */
+export class ReadStates {
+  readonly #states = new Map<Name, ReadState>();
+  /** Messages that the owner has sent to everyone, and in which conversation. */
+  readonly #broadcasts = new Map<string, string | undefined>();
+
+  constructor(
+    private readonly folder: DataFolder,
+    private readonly system: System,
+    private readonly owner: Owner,
+  ) {}
+
+  of(name: Name): ReadState {
+    const known = this.#states.get(name);
+    if (known) return known;
+    const state = new ReadState(this.folder, this.system, name);
+    this.#states.set(name, state);
+    return state;
+  }
+
+  /** Those of the owner's names. */
+  own(): ReadState[] {
+    return this.owner.names.map((name) => {
+      const state = this.of(name);
+      state.defaultSince = this.owner.notes.since;
+      return state;
+    });
+  }
+
+  /** True if one of the owner's names has read the file. */
+  hasRead(file: string): boolean {
+    return this.own().some((state) => state.view().hasRead(file));
+  }
+
+  /** How many parts of a long message the owner was shown. */
+  partsShown(file: string): number {
+    return Math.max(...this.own().map((state) => state.view().partsShown(file)));
+  }
+
+  /** The owner was shown a part under these names. `save` writes it to the disk. */
+  markPart(file: string, part: number, names: readonly Name[]): void {
+    for (const name of names) this.of(name).markPart(file, part);
+  }
+
+  /** The owner has read these under these names. `save` writes it to the disk. */
+  markRead(headers: readonly Header[], names: readonly Name[]): void {
+    const files = headers.map(({ file }) => file);
+    for (const name of names) this.of(name).markRead(files);
+  }
+
+  /** The owner has sent this to everyone, so it is not news to the owner. */
+  markSent(header: Header): void {
+    this.#broadcasts.set(header.file, this.owner.notes.conversation);
+    this.markRead([header], this.owner.names);
+  }
+
+  /**
+   * The owner has taken a name. What it told everyone is not news to it under that name either, and
+   * what it had not read before stays unread, whatever a former holder of the name has read.
+   */
+  onRenamed(unreadBefore: readonly Header[]): void {
+    const { name, notes } = this.owner;
+    const own = [...this.#broadcasts].filter(([, sentIn]) => sentIn === notes.conversation);
+    const unread = unreadBefore.filter(({ to }) => isEveryone(to));
+    const state = this.of(name);
+    state.disregard(unread.map(({ file }) => file));
+    state.markRead(own.map(([file]) => file));
+  }
+
+  /** Notes that the owner's names are in use, so that mail for them is accepted while it is away. */
+  async register(): Promise<void> {
+    await Promise.all(this.own().map((state) => state.save(this.owner.notes)));
+  }
+
+  /** Writes what is marked. Never rejects: what could not be written is tried again. */
+  async save(): Promise<void> {
+    await Promise.all([...this.#states.values()].map((state) => state.save()));
+  }
+
+  /** Writes what is marked once the answer to the present call is out. */
+  saveLater(): void {
+    void this.system.clock.nextTurn().then(() => this.save());
+  }
+
+  /** Writes what is marked. Resolves when no lock of a read state is held any more. */
+  async close(): Promise<void> {
+    await this.system.clock.nextTurn(); // what `saveLater` saves is under way from here on
+    await this.save();
+  }
+}
+
+/** A test for one moment: whether a message is unread mail of a session with these read states. */
+export function unreadTest(states: readonly ReadState[]): (header: Header) => boolean {
+  const views = states.map((state) => state.view());
+  return (header) => isUnread(views, header);
+}
