@@ -80,9 +80,18 @@ export interface SessionList {
   readonly online: readonly Session[];
 }
 
+/** The file's contents. */
+interface Contents {
+  readonly entries: ReadonlyMap<string, unknown>;
+  /** The entries that are sessions, sorted by name. */
+  readonly sessions: readonly Session[];
+}
+
+const EMPTY: Contents = { entries: new Map(), sessions: [] };
+
 /** heartbeats.json: who is online. It is shared with the Python original, whose entries are kept. */
 export class Heartbeats {
-  readonly #file: CachedFile<Map<string, unknown>>;
+  readonly #file: CachedFile<Contents>;
   /** Last beats of sessions on other hosts, and when they changed by our clock: theirs may be wrong. */
   readonly #remoteBeats = new Map<string, { beat: number; changedAt: number | undefined }>();
 
@@ -90,35 +99,49 @@ export class Heartbeats {
     private readonly folder: DataFolder,
     private readonly system: System,
   ) {
-    this.#file = new CachedFile(system.files, folder.heartbeats, MAX_BYTES, parseEntries);
+    this.#file = new CachedFile(system.files, folder.heartbeats, MAX_BYTES, parseContents);
   }
 
-  /** Every session that is online, sorted by name. Throws if the list cannot be read just now. */
-  online(): Session[] {
-    const entries = this.#read();
-    for (const name of this.#remoteBeats.keys()) {
-      if (!entries.has(name)) this.#remoteBeats.delete(name);
-    }
-    return this.#online(entries);
+  /**
+   * Every session that is online, sorted by name. Throws if the list cannot be read just now.
+   *
+   * @param isWanted leaves out sessions that do not matter before their processes are looked up
+   */
+  online(isWanted: (session: Session) => boolean = () => true): Session[] {
+    const { sessions } = this.#read();
+    this.#noteRemoteBeats(sessions);
+    return sessions.filter((session) => isWanted(session) && this.#isOnline(session));
   }
 
   /**
    * An unusable file lists nobody; the next update moves it aside. Throws if the file system does
    * not answer, which says nothing about the file.
    */
-  #read(): Map<string, unknown> {
+  #read(): Contents {
     try {
       return this.#file.read();
     } catch (error) {
       if (isTransient(error)) throw error;
-      return new Map();
+      return EMPTY;
     }
   }
 
-  #online(entries: Map<string, unknown>): Session[] {
-    return sessionsIn(entries)
-      .filter((session) => this.#isOnline(session))
-      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  #noteRemoteBeats(sessions: readonly Session[]): void {
+    const remote = sessions.filter(({ entry }) => this.#isRemote(entry));
+    const names = new Set<string>(remote.map(({ name }) => name));
+    for (const name of this.#remoteBeats.keys()) {
+      if (!names.has(name)) this.#remoteBeats.delete(name);
+    }
+    for (const { name, entry } of remote) {
+      const { beat = 0 } = entry;
+      const seen = this.#remoteBeats.get(name);
+      if (seen?.beat === beat) continue;
+      this.#remoteBeats.set(name, { beat, changedAt: seen && this.system.clock.elapsed() });
+    }
+  }
+
+  #isRemote({ host }: Entry): boolean {
+    return host !== undefined && host !== this.system.processes.host;
   }
 
   #isOnline({ name, entry }: Session): boolean {
@@ -129,21 +152,17 @@ export class Heartbeats {
       // The Python original rewrites its entry only now and then.
       return processes.isRunning(pid) && clock.now() - parseLocalTime(clock, timestamp) < DAY_MS;
     }
-    if (host !== processes.host) return this.#beatsRemotely(name, beat);
+    if (this.#isRemote(entry)) return this.#beatsRemotely(name, beat);
     const isSame = isSameProcess(processes, { pid, started });
     return isSame ?? Math.abs(clock.now() - beat) < UNSURE_TIMEOUT_MS;
   }
 
   /** True if the beat is recent by our clock, or was seen to change recently. */
   #beatsRemotely(name: string, beat: number): boolean {
-    const now = this.system.clock.elapsed();
-    let seen = this.#remoteBeats.get(name);
-    if (seen?.beat !== beat) {
-      seen = { beat, changedAt: seen && now };
-      this.#remoteBeats.set(name, seen);
-    }
-    if (Math.abs(this.system.clock.now() - beat) < REMOTE_TIMEOUT_MS) return true;
-    return seen.changedAt !== undefined && now - seen.changedAt < REMOTE_TIMEOUT_MS;
+    const { clock } = this.system;
+    if (Math.abs(clock.now() - beat) < REMOTE_TIMEOUT_MS) return true;
+    const { changedAt } = this.#remoteBeats.get(name) ?? {};
+    return changedAt !== undefined && clock.elapsed() - changedAt < REMOTE_TIMEOUT_MS;
   }
 
   /**
@@ -155,11 +174,14 @@ export class Heartbeats {
     const { files, withLock } = this.system;
     return withLock(this.folder.heartbeats, (isLocked) => {
       if (!isLocked) return undefined;
-      const entries = new Map(this.#readOrMoveAside());
-      for (const session of sessionsIn(entries)) {
-        if (this.#hasEnded(session)) entries.delete(session.name);
+      const { entries: before, sessions } = this.#readOrMoveAside();
+      this.#noteRemoteBeats(sessions);
+      const online = sessions.filter((session) => this.#isOnline(session));
+      const entries = new Map(before);
+      for (const session of sessions) {
+        if (this.#hasEnded(session, online.includes(session))) entries.delete(session.name);
       }
-      const result = change({ entries, online: this.#online(entries) });
+      const result = change({ entries, online });
       if (result === undefined) return undefined;
       // A null prototype: `__proto__` is a name like any other.
       const json = Object.assign(Object.create(null), Object.fromEntries(entries));
@@ -169,41 +191,42 @@ export class Heartbeats {
   }
 
   /** Sessions on other hosts are theirs to remove, for a day. */
-  #hasEnded(session: Session): boolean {
-    const { host, beat = 0, timestamp } = session.entry;
-    const isForeign =
-      host === undefined && Number.isNaN(parseLocalTime(this.system.clock, timestamp));
+  #hasEnded({ entry }: Session, isOnline: boolean): boolean {
+    const { clock } = this.system;
+    const { host, beat = 0, timestamp } = entry;
+    const isForeign = host === undefined && Number.isNaN(parseLocalTime(clock, timestamp));
     if (isForeign) return false;
-    const isRemote = host !== undefined && host !== this.system.processes.host;
-    return isRemote ? Math.abs(this.system.clock.now() - beat) > DAY_MS : !this.#isOnline(session);
+    return this.#isRemote(entry) ? Math.abs(clock.now() - beat) > DAY_MS : !isOnline;
   }
 
-  #readOrMoveAside(): Map<string, unknown> {
+  #readOrMoveAside(): Contents {
     const { files, log, clock } = this.system;
     try {
       return this.#file.readAgain();
     } catch (error) {
       if (isTransient(error)) throw error;
       moveAside(files, log, this.folder.heartbeats, timestampNow(clock), error);
-      return new Map();
+      return EMPTY;
     }
   }
 }
 
 /** Throws if the text is not a JSON object. */
-function parseEntries(text: string | undefined): Map<string, unknown> {
-  if (text === undefined) return new Map();
+function parseContents(text: string | undefined): Contents {
+  if (text === undefined) return EMPTY;
   const json: unknown = JSON.parse(text);
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
     throw new Error("it is not a JSON object");
   }
-  return new Map(Object.entries(json));
+  const entries = new Map(Object.entries(json));
+  return { entries, sessions: sessionsIn(entries) };
 }
 
 /** Entries with a field of another type than ours are not sessions. They are left alone. */
-function sessionsIn(entries: Map<string, unknown>): Session[] {
-  return [...entries].flatMap(([name, value]) => {
+function sessionsIn(entries: ReadonlyMap<string, unknown>): Session[] {
+  const sessions = [...entries].flatMap(([name, value]): Session[] => {
     const { success, data } = Entry.safeParse(value);
-    return success && isKnownForm(name) ? { name, entry: data } : [];
+    return success && isKnownForm(name) ? [{ name, entry: data }] : [];
   });
+  return sessions.sort((a, b) => (a.name < b.name ? -1 : 1));
 }

@@ -40,18 +40,23 @@ export class OwnEntry {
 
   /** @param conversation the one that is open in this server's agent */
   sort(online: readonly Session[], conversation: string | undefined): Online {
-    const { host, pid } = this.system.processes;
-    const isOwn = ({ entry }: Session): boolean => entry.host === host && entry.pid === pid;
-    const isSameConversation = ({ entry }: Session): boolean =>
-      conversation !== undefined && entry.claude_session === conversation;
-    const own = online.find(isOwn);
-    const servers = online.filter((session) => {
-      if (isOwn(session)) return false;
-      const isSameSession = this.isSameAgent(session) && this.agent.client === undefined;
-      return isSameSession || isSameConversation(session);
-    });
-    const same = servers.find(isSameConversation) ?? servers[0];
+    const own = online.find((session) => this.#isOwn(session));
+    const servers = online.filter(
+      (session) => session !== own && this.isSameSession(session, conversation),
+    );
+    const same = servers.find((each) => isInConversation(each, conversation)) ?? servers[0];
     return { own, same, others: online.filter((each) => each !== own && each !== same) };
+  }
+
+  #isOwn({ entry }: Session): boolean {
+    const { host, pid } = this.system.processes;
+    return entry.host === host && entry.pid === pid;
+  }
+
+  /** True for this server and every other server of its session. */
+  isSameSession(session: Session, conversation: string | undefined): boolean {
+    const isSameAgent = this.isSameAgent(session) && this.agent.client === undefined;
+    return this.#isOwn(session) || isSameAgent || isInConversation(session, conversation);
   }
 
   /** True if the other server runs under the same agent process as this one. */
@@ -102,6 +107,9 @@ export class OwnEntry {
     };
   }
 }
+
+const isInConversation = ({ entry }: Session, conversation: string | undefined): boolean =>
+  conversation !== undefined && entry.claude_session === conversation;
 
 /** Removes the names from the entries of others who held them. */
 function takeNames(

@@ -249,7 +249,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
 
   /** Compares the list with what this server believes, without the lock. */
   #look(): void {
-    const { own, same, others } = this.#sort(this.heartbeats.online());
+    const { own, same, others } = this.#sort(this.#lookUp());
     this.#isAlone = same === undefined;
     if (this.state === "active" && own) {
       // Another session may have got a name back, or one that sleeps was taken for dead.
@@ -266,6 +266,16 @@ export class Presence extends EventEmitter<PresenceEvents> {
       }
       this.#rejoin(others);
     }
+  }
+
+  /** The servers of this session, and whoever holds a name that it goes by or wants. */
+  #lookUp(): Session[] {
+    const names = [...this.#names, ...this.#currentIdentity().names];
+    return this.heartbeats.online(
+      (session) =>
+        this.#entry.isSameSession(session, this.conversation) ||
+        names.some((name) => findHolder([session], name) !== undefined),
+    );
   }
 
   /** Not on the list: only names that nobody else holds count, until the next claim. */

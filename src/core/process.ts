@@ -12,25 +12,27 @@ export function createProcessTable(platform: string = process.platform): Process
   const fromPs = new Map<number, { started: string | undefined; at: number }>();
 
   function startFromPs(pid: number): string | undefined {
+    if (!isRunning(pid)) return undefined;
     const known = fromPs.get(pid);
     if (known && performance.now() - known.at < PS_CACHE_MS) return known.started;
-    const started = isRunning(pid) ? askPs(pid) : undefined;
+    const started = askPs(pid);
     if (fromPs.size > 1000) fromPs.clear();
     fromPs.set(pid, { started, at: performance.now() });
     return started;
   }
 
-  const startOf =
+  const ask =
     platform === "linux"
       ? startFromProc
       : platform === "win32"
         ? (): undefined => undefined
         : startFromPs;
+  const ownStart = ask(process.pid);
 
   return {
     host: hostId(platform),
     pid: process.pid,
-    startOf,
+    startOf: (pid) => (pid === process.pid ? ownStart : ask(pid)),
     // On Linux a process that has ended still answers to signals until its parent has waited for it.
     isRunning: (pid) => isRunning(pid) && !(platform === "linux" && isZombie(pid)),
   };
@@ -53,15 +55,18 @@ function statFields(pid: number): string[] {
 
 function isZombie(pid: number): boolean {
   try {
-    return "ZX".includes(statFields(pid)[0] ?? "");
+    return hasEnded(statFields(pid));
   } catch {
     return false; // /proc hides other users' processes on some systems
   }
 }
 
+const hasEnded = ([state = ""]: readonly string[]): boolean => "ZX".includes(state);
+
 function startFromProc(pid: number): string | undefined {
   try {
-    return statFields(pid)[19];
+    const fields = statFields(pid);
+    return hasEnded(fields) ? undefined : fields[19];
   } catch {
     return undefined;
   }
@@ -103,8 +108,7 @@ export interface ProcessId {
  * with this PID runs and the system does not tell when it started.
  */
 export function isSameProcess(processes: ProcessTable, id: ProcessId): boolean | undefined {
-  if (!processes.isRunning(id.pid)) return false;
   const started = processes.startOf(id.pid);
-  if (started === undefined || id.started === undefined) return undefined;
-  return started === id.started;
+  if (started !== undefined && id.started !== undefined) return started === id.started;
+  return processes.isRunning(id.pid) ? undefined : false;
 }

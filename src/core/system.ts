@@ -25,7 +25,10 @@ export interface ProcessTable {
   readonly host: string;
   readonly pid: number;
   isRunning(pid: number): boolean;
-  /** When the process started, in the system's own words; undefined if the system does not tell. */
+  /**
+   * When the process started, in the system's own words; undefined if the process has ended, or if
+   * the system does not tell.
+   */
   startOf(pid: number): string | undefined;
 }
 
