@@ -2,7 +2,7 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { text as readAll } from "node:stream/consumers";
 import type { Config } from "../config.ts";
 import type { Priority } from "../core/message.ts";
-import { sentText } from "../mcp/answers.ts";
+import { sentText } from "../mcp/sent-text.ts";
 import { printText } from "./print.ts";
 import { withUserMailbox } from "./user-mailbox.ts";
 

@@ -1,6 +1,6 @@
 import type { Config } from "../config.ts";
 import { findHolder } from "../core/heartbeats.ts";
-import { otherMailText, ownMailText } from "../mcp/answers.ts";
+import { otherMailText, ownMailText } from "../mcp/mail-text.ts";
 import { HandwrittenFiles } from "../upkeep/handwritten-files.ts";
 import { printJson, printText } from "./print.ts";
 import { type UserMailbox, withUserMailbox } from "./user-mailbox.ts";

@@ -8,7 +8,7 @@ import { type Name, toName } from "../core/names.ts";
 import { nameFromEnvironment } from "../core/naming.ts";
 import type { System } from "../core/system.ts";
 import { nextTimestamps } from "../core/timestamps.ts";
-import type { Surroundings } from "../mcp/answers.ts";
+import type { Surroundings } from "../mcp/surroundings.ts";
 import { createSystem } from "../upkeep/system.ts";
 
 /** Who is at the command line, and what the answers need. */

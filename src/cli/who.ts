@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Config } from "../config.ts";
 import { messageOf } from "../core/errors.ts";
-import { whoText } from "../mcp/answers.ts";
+import { whoText } from "../mcp/who-text.ts";
 import { describeRoute } from "../notify/routes.ts";
 import { toJsonLine, toPlainText } from "./print.ts";
 import { type UserMailbox, withUserMailbox } from "./user-mailbox.ts";

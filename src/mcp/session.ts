@@ -4,7 +4,7 @@ import type { Header } from "../core/message.ts";
 import type { Presence } from "../core/presence.ts";
 import type { IdleWatch } from "../notify/idle-watch.ts";
 import type { Notifier } from "../notify/notifier.ts";
-import type { Surroundings } from "./answers.ts";
+import type { Surroundings } from "./surroundings.ts";
 
 /** What the tools need of the session that calls them. `server.ts` puts it together. */
 export interface ToolContext {

@@ -7,8 +7,10 @@ import { PRIORITIES } from "../core/message.ts";
 import { explainInvalidName, isName, isSameName, toName } from "../core/names.ts";
 import { lengthOf, oneLine, plural, quote, quoteInput } from "../core/text.ts";
 import type { WatchAnswer } from "../notify/idle-watch.ts";
-import { messageAgainText, otherMailText, ownMailText, sentText, whoText } from "./answers.ts";
+import { messageAgainText, otherMailText, ownMailText } from "./mail-text.ts";
+import { sentText } from "./sent-text.ts";
 import type { ToolContext } from "./session.ts";
+import { whoText } from "./who-text.ts";
 
 const MAX_WORKING_ON = 200;
 

@@ -1,0 +1,198 @@
+import type { Mailbox } from "../core/mailbox.ts";
+import { type Header, type Message, shortenBody } from "../core/message.ts";
+import { neutralizeTags, oneLine, plural, quote } from "../core/text.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+/** For the lines around messages. */
+const FRAME_BYTES = 600;
+
+/** An answer with messages, and what to do once it is sure that the model sees it. */
+export interface MailText {
+  readonly text: string;
+  /** The messages that the text contains, whole or in their last part. */
+  readonly shown: readonly Header[];
+  /** Marks exactly what was shown. Does nothing for another session's mail. */
+  markRead(): void;
+}
+
+/** The owner's unread mail: as many messages as fit, at least one, or a part of a long one. */
+export function ownMailText(around: Surroundings): MailText {
+  const { mailbox } = around;
+  const { headers, unreadable } = mailbox.unread();
+  const { names } = mailbox.owner; // by the time it is marked, the conversation may be another one
+  const page = mailPage(headers, around, true);
+  const left = headers.length - page.gone - page.shown.length;
+  const isCut = page.part !== undefined && page.shown.length === 0;
+  const lines = [
+    headers.length === page.gone
+      ? "No unread messages."
+      : `${plural(headers.length - page.gone, "unread message")}:`,
+    ...page.blocks,
+    ...(left > 0 && !isCut ? [`${left} more left: call t9_ipc_unread again.`] : []),
+    ...unreadable.map(({ file, reason }) => `${file} cannot be read just now: ${reason}.`),
+  ];
+  return {
+    text: lines.join("\n"),
+    shown: page.shown,
+    markRead() {
+      if (page.part) mailbox.markPart(page.part.file, page.part.number, names);
+      mailbox.markRead(page.shown, names);
+    },
+  };
+}
+
+/** Another session's unread mail, which stays unread. */
+export function otherMailText(around: Surroundings, whose: string): MailText {
+  const { headers, unreadable, name } = around.mailbox.unreadOf(whose);
+  const page = mailPage(headers, around, false);
+  const count = headers.length - page.gone;
+  const left = count - page.shown.length;
+  const lines = [
+    count === 0
+      ? `No unread messages for ${name}.`
+      : `${plural(count, "unread message")} for ${name} (only looked at: they stay unread):`,
+    ...page.blocks,
+    ...(left > 0 ? [`${left} more left.`] : []),
+    ...unreadable.map(({ file, reason }) => `${file} cannot be read just now: ${reason}.`),
+  ];
+  return { text: lines.join("\n"), shown: page.shown, markRead() {} };
+}
+
+interface Page {
+  readonly blocks: readonly string[];
+  readonly shown: readonly Header[];
+  /** How many of the messages have gone, or are broken, by now. */
+  readonly gone: number;
+  /** The part of a long message that is shown. After the last one, the message is shown whole. */
+  readonly part?: { readonly file: string; readonly number: number } | undefined;
+}
+
+/** @param isOwn false for mail that is only looked at: no record is kept of its parts */
+function mailPage(headers: readonly Header[], around: Surroundings, isOwn: boolean): Page {
+  const { mailbox, maxBytes } = around;
+  const blocks: string[] = [];
+  const shown: Header[] = [];
+  let gone = 0;
+  let bytes = FRAME_BYTES;
+  for (const { file } of headers) {
+    const message = mailbox.inbox.read(file);
+    if (!message) {
+      gone++;
+      continue;
+    }
+    const block = messageText(mailbox, message.header, message.body);
+    bytes += Buffer.byteLength(block) + 1;
+    if (bytes <= maxBytes) {
+      shown.push(message.header);
+      blocks.push(block);
+    } else if (shown.length > 0) {
+      break;
+    } else {
+      const { text, part, isLast } = partText(around, message, { isKept: isOwn });
+      return { blocks: [text], shown: isLast ? [message.header] : [], gone, part };
+    }
+  }
+  return { blocks, shown, gone };
+}
+
+/** The next part of a message that is too long for one answer; the first one if it is not kept. */
+function partText(
+  around: Surroundings,
+  { header, body }: Message,
+  { isKept = true, folder = "inbox" } = {},
+) {
+  const { mailbox, maxBytes } = around;
+  const { file } = header;
+  const frame = Buffer.byteLength(messageText(mailbox, header, "")) + FRAME_BYTES;
+  const pieces = splitBytes(shownBody(header, body, folder), Math.max(1000, maxBytes - frame));
+  const number = isKept ? (mailbox.partsShown(file) % pieces.length) + 1 : 1;
+  const isLast = number === pieces.length;
+  const position = `part ${number} of ${pieces.length}`;
+  const again = isKept ? "call t9_ipc_unread again for the next; " : "";
+  const next = isLast
+    ? `(${position}: the end)`
+    : `(${position}: ${again}the whole file is ${folder}/${file})`;
+  const text = messageFrame(mailbox, header, `${pieces[number - 1]}\n${next}`);
+  return { text, part: { file, number }, isLast };
+}
+
+/** Pieces of at most `maxBytes` bytes, never cut within a character. */
+function splitBytes(text: string, maxBytes: number): string[] {
+  const pieces: string[] = [];
+  let piece = "";
+  let bytes = 0;
+  for (const character of text) {
+    const size = Buffer.byteLength(character);
+    if (bytes + size > maxBytes) {
+      pieces.push(piece);
+      piece = "";
+      bytes = 0;
+    }
+    piece += character;
+    bytes += size;
+  }
+  return [...pieces, piece];
+}
+
+/** One message again, read or not, from the inbox or the archive. Throws UserError. */
+export function messageAgainText(around: Surroundings, file: string): MailText {
+  const { mailbox, maxBytes } = around;
+  const { header, body, isArchived } = mailbox.find(file, "Nothing shown:");
+  const { names } = mailbox.owner;
+  const folder = isArchived ? "archive" : "inbox";
+  const answers = mailbox.answersTo(header.file);
+  const from = `From the ${folder}${answers > 0 ? `, with ${plural(answers, "answer")}` : ""}:`;
+  const whole = messageText(mailbox, header, body, folder);
+  const isLong = Buffer.byteLength(whole) + FRAME_BYTES > maxBytes;
+  const page = isLong ? partText(around, { header, body }, { folder }) : undefined;
+  const isWhole = page === undefined || page.isLast;
+  return {
+    text: `${from}\n${page?.text ?? whole}`,
+    shown: isWhole ? [header] : [],
+    markRead() {
+      if (page) mailbox.markPart(page.part.file, page.part.number, names);
+      if (isWhole && !isArchived) mailbox.markRead([header], names);
+    },
+  };
+}
+
+const shownBody = ({ file }: Header, body: string, folder: string): string =>
+  neutralizeTags(shortenBody(body, `${folder}/${file}`)) || "(no body)";
+
+const messageText = (mailbox: Mailbox, header: Header, body: string, folder = "inbox"): string =>
+  messageFrame(mailbox, header, shownBody(header, body, folder));
+
+/** The last line repeats the file name, which no sender can know while writing the body. */
+function messageFrame(mailbox: Mailbox, header: Header, body: string): string {
+  const { from, to, type, subject, priority, created, reply_to } = header;
+  const file = oneLine(header.file);
+  const isOneLine = !/[\p{Cc}\u2028\u2029]/u.test(subject);
+  const lines = [
+    "",
+    `from: ${oneLine(from)}`,
+    `to: ${oneLine(to)}`,
+    `subject: ${neutralizeTags(isOneLine ? subject : JSON.stringify(subject))}`,
+    `created: ${oneLine(created)}`,
+    `priority: ${oneLine(priority)}`,
+    `type: ${oneLine(type)}`,
+    ...(reply_to === undefined ? [] : [`reply_to: ${answeredText(mailbox, reply_to)}`]),
+    `file: ${file}`,
+    "",
+    body,
+    `--- end of ${file} ---`,
+  ];
+  return lines.join("\n");
+}
+
+/** The file name of the message that is answered; and what it was, if it is the owner's to see. */
+function answeredText(mailbox: Mailbox, file: string): string {
+  const answered = mailbox.findAnswered(file)?.header;
+  if (!answered) return oneLine(file);
+  const { from, subject, created } = answered;
+  const isOwn = (mailbox.owner.names as readonly string[]).includes(from);
+  const sent = new Date(created.replace(" ", "T"));
+  const isToday = sent.toDateString() === new Date().toDateString();
+  const when = isToday ? created.slice(11, 16) : created.slice(0, 16);
+  const sender = isOwn ? "you" : oneLine(from);
+  return `${oneLine(file)} (${quote(subject)}, sent by ${sender} ${oneLine(when)})`;
+}

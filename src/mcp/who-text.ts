@@ -1,0 +1,93 @@
+import type { RegisteredSession } from "../agents/claude/registry.ts";
+import { namesOf, type Session } from "../core/heartbeats.ts";
+import type { DeliveryStatus, Mailbox } from "../core/mailbox.ts";
+import { duration, oneLine, plural, quote } from "../core/text.ts";
+import { describeRoute } from "../notify/routes.ts";
+import { activityText, lastCallText, type Surroundings } from "./surroundings.ts";
+
+/** For a notice at the end of the answer. */
+const NOTICE_BYTES = 600;
+
+/** Who is online, and what became of the mail that the owner sent them. */
+export function whoText(around: Surroundings, isOwner: boolean): string {
+  const { mailbox, maxBytes } = around;
+  const online = mailbox.heartbeats.online();
+  const own = isOwner ? mailbox.owner.name : undefined;
+  const { problem, sessions, offline } = tryDeliveryStatus(mailbox, online);
+  const nobody = own ? "Nobody else is online: you are alone." : "Nobody is online.";
+  const head = online.some(({ name }) => name !== own)
+    ? `${plural(online.length, "session")} online:`
+    : nobody;
+  const lines = online.map((session) =>
+    sessionLine(session, around, session.name === own, sessions.get(session.name)),
+  );
+  const waiting = [...offline]
+    .filter(([, { unread }]) => unread.length > 0)
+    .map(([name, status]) => `${name} (${statusText(status)})`);
+  const away =
+    waiting.length > 0 ? [`Offline, with mail of yours waiting: ${waiting.join(", ")}.`] : [];
+  const unlisted = unlistedLines(around.unlisted(online), around);
+  return fitLines([head, ...lines, ...away, ...unlisted, ...problem], maxBytes);
+}
+
+function unlistedLines(sessions: readonly RegisteredSession[], { now }: Surroundings): string[] {
+  if (sessions.length === 0) return [];
+  const lines = sessions.map(({ name, folder, status, since }) => {
+    const activity = status && (since ? `${status} since ${duration(now() - since)}` : status);
+    const facts = [folder && `in ${quote(folder, 200)}`, activity].filter(Boolean);
+    return `- ${name ? quote(name) : "a session"}: ${facts.join("; ")}`;
+  });
+  return ["Claude Code sessions without t9-ipc (restart them, or use SendMessage):", ...lines];
+}
+
+/** Who is online is known even if the inbox cannot be read. */
+function tryDeliveryStatus(mailbox: Mailbox, online: readonly Session[]) {
+  try {
+    return { problem: [], ...mailbox.deliveryStatus(online) };
+  } catch (error) {
+    const none = new Map<string, DeliveryStatus>();
+    return { problem: [(error as Error).message], sessions: none, offline: none };
+  }
+}
+
+/** As many lines as fit, and how many more there are. */
+function fitLines(lines: readonly string[], maxBytes: number): string {
+  const shown: string[] = [];
+  let bytes = NOTICE_BYTES;
+  for (const line of lines) {
+    bytes += Buffer.byteLength(line) + 1;
+    if (bytes > maxBytes) return [...shown, `and ${lines.length - shown.length} more.`].join("\n");
+    shown.push(line);
+  }
+  return shown.join("\n");
+}
+
+function sessionLine(
+  session: Session,
+  around: Surroundings,
+  isYou: boolean,
+  status: DeliveryStatus | undefined,
+): string {
+  const { name, entry } = session;
+  const earlier = namesOf(session).slice(1);
+  const facts = [
+    entry.client && `runs in ${quote(entry.client)}`,
+    entry.unattended && "a run that nobody watches",
+    entry.cwd && `in ${quote(entry.cwd, 200)}`,
+    entry.working_on && `working on ${quote(entry.working_on, 200)}`,
+    !isYou && activityText(entry, around),
+    !isYou && lastCallText(entry, around),
+    `mail reaches it: ${oneLine(describeRoute(entry.push, entry.push_note))}`,
+    !isYou && status && status.sent.length > 0 && statusText(status),
+    earlier.length > 0 && `earlier names: ${earlier.join(", ")}`,
+  ];
+  return `- ${name}${isYou ? " (you)" : ""}: ${facts.filter(Boolean).join("; ")}`;
+}
+
+function statusText({ unread }: DeliveryStatus): string {
+  const [oldest] = unread;
+  if (!oldest) return "has read all you sent";
+  const sent = Date.parse(oldest.created.replace(" ", "T"));
+  const age = Number.isNaN(sent) ? "" : `, the oldest ${duration(Date.now() - sent)} old`;
+  return `${unread.length} of your messages unread${age}`;
+}
