@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { isLeftBehind } from "../agents/claude/wake-file.ts";
 import { messageOf } from "../core/errors.ts";
 import { isTemporary, tryRemove, tryStat, writeFileAtomic } from "../core/files.ts";
 import type { Inbox } from "../core/inbox.ts";
@@ -132,7 +133,7 @@ export class Sweep {
   /** A temporary file lives for milliseconds. One that is an hour old was left by a killed writer. */
   #removeTemporaries(): void {
     const { dir, inbox, read } = this.folder;
-    for (const folder of [dir, inbox, read]) {
+    for (const folder of [dir, inbox, read, join(dir, "wake")]) {
       try {
         this.#removeTemporariesIn(folder);
       } catch (error) {
@@ -144,12 +145,14 @@ export class Sweep {
 
   /** A session that was killed leaves the files through which the plugin's hook wakes it. */
   #removeWakeFiles(): void {
-    const { files, processes } = this.system;
+    const { clock, files, processes } = this.system;
     const folder = join(this.folder.dir, "wake");
     if (!tryStat(files, folder)) return;
     for (const file of files.list(folder)) {
-      const pid = Number(/^\d+/.exec(file)?.[0]);
-      if (pid > 0 && !processes.isRunning(pid)) tryRemove(files, join(folder, file));
+      const path = join(folder, file);
+      // Those of other hosts are theirs to remove, and of hosts that never come back nobody's.
+      const age = clock.now() - (tryStat(files, path)?.mtimeMs ?? clock.now());
+      if (isLeftBehind(file, processes) || age > MONTH_MS) tryRemove(files, path);
     }
   }
 

@@ -2,10 +2,11 @@
 
 import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { readyFile, WakeFile, wakeFile } from "../../src/agents/claude/wake-file.ts";
+import { isLeftBehind, readyFile, WakeFile, wakeFile } from "../../src/agents/claude/wake-file.ts";
 import { readConfig } from "../../src/config.ts";
+import { createProcessTable } from "../../src/core/process.ts";
 import { createSystem } from "../../src/upkeep/system.ts";
 import { run } from "../support/command.ts";
 import { homeOf, tempDir } from "../support/folder.ts";
@@ -13,6 +14,7 @@ import { mail, stamp, writeMail } from "../support/mail.ts";
 
 const NOTICE = "t9-ipc: 1 new message, from api: “hello”. Read it with t9_ipc_unread.";
 const PID = process.pid;
+const processes = createProcessTable();
 
 function scene(t: TestContext) {
   const dir = tempDir(t);
@@ -29,9 +31,12 @@ test("SessionStart names the one file that Claude Code is to watch, and opens th
   const { code, stdout } = await hook({ hook_event_name: "SessionStart", session_id: "x" });
   assert.equal(code, 0);
   assert.deepEqual(JSON.parse(stdout), {
-    hookSpecificOutput: { hookEventName: "SessionStart", watchPaths: [wakeFile(folder, PID)] },
+    hookSpecificOutput: {
+      hookEventName: "SessionStart",
+      watchPaths: [wakeFile(folder, processes, PID)],
+    },
   });
-  assert.equal(statSync(readyFile(folder, PID)).mode & 0o777, 0o600);
+  assert.equal(statSync(readyFile(folder, processes, PID)).mode & 0o777, 0o600);
 });
 
 test("SessionStart tells the user in one line that mail waits for the session", async (t) => {
@@ -53,6 +58,27 @@ test("SessionStart tells the user in one line that mail waits for the session", 
     assert.equal(await start("conv-1"), `t9-ipc: ${text}`);
   }
   assert.equal(await start("conv-2"), undefined, "another conversation's mail is not told");
+});
+
+test("the hook leaves a session alone that has IPC_DISABLED", async (t) => {
+  const { dir } = scene(t);
+  const { code, stdout } = await run(dir, ["hook"], {
+    env: { CLAUDE_PID: String(PID), IPC_DISABLED: "1" },
+    input: JSON.stringify({ hook_event_name: "SessionStart", session_id: "conv-1" }),
+  });
+  assert.deepEqual([code, stdout.trim()], [0, ""]);
+});
+
+test("sessions of two containers with the same PID have files of their own", (t) => {
+  const { folder } = scene(t);
+  const elsewhere = { ...processes, host: "0a1b2c3d/4026531836" };
+  assert.notEqual(wakeFile(folder, processes, PID), wakeFile(folder, elsewhere, PID));
+  const gone = { ...processes, isRunning: () => false };
+  const file = basename(wakeFile(folder, processes, PID));
+  assert.equal(isLeftBehind(file, processes), false, "it runs");
+  assert.equal(isLeftBehind(file, gone), true);
+  assert.equal(isLeftBehind(`${file}.ready`, gone), true);
+  assert.equal(isLeftBehind(file, { ...gone, host: elsewhere.host }), false, "not ours to judge");
 });
 
 test("a notice wakes once: the next change of the file, or another file's, wakes nobody", async (t) => {
@@ -99,7 +125,7 @@ for (const [what, why, input, pid] of HARMLESS) {
 
 test("a folder in the place of the wake file wakes nobody and is left alone", async (t) => {
   const { folder, hook } = scene(t);
-  mkdirSync(join(folder, "99999999"), { recursive: true });
+  mkdirSync(wakeFile(folder, processes, 99999999), { recursive: true });
   const { code } = await hook({ hook_event_name: "FileChanged" }, 99999999);
   assert.equal(code, 0);
 });

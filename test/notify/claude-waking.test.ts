@@ -6,6 +6,8 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { wakeFile } from "../../src/agents/claude/wake-file.ts";
+import { createProcessTable } from "../../src/core/process.ts";
 import { type Ended, run } from "../support/command.ts";
 import { type FakeClaude, fakeClaude } from "../support/fake-claude.ts";
 import { tempDir } from "../support/folder.ts";
@@ -110,6 +112,21 @@ describe("waking a session of Claude Code", { concurrency: 3 }, () => {
     await isPosted(claude, 2);
   });
 
+  test("who asked for it gets one notice when the other session has read and is idle again", async (t) => {
+    const dir = tempDir(t);
+    const peer = await startSession("peer", { dir });
+    const claude = await fakeClaude(dir, { listens: true });
+    const server = await claude.serve("api");
+    claude.setStatus("busy");
+    const request = { to: "api", subject: "one", notify_when_idle: true };
+    assert.match((await peer.call("send", request)).text, /one notice when api is idle/);
+    const away = { to: "nobody-yet", subject: "two", allow_unknown: true, notify_when_idle: true };
+    assert.match((await peer.call("send", away)).text, /No notice will come of nobody-yet: it is/);
+    await server.call("unread");
+    claude.setStatus("idle");
+    await peer.waitForPush(({ content }) => content === "t9-ipc: api is idle now.");
+  });
+
   test("the plugin's hook takes each notice once, and wakes with nothing else", async (t) => {
     const dir = tempDir(t);
     const peer = await startSession("peer", { dir });
@@ -122,7 +139,7 @@ describe("waking a session of Claude Code", { concurrency: 3 }, () => {
       });
     const started = await hook("SessionStart");
     const { watchPaths } = JSON.parse(started.stdout).hookSpecificOutput;
-    assert.deepEqual(watchPaths, [join(dir, "wake", String(claude.pid))]);
+    assert.deepEqual(watchPaths, [wakeFile(join(dir, "wake"), createProcessTable(), claude.pid)]);
 
     const server = await claude.serve("api", { env: { IPC_PUSH: "hook" } });
     assert.match(await send(peer, "api", "one"), /mail reaches it: hook/);

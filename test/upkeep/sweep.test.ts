@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { test } from "node:test";
+import { wakeFile } from "../../src/agents/claude/wake-file.ts";
 import { readConfig } from "../../src/config.ts";
 import { Heartbeats } from "../../src/core/heartbeats.ts";
 import { Inbox } from "../../src/core/inbox.ts";
@@ -228,7 +230,8 @@ test("temporary files go after an hour, and one that is being written stays", as
   mkdirSync(join(dir, "read"), { recursive: true });
   mkdirSync(join(dir, "inbox"));
   const [left, written] = [".tmp-1-00000000", ".tmp-2-00000000"];
-  for (const folder of ["", "inbox", "read"].map((name) => join(dir, name))) {
+  mkdirSync(join(dir, "wake"));
+  for (const folder of ["", "inbox", "read", "wake"].map((name) => join(dir, name))) {
     for (const name of [left, written]) writeFileSync(join(folder, name), "torn");
     setAge(join(folder, left), 61 / (24 * 60));
   }
@@ -236,5 +239,28 @@ test("temporary files go after an hour, and one that is being written stays", as
   const paths = (readdirSync(dir, { recursive: true }) as string[]).filter((path) =>
     path.includes(".tmp-"),
   );
-  assert.deepEqual(paths.sort(), [written, `inbox/${written}`, `read/${written}`]);
+  assert.deepEqual(paths.sort(), [
+    written,
+    ...["inbox", "read", "wake"].map((folder) => join(folder, written)),
+  ]);
+});
+
+test("wake files go with their session; those of another host wait 30 days", async (t) => {
+  const dir = tempDir(t);
+  const wake = join(dir, "wake");
+  mkdirSync(wake, { recursive: true });
+  const { processes } = open(dir).system;
+  const ended = spawnSync(process.execPath, ["-e", "0"]).pid;
+  const elsewhere = { ...processes, host: "another boot" };
+  const files = {
+    live: wakeFile(wake, processes, process.pid),
+    ended: wakeFile(wake, processes, ended),
+    remote: wakeFile(wake, elsewhere, ended),
+    old: wakeFile(wake, elsewhere, process.pid),
+  };
+  for (const file of Object.values(files)) writeFileSync(file, "notice");
+  setAge(files.old, 31);
+  await sweepNow(dir);
+  const kept = [files.live, files.remote].map((path) => basename(path));
+  assert.deepEqual(readdirSync(wake).sort(), kept.sort());
 });

@@ -4,6 +4,8 @@ import { text as readAll } from "node:stream/consumers";
 import type { Config } from "../../config.ts";
 import { isMissing, messageOf } from "../../core/errors.ts";
 import { diskFiles, tryRemove, writeFileAtomic } from "../../core/files.ts";
+import { createProcessTable } from "../../core/process.ts";
+import type { ProcessTable } from "../../core/system.ts";
 import { plural } from "../../core/text.ts";
 import { readSessionMail } from "./session-mail.ts";
 import { readyFile, wakeFile } from "./wake-file.ts";
@@ -28,11 +30,12 @@ export async function runHook(config: Config): Promise<HookResult> {
     const event = JSON.parse(await readAll(process.stdin));
     const pid = Number(config.env.CLAUDE_PID);
     if (!Number.isSafeInteger(pid) || pid <= 0) return {};
-    const folder = join(config.dir, "wake");
+    if (config.isDisabled) return {};
+    const files = { dir: join(config.dir, "wake"), pid, processes: createProcessTable() };
     if (event.hook_event_name === "SessionStart") {
-      return startWatch(folder, pid, waitingMailText(config, event.session_id));
+      return startWatch(files, waitingMailText(config, event.session_id));
     }
-    if (event.hook_event_name === "FileChanged") return takeNotice(folder, pid);
+    if (event.hook_event_name === "FileChanged") return takeNotice(files);
     return {};
   } catch (error) {
     config.log(`hook: ${messageOf(error)}`);
@@ -40,10 +43,22 @@ export async function runHook(config: Config): Promise<HookResult> {
   }
 }
 
+/** Where the notices for one session are. */
+interface WakeFiles {
+  readonly dir: string;
+  /** Claude Code's process. */
+  readonly pid: number;
+  readonly processes: ProcessTable;
+}
+
 /** @param systemMessage Claude Code shows it to the user and not to the model */
-function startWatch(folder: string, pid: number, systemMessage: string | undefined): HookResult {
-  writeFileAtomic(diskFiles, readyFile(folder, pid), "");
-  const hookSpecificOutput = { hookEventName: "SessionStart", watchPaths: [wakeFile(folder, pid)] };
+function startWatch(
+  { dir, pid, processes }: WakeFiles,
+  systemMessage: string | undefined,
+): HookResult {
+  writeFileAtomic(diskFiles, readyFile(dir, processes, pid), "");
+  const watchPaths = [wakeFile(dir, processes, pid)];
+  const hookSpecificOutput = { hookEventName: "SessionStart", watchPaths };
   return { output: JSON.stringify({ systemMessage, hookSpecificOutput }) };
 }
 
@@ -60,10 +75,10 @@ function waitingMailText(config: Config, conversation: string | undefined): stri
 }
 
 /** The rename is atomic, so each notice wakes once. Files of other plugins call this too. */
-function takeNotice(folder: string, pid: number): HookResult {
-  const taken = join(folder, `.tmp-${pid}-${randomUUID()}`);
+function takeNotice({ dir, pid, processes }: WakeFiles): HookResult {
+  const taken = join(dir, `.tmp-${pid}-${randomUUID()}`);
   try {
-    diskFiles.rename(wakeFile(folder, pid), taken);
+    diskFiles.rename(wakeFile(dir, processes, pid), taken);
   } catch {
     return {}; // it was taken before, or another file has changed
   }

@@ -1,17 +1,28 @@
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { tryRemove, tryStat, writeFileAtomic } from "../../core/files.ts";
-import type { System } from "../../core/system.ts";
+import type { ProcessTable, System } from "../../core/system.ts";
 import type { ToolCall, Waker } from "../../notify/waker.ts";
 import type { RegisteredSession } from "./registry.ts";
 import { NoticeTracker } from "./turns.ts";
 
 /** The file of one session, which Claude Code watches for the plugin's hook. */
-export const wakeFile = (folder: string, claudePid: number): string =>
-  join(folder, String(claudePid));
+export const wakeFile = (folder: string, processes: ProcessTable, claudePid: number): string =>
+  join(folder, `${claudePid}-${digitsOf(processes.host)}`);
 
 /** Marks a session whose hook was set up: without it, nobody watches the file. */
-export const readyFile = (folder: string, claudePid: number): string =>
-  join(folder, `${claudePid}.ready`);
+export const readyFile = (folder: string, processes: ProcessTable, claudePid: number): string =>
+  `${wakeFile(folder, processes, claudePid)}.ready`;
+
+/** Containers that share the data folder have processes with the same PID. */
+const digitsOf = (host: string): string =>
+  createHash("sha256").update(host).digest("hex").slice(0, 8);
+
+/** True if the file belongs to a session on this host that has ended. */
+export function isLeftBehind(file: string, processes: ProcessTable): boolean {
+  const [, pid, host] = /^(\d+)-([\da-f]{8})(?:\.ready)?$/.exec(file) ?? [];
+  return host === digitsOf(processes.host) && !processes.isRunning(Number(pid));
+}
 
 /**
  * Wakes a session through the plugin's FileChanged hook: the notice is written into a file that
@@ -36,7 +47,8 @@ export class WakeFile implements Waker {
 
   #readyFolder(): string | undefined {
     const isReady = (folder: string): boolean =>
-      tryStat(this.system.files, readyFile(folder, this.claudePid)) !== undefined;
+      tryStat(this.system.files, readyFile(folder, this.system.processes, this.claudePid)) !==
+      undefined;
     return this.folders.find(isReady);
   }
 
@@ -47,7 +59,8 @@ export class WakeFile implements Waker {
   async wake(notice: string): Promise<void> {
     const folder = this.#readyFolder();
     if (folder === undefined) throw new Error("the plugin's hook has not set up its file");
-    writeFileAtomic(this.system.files, wakeFile(folder, this.claudePid), `${notice}\n`);
+    const { files, processes } = this.system;
+    writeFileAtomic(files, wakeFile(folder, processes, this.claudePid), `${notice}\n`);
     this.#tracker.onPosted();
   }
 
@@ -57,8 +70,9 @@ export class WakeFile implements Waker {
 
   /** Leaves nothing that would wake the next session whose process gets this PID. */
   close(): void {
+    const { files, processes } = this.system;
     for (const folder of this.folders) {
-      tryRemove(this.system.files, wakeFile(folder, this.claudePid));
+      tryRemove(files, wakeFile(folder, processes, this.claudePid));
     }
   }
 }
