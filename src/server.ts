@@ -12,9 +12,9 @@ import { Mailbox } from "./core/mailbox.ts";
 import { nameFromEnvironment } from "./core/naming.ts";
 import { Presence } from "./core/presence.ts";
 import { forwardEscalation } from "./mcp/escalations.ts";
-import { createFirstCallNotes } from "./mcp/first-call.ts";
 import { createMcpServer } from "./mcp/server.ts";
 import type { ToolContext } from "./mcp/session.ts";
+import { createSessionNotes } from "./mcp/session-notes.ts";
 import { IdleWatch } from "./notify/idle-watch.ts";
 import { Notifier } from "./notify/notifier.ts";
 import { warnIfShared } from "./upkeep/folder-rights.ts";
@@ -220,8 +220,7 @@ async function serve(): Promise<void> {
       isForwarding: config.telegram !== undefined,
       forward: (header, body) =>
         forwardEscalation(config.telegram, inbox, header, body, config.log),
-      firstCallNotes: createFirstCallNotes(mailbox, presence, () => agent.session.folder()),
-      onRead: (files) => notifier.onRead(files),
+      sessionNotes: createSessionNotes(mailbox, presence, () => agent.session.folder()),
       start,
     };
     return context;

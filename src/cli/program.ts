@@ -148,7 +148,7 @@ claude mcp add --scope user t9-ipc -- node ${SERVER}
 
 /** How a command is written: `send NAME SUBJECT [BODY] [--priority PRIORITY]`. */
 function usageOf(command: Command): string {
-  if (!command.parent) return "COMMAND";
+  if (command.name() === "t9-ipc") return "COMMAND";
 
   const args = command.registeredArguments.map((argument) =>
     argument.required ? argument.name() : `[${argument.name()}]`,

@@ -34,6 +34,11 @@ export interface PresenceOptions extends IdentityOptions {
   readonly details?: Partial<Entry>;
 }
 
+export interface LostName {
+  readonly name: Name;
+  readonly holder: Name;
+}
+
 /**
  * - `new`: not listed yet
  * - `serving`: was listed with the open conversation
@@ -48,8 +53,8 @@ export class Presence extends EventEmitter<PresenceEvents> {
   announcedBefore: { readonly timestamp: Timestamp; readonly names: readonly Name[] } | undefined;
   /** True if that server may still have held notices back: a call has ended its turn. */
   hasInterrupted = false;
-  /** The name that this conversation had taken, and that somebody else has by now. */
-  lostName: { readonly name: Name; readonly holder: Name } | undefined;
+  /** The last name that the session had and that somebody else has by now. */
+  lostName: LostName | undefined;
 
   /** The names that the session goes by. */
   #names: readonly [Name, ...Name[]];
@@ -379,8 +384,9 @@ export class Presence extends EventEmitter<PresenceEvents> {
   }
 
   #noteTaken({ names: [wanted], by }: Identity, name: Name, holder: Name | undefined): void {
-    if (this.#role === "serving" || isSameName(wanted, name)) return;
-    if (by === "set_name" && holder) this.lostName = { name: wanted, holder };
+    if (isSameName(wanted, name)) return;
+    const wasHeld = by === "set_name" || this.#role === "serving";
+    if (wasHeld && holder) this.lostName = { name: wanted, holder };
     this.system.log(`the name ${wanted} is taken: this session is ${name}`);
   }
 

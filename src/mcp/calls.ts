@@ -58,7 +58,7 @@ async function run(context: ToolContext, tool: Tool, request: ToolRequest, clock
   if (isRename && (await caller) === "sub-agent") throw refuseSubAgent();
   const answer = await tool.run(context, args);
   await markShown(answer, caller, request.signal, clock);
-  const text = [answer.text, ...context.firstCallNotes()].join("\n\n");
+  const text = [answer.text, ...context.sessionNotes()].join("\n\n");
   // Another session's mail must not be taken for all that waits.
   if (answer.isOthersMail) return { text, notice: ownMailNotice(context) };
   const notice = answer.coversUnread ? undefined : notifier.noticeForToolResult();

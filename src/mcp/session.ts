@@ -18,10 +18,8 @@ export interface ToolContext {
   readonly isForwarding: boolean;
   /** Forwards an escalation. Never rejects: a failure comes to the sender as a message. */
   forward(header: Header, body: string): Promise<void>;
-  /** The session was shown these messages. */
-  onRead(files: readonly string[]): void;
-  /** What the session is told once, with the answer to its first call. */
-  firstCallNotes(): string[];
+  /** What the session has to know at this call, whatever it asked for. */
+  sessionNotes(): string[];
   /** Starts what has not been started yet: a Codex server opens nothing before its first call. */
   start(): Promise<void>;
 }

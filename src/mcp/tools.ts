@@ -4,7 +4,7 @@ import { messageOf, UserError } from "../core/errors.ts";
 import type { Session } from "../core/heartbeats.ts";
 import type { Mailbox, SendRequest } from "../core/mailbox.ts";
 import { PRIORITIES } from "../core/message.ts";
-import { explainInvalidName, isName, isSameName, toName } from "../core/names.ts";
+import { explainInvalidName, isEveryone, isName, isSameName, toName } from "../core/names.ts";
 import { lengthOf, oneLine, plural, quote, quoteInput } from "../core/text.ts";
 import type { WatchAnswer } from "../notify/idle-watch.ts";
 import { messageAgainText, otherMailText, ownMailText } from "./mail-text.ts";
@@ -222,9 +222,12 @@ async function send(
     throw withUnlisted(error, request.to, context);
   });
   const watched = notifyWhenIdle
-    ? sent.deliveries.flatMap(({ header, online }) =>
-        online.map(({ name }) => watchText(name, context.idleWatch.watch(name, header.file))),
-      )
+    ? sent.deliveries.flatMap(({ header, online }) => {
+        if (online.length === 0 && !isEveryone(header.to)) return [watchText(header.to, "offline")];
+        return online.map(({ name }) =>
+          watchText(name, context.idleWatch.watch(name, header.file)),
+        );
+      })
     : [];
   const text = [sentText(sent, context.around), ...watched].join("\n");
   if (!request.escalate) return { text };
@@ -236,7 +239,7 @@ async function send(
 }
 
 function unread(
-  { mailbox, around, onRead }: ToolContext,
+  { mailbox, around, notifier }: ToolContext,
   { session_id: whose, file }: { session_id?: string | undefined; file?: string | undefined },
 ): Answer {
   if (whose !== undefined && file !== undefined) {
@@ -258,7 +261,7 @@ function unread(
   };
 
   function read(headers: typeof shown, mark: () => void): void {
-    onRead(headers.map((header) => header.file));
+    notifier.onRead(headers.map((header) => header.file));
     mark();
   }
 }

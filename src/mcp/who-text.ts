@@ -23,7 +23,7 @@ export function whoText(around: Surroundings, isOwner: boolean): string {
   );
   const waiting = [...offline]
     .filter(([, { unread }]) => unread.length > 0)
-    .map(([name, status]) => `${name} (${statusText(status)})`);
+    .map(([name, status]) => `${name} (${statusText(status, around)})`);
   const away =
     waiting.length > 0 ? [`Offline, with mail of yours waiting: ${waiting.join(", ")}.`] : [];
   const unlisted = unlistedLines(around.unlisted(online), around);
@@ -78,16 +78,16 @@ function sessionLine(
     !isYou && activityText(entry, around),
     !isYou && lastCallText(entry, around),
     `mail reaches it: ${oneLine(describeRoute(entry.push, entry.push_note))}`,
-    !isYou && status && status.sent.length > 0 && statusText(status),
+    !isYou && status && status.sent.length > 0 && statusText(status, around),
     earlier.length > 0 && `earlier names: ${earlier.join(", ")}`,
   ];
   return `- ${name}${isYou ? " (you)" : ""}: ${facts.filter(Boolean).join("; ")}`;
 }
 
-function statusText({ unread }: DeliveryStatus): string {
+function statusText({ unread }: DeliveryStatus, { mailbox, now }: Surroundings): string {
   const [oldest] = unread;
   if (!oldest) return "has read all you sent";
-  const sent = Date.parse(oldest.created.replace(" ", "T"));
-  const age = Number.isNaN(sent) ? "" : `, the oldest ${duration(Date.now() - sent)} old`;
+  const storedAt = mailbox.inbox.storedAt(oldest.file);
+  const age = storedAt === undefined ? "" : `, the oldest ${duration(now() - storedAt)} old`;
   return `${unread.length} of your messages unread${age}`;
 }

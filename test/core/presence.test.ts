@@ -252,6 +252,7 @@ describe("a listed session", () => {
     assert.match(ann.presence.name, /^shop-[0-9a-f]{12}$/);
     await later();
     assert.deepEqual(names(ann), ["ann-2"]);
+    assert.deepEqual(ann.presence.lostName, { name: "ann", holder: "ann" });
     assert.equal(entriesOf(world).ann?.pid, 7);
   });
 

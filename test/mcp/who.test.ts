@@ -1,6 +1,8 @@
 // What became of mine: `who` says how much of what this session has sent is unread, and where.
 
 import assert from "node:assert/strict";
+import { utimesSync } from "node:fs";
+import { join } from "node:path";
 import { describe, test } from "node:test";
 import { tempDir } from "../support/folder.ts";
 import { heartbeats, localTime, mail, stamp, writeMail } from "../support/mail.ts";
@@ -39,9 +41,12 @@ describe("who", { concurrency: true }, () => {
   test("`who` says how old the oldest unread message is", async (t) => {
     const dir = tempDir(t);
     const [alpha] = await startSessions(["alpha", "beta"], { dir });
-    const minutes = 5 / (24 * 60);
-    const fields = { from: "alpha", to: "beta", subject: "x", created: localTime(minutes) };
-    writeMail(dir, `${stamp(minutes)}-0a1b2c3d-alpha-beta-x.md`, mail(fields));
+    // Written in another time zone: only the file's own time tells its age.
+    const fields = { from: "alpha", to: "beta", subject: "x", created: localTime(1) };
+    const file = `${stamp(1)}-0a1b2c3d-alpha-beta-x.md`;
+    writeMail(dir, file, mail(fields));
+    const then = Date.now() / 1000 - 5 * 60;
+    utimesSync(join(dir, "inbox", file), then, then);
     await alpha.call("send", { to: "beta", subject: "now" });
     assert.match(
       lineOf(await who(alpha), "beta"),

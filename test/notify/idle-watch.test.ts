@@ -1,0 +1,96 @@
+// "Tell me when it is done": one notice when another session is idle, waits for its user, or ends.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Name } from "../../src/core/names.ts";
+import { type Activity, IdleWatch } from "../../src/notify/idle-watch.ts";
+import { createWorld, entriesOf, type FakeSession, startSession } from "../support/fake-system.ts";
+
+const API = "api" as Name;
+const FILE = "20261122T153000000000-0a1b2c3d-web-api-x.md";
+
+async function scene() {
+  const world = createWorld();
+  const web = await startSession(world, "web");
+  const api = await startSession(world, "api");
+  const says: { activity: Activity | undefined; hasRead: boolean } = {
+    activity: { status: "busy" },
+    hasRead: false,
+  };
+  const notices: string[] = [];
+  const open = ({ presence, heartbeats }: FakeSession): IdleWatch =>
+    new IdleWatch({
+      presence,
+      heartbeats,
+      activityOf: () => says.activity,
+      hasRead: (name, file) => name === API && file === FILE && says.hasRead,
+      announce: (text) => void notices.push(text),
+      log: () => {},
+    });
+  const watch = open(web);
+  const seen = (activity: Activity | undefined, hasRead = says.hasRead): string[] => {
+    Object.assign(says, { activity, hasRead });
+    watch.check();
+    watch.check();
+    return notices.splice(0);
+  };
+  return { world, web, api, watch, says, seen, open, notices };
+}
+
+test("a busy session that goes idle is announced once, with what it works on", async () => {
+  const { world, api, watch, seen } = await scene();
+  await world.time.wait(api.presence.rename(API, "the tests"));
+  assert.equal(watch.watch(API), "watching");
+  assert.deepEqual(seen({ status: "busy" }), []);
+  const told = seen({ status: "idle" });
+  assert.deepEqual(told, ["t9-ipc: api is idle now. It works on “the tests”."]);
+  assert.deepEqual([...seen({ status: "busy" }), ...seen({ status: "idle" })], []);
+});
+
+test("a session that waits for its user is announced with what it waits for", async () => {
+  const { watch, seen } = await scene();
+  watch.watch(API);
+  const told = seen({ status: "waiting", waitingFor: "permission prompt" });
+  assert.deepEqual(told, ["t9-ipc: api waits for its user (permission prompt)."]);
+});
+
+test("with a message, idle counts only after the message was read", async () => {
+  const { watch, says, seen } = await scene();
+  says.activity = { status: "idle" };
+  assert.equal(watch.watch(API, FILE), "watching");
+  assert.deepEqual(seen({ status: "idle" }), [], "it has not read the message yet");
+  assert.deepEqual(seen({ status: "busy" }, true), []);
+  assert.deepEqual(seen({ status: "idle" }), ["t9-ipc: api is idle now."]);
+});
+
+test("a session that ends is announced, but not one whose server starts anew", async () => {
+  const { world, api, watch, seen } = await scene();
+  watch.watch(API);
+  const entries = entriesOf(world);
+  await world.time.wait(api.presence.leave());
+  watch.check();
+  world.disk.put("/ipc/heartbeats.json", JSON.stringify(entries)); // it is back at the next check
+  assert.deepEqual(seen({ status: "busy" }), []);
+  world.disk.put("/ipc/heartbeats.json", JSON.stringify({ web: entries.web }));
+  assert.deepEqual(seen({ status: "busy" }), ["t9-ipc: api has ended."]);
+});
+
+test("the answer says if no notice will come", async () => {
+  const { watch, says } = await scene();
+  assert.equal(watch.watch("nobody" as Name), "offline");
+  says.activity = undefined;
+  assert.equal(watch.watch(API), "unknown");
+  says.activity = { status: "idle" };
+  assert.equal(watch.watch(API), "idle");
+});
+
+test("a server that takes over goes on to watch", async () => {
+  const { world, web, watch, says, open, notices } = await scene();
+  watch.watch(API);
+  await world.time.advance(3000); // the list is written within two seconds
+  const next = open(web);
+  next.restore();
+  says.activity = { status: "idle" };
+  next.check();
+  assert.deepEqual(notices, ["t9-ipc: api is idle now."]);
+});
