@@ -1,12 +1,9 @@
 import { isDeepStrictEqual } from "node:util";
 import * as z from "zod";
-import { isTransient } from "./errors.ts";
-import { CachedFile, moveAside, writeFileAtomic } from "./files.ts";
+import { JsonFile } from "./json-file.ts";
 import { isKnownForm, type Name } from "./names.ts";
 import type { DataFolder, System } from "./system.ts";
-import { timestampNow } from "./timestamps.ts";
 
-const MAX_BYTES = 8 << 20;
 /** A conversation that was not open for this long has no names any more. */
 const MONTH_MS = 30 * 24 * 3600 * 1000;
 const DAY_MS = 24 * 3600 * 1000;
@@ -34,24 +31,19 @@ export type ConversationRecord = z.output<typeof StoredRecord>;
 
 /** conversations.json: which names each conversation took, for 30 days after it was last open. */
 export class Conversations {
-  readonly #file: CachedFile<Map<string, unknown>>;
+  readonly #file: JsonFile<ReadonlyMap<string, unknown>>;
 
   constructor(
     private readonly folder: DataFolder,
     private readonly system: System,
   ) {
-    this.#file = new CachedFile(system.files, folder.conversations, MAX_BYTES, parseRecords);
+    this.#file = new JsonFile(folder.conversations, system, (entries) => entries);
   }
 
   /** Undefined if the conversation has no names. Throws if the file cannot be read just now. */
   get(conversation: string | undefined): ConversationRecord | undefined {
     if (conversation === undefined) return undefined;
-    try {
-      return StoredRecord.safeParse(this.#file.read().get(conversation)).data;
-    } catch (error) {
-      if (isTransient(error)) throw error;
-      return undefined; // the next `remember` moves it aside
-    }
+    return StoredRecord.safeParse(this.#file.read().get(conversation)).data;
   }
 
   /**
@@ -59,42 +51,20 @@ export class Conversations {
    * be read or written just now.
    */
   async remember(conversation: string, record: Omit<ConversationRecord, "seen">): Promise<void> {
-    const { clock, files, withLock } = this.system;
+    const { clock, withLock } = this.system;
     const known = this.get(conversation);
     const isRecent = known !== undefined && Math.abs(clock.now() - known.seen) < DAY_MS;
     if (isRecent && isDeepStrictEqual(known, { ...record, seen: known.seen })) return;
     await withLock(this.folder.conversations, (isLocked) => {
       if (!isLocked) throw new Error("conversations.json is locked by another process");
       const now = clock.now();
-      const records = new Map(this.#readOrMoveAside());
+      const records = new Map(this.#file.readLocked());
       for (const [id, value] of records) {
         const { seen = 0 } = StoredRecord.safeParse(value).data ?? {};
         if (now - seen > MONTH_MS) records.delete(id);
       }
       records.set(conversation, { ...record, seen: now });
-      const text = JSON.stringify(Object.fromEntries(records), null, 2);
-      writeFileAtomic(files, this.folder.conversations, `${text}\n`);
+      this.#file.write(records);
     });
   }
-
-  #readOrMoveAside(): Map<string, unknown> {
-    const { clock, files, log } = this.system;
-    try {
-      return this.#file.readAgain();
-    } catch (error) {
-      if (isTransient(error)) throw error;
-      moveAside(files, log, this.folder.conversations, timestampNow(clock), error);
-      return new Map();
-    }
-  }
-}
-
-/** Throws if the text is not a JSON object. */
-function parseRecords(text: string | undefined): Map<string, unknown> {
-  if (text === undefined) return new Map();
-  const json: unknown = JSON.parse(text);
-  if (typeof json !== "object" || json === null || Array.isArray(json)) {
-    throw new Error("it is not a JSON object");
-  }
-  return new Map(Object.entries(json));
 }

@@ -1,8 +1,7 @@
 import { randomUUID } from "node:crypto";
 import fs from "node:fs";
 import { dirname, join } from "node:path";
-import { errorCode, isMissing, messageOf } from "./errors.ts";
-import type { Log } from "./log.ts";
+import { errorCode, isMissing } from "./errors.ts";
 
 export interface FileStat {
   readonly isFile: boolean;
@@ -237,14 +236,4 @@ export class CachedFile<T> {
       throw error;
     }
   }
-}
-
-/**
- * Moves a file aside whose content cannot be used, so that a new one can take its place and a
- * person can look at the old one.
- */
-export function moveAside(files: Files, log: Log, path: string, stamp: string, why: unknown): void {
-  const aside = `${path}.bad-${stamp}`;
-  files.rename(path, aside);
-  log(`${path} cannot be read (${messageOf(why)}): moved to ${aside}`);
 }

@@ -1,12 +1,10 @@
 import * as z from "zod"; // `{ z }` would bundle its 50 languages
-import { isTransient } from "./errors.ts";
-import { CachedFile, moveAside, writeFileAtomic } from "./files.ts";
+import { JsonFile } from "./json-file.ts";
 import { isKnownForm, isSameName, type Name } from "./names.ts";
 import { isSameProcess } from "./process.ts";
 import type { DataFolder, System } from "./system.ts";
-import { parseLocalTime, timestampNow } from "./timestamps.ts";
+import { parseLocalTime } from "./timestamps.ts";
 
-const MAX_BYTES = 8 << 20;
 /** On another host a session counts as online for this long after its last beat. */
 const REMOTE_TIMEOUT_MS = 90_000;
 /** Where the system tells no start times, a PID counts only with a beat that is younger than this. */
@@ -87,11 +85,9 @@ interface Contents {
   readonly sessions: readonly Session[];
 }
 
-const EMPTY: Contents = { entries: new Map(), sessions: [] };
-
 /** heartbeats.json: who is online. It is shared with the Python original, whose entries are kept. */
 export class Heartbeats {
-  readonly #file: CachedFile<Contents>;
+  readonly #file: JsonFile<Contents>;
   /** Last beats of sessions on other hosts, and when they changed by our clock: theirs may be wrong. */
   readonly #remoteBeats = new Map<string, { beat: number; changedAt: number | undefined }>();
 
@@ -99,7 +95,10 @@ export class Heartbeats {
     private readonly folder: DataFolder,
     private readonly system: System,
   ) {
-    this.#file = new CachedFile(system.files, folder.heartbeats, MAX_BYTES, parseContents);
+    this.#file = new JsonFile(folder.heartbeats, system, (entries) => ({
+      entries,
+      sessions: sessionsIn(entries),
+    }));
   }
 
   /**
@@ -108,22 +107,9 @@ export class Heartbeats {
    * @param isWanted leaves out sessions that do not matter before their processes are looked up
    */
   online(isWanted: (session: Session) => boolean = () => true): Session[] {
-    const { sessions } = this.#read();
+    const { sessions } = this.#file.read();
     this.#noteRemoteBeats(sessions);
     return sessions.filter((session) => isWanted(session) && this.#isOnline(session));
-  }
-
-  /**
-   * An unusable file lists nobody; the next update moves it aside. Throws if the file system does
-   * not answer, which says nothing about the file.
-   */
-  #read(): Contents {
-    try {
-      return this.#file.read();
-    } catch (error) {
-      if (isTransient(error)) throw error;
-      return EMPTY;
-    }
   }
 
   #noteRemoteBeats(sessions: readonly Session[]): void {
@@ -171,10 +157,9 @@ export class Heartbeats {
    * disk; to undefined if the lock could not be acquired. Rejects if the file cannot be written.
    */
   update<T>(change: (list: SessionList) => T | undefined): Promise<T | undefined> {
-    const { files, withLock } = this.system;
-    return withLock(this.folder.heartbeats, (isLocked) => {
+    return this.system.withLock(this.folder.heartbeats, (isLocked) => {
       if (!isLocked) return undefined;
-      const { entries: before, sessions } = this.#readOrMoveAside();
+      const { entries: before, sessions } = this.#file.readLocked();
       this.#noteRemoteBeats(sessions);
       const online = sessions.filter((session) => this.#isOnline(session));
       const entries = new Map(before);
@@ -183,9 +168,7 @@ export class Heartbeats {
       }
       const result = change({ entries, online });
       if (result === undefined) return undefined;
-      // A null prototype: `__proto__` is a name like any other.
-      const json = Object.assign(Object.create(null), Object.fromEntries(entries));
-      writeFileAtomic(files, this.folder.heartbeats, `${JSON.stringify(json, null, 2)}\n`);
+      this.#file.write(entries);
       return result;
     });
   }
@@ -198,28 +181,6 @@ export class Heartbeats {
     if (isForeign) return false;
     return this.#isRemote(entry) ? Math.abs(clock.now() - beat) > DAY_MS : !isOnline;
   }
-
-  #readOrMoveAside(): Contents {
-    const { files, log, clock } = this.system;
-    try {
-      return this.#file.readAgain();
-    } catch (error) {
-      if (isTransient(error)) throw error;
-      moveAside(files, log, this.folder.heartbeats, timestampNow(clock), error);
-      return EMPTY;
-    }
-  }
-}
-
-/** Throws if the text is not a JSON object. */
-function parseContents(text: string | undefined): Contents {
-  if (text === undefined) return EMPTY;
-  const json: unknown = JSON.parse(text);
-  if (typeof json !== "object" || json === null || Array.isArray(json)) {
-    throw new Error("it is not a JSON object");
-  }
-  const entries = new Map(Object.entries(json));
-  return { entries, sessions: sessionsIn(entries) };
 }
 
 /** Entries with a field of another type than ours are not sessions. They are left alone. */

@@ -5,13 +5,7 @@ import { chmodSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
-import {
-  CachedFile,
-  diskFiles,
-  type Files,
-  moveAside,
-  writeFileAtomic,
-} from "../../src/core/files.ts";
+import { CachedFile, diskFiles, type Files, writeFileAtomic } from "../../src/core/files.ts";
 import { mkfifoSync } from "../support/fifo.ts";
 import { MemoryDisk } from "../support/memory-files.ts";
 
@@ -220,14 +214,6 @@ for (const [where, create] of [
       assert.throws(() => cached.read(), /broken/);
       isBroken = false;
       assert.equal(cached.read(), "1");
-    });
-
-    test("a file that is moved aside stays beside, and a line says why", () => {
-      files.create(path("a"), "1");
-      const log: string[] = [];
-      moveAside(files, (line) => log.push(line), path("a"), "20261122", new Error("torn"));
-      assert.deepEqual(files.list(setup.dir), ["a.bad-20261122"]);
-      assert.match(log[0] ?? "", /torn.*moved to/);
     });
   });
 }
