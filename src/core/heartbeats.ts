@@ -136,7 +136,8 @@ export class Heartbeats {
     if (status === "signing-off") return false;
     if (host === undefined) {
       // The Python original rewrites its entry only now and then.
-      return processes.isRunning(pid) && clock.now() - parseLocalTime(clock, timestamp) < DAY_MS;
+      const written = parseLocalTime(clock, timestamp) ?? 0;
+      return processes.isRunning(pid) && clock.now() - written < DAY_MS;
     }
     if (this.#isRemote(entry)) return this.#beatsRemotely(name, beat);
     const isSame = isSameProcess(processes, { pid, started });
@@ -177,7 +178,7 @@ export class Heartbeats {
   #hasEnded({ entry }: Session, isOnline: boolean): boolean {
     const { clock } = this.system;
     const { host, beat = 0, timestamp } = entry;
-    const isForeign = host === undefined && Number.isNaN(parseLocalTime(clock, timestamp));
+    const isForeign = host === undefined && parseLocalTime(clock, timestamp) === undefined;
     if (isForeign) return false;
     return this.#isRemote(entry) ? Math.abs(clock.now() - beat) > DAY_MS : !isOnline;
   }

@@ -51,10 +51,13 @@ export const isImplausible = (timestamp: Timestamp, clock: Clock): boolean =>
 export const localTime = (clock: Clock, ms = clock.now()): string =>
   new Date(localMicros(clock, ms) / 1000).toISOString().slice(0, 19).replace("T", " ");
 
-/** What `localTime` wrote, in ms since 1970, with or without fractions; NaN if it is no time. */
-export function parseLocalTime(clock: Clock, text: string): number {
+/**
+ * Reverses `localTime`, with or without fractions of a second. Returns ms since 1970, or undefined
+ * if the text is not such a time.
+ */
+export function parseLocalTime(clock: Clock, text: string): number | undefined {
   const ms = Date.parse(`${text.replace(" ", "T")}Z`);
-  return ms - clock.zoneOffset(ms);
+  return Number.isNaN(ms) ? undefined : ms - clock.zoneOffset(ms);
 }
 
 /**

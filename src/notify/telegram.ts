@@ -35,7 +35,7 @@ async function sendPart(telegram: TelegramOptions, part: string, deadline: numbe
     const failure = await attempt(telegram, part);
     if (!failure) return;
     const wait = failure.retryAfterMs ?? pause;
-    if (Date.now() + wait > deadline) {
+    if (failure.isFinal || Date.now() + wait > deadline) {
       throw new Error(failure.reason.replaceAll(telegram.token, "(token)"));
     }
     await sleep(wait);
@@ -44,7 +44,9 @@ async function sendPart(telegram: TelegramOptions, part: string, deadline: numbe
 
 interface Failure {
   readonly reason: string;
-  /** Infinity if another attempt is useless. */
+  /** True if another attempt would fail as well. */
+  readonly isFinal?: boolean;
+  /** When Telegram wants the next attempt; undefined if it does not say. */
   readonly retryAfterMs?: number;
 }
 
@@ -75,7 +77,7 @@ async function toFailure(response: Response): Promise<Failure> {
   if (response.status === 429) {
     return { reason, retryAfterMs: (parameters?.retry_after ?? 1) * 1000 };
   }
-  return response.status < 500 ? { reason, retryAfterMs: Number.POSITIVE_INFINITY } : { reason };
+  return { reason, isFinal: response.status < 500 };
 }
 
 /** Pieces of at most MAX_TEXT units, cut at line ends if there are any, never within a character. */

@@ -90,7 +90,9 @@ export class Sweep {
   }
 
   #isDone(file: string, views: ReadonlyMap<Name, ReadView>): boolean {
-    const age = this.system.clock.now() - (this.inbox.storedAt(file) ?? Number.POSITIVE_INFINITY);
+    const storedAt = this.inbox.storedAt(file);
+    if (storedAt === undefined) return false;
+    const age = this.system.clock.now() - storedAt;
     if (age < DAY_MS) return false;
     const header = this.inbox.header(file);
     if (!header) return false;
