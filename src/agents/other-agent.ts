@@ -6,7 +6,7 @@ const MAX_ANSWER_BYTES = 8000;
 /** Clients that are known not to show channel notifications to the model. */
 const WITHOUT_CHANNELS = /opencode|copilot|gemini|qwen|codex/i;
 
-/** Any other MCP client: a session of its own, which is told of mail on its tool results. */
+/** Any other MCP client: a session of its own, to which mail is announced on its tool results. */
 export function createOtherAgent(config: Config, client: ClientInfo): Agent {
   const showsChannels = !WITHOUT_CHANNELS.test(client.name);
   return {

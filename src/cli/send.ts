@@ -46,7 +46,7 @@ function isNewFolder({ dir, heartbeats, inbox }: Config): boolean {
     const isUsed = hasMail || existsSync(heartbeats);
     return !isUsed && Date.now() - made.birthtimeMs < JUST_NOW_MS;
   } catch {
-    return false; // what is wrong with the folder is said by the send
+    return false; // the send reports the problem
   }
 }
 

@@ -3,7 +3,7 @@ import type { Entry, Session } from "../core/heartbeats.ts";
 
 interface Seen {
   readonly name: string;
-  /** What it wants from its user; undefined if it does not wait. */
+  /** The reason why it waits for its user; undefined if it does not wait. */
   readonly waitsFor: string | undefined;
 }
 
@@ -15,7 +15,7 @@ export class SessionChanges {
     private readonly statusOf: (entry: Readonly<Entry>) => RegisteredSession | undefined,
   ) {}
 
-  /** What has changed since the last call; nothing at the first one. */
+  /** The changes since the last call; none at the first one. */
   update(online: readonly Session[]): string[] {
     const now = new Map(online.map((session) => [keyOf(session), this.#look(session)]));
     const before = this.#seen;

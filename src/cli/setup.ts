@@ -9,7 +9,7 @@ const QUESTION = [
   "May it use the five tools of t9-ipc, and nothing else, without asking?",
 ].join("\n");
 
-/** Asked only where the answer is not given by an option. */
+/** Asks unless an option has answered. */
 function statusLineQuestion(theirs: string | undefined): string {
   const what = "your session's name, its unread mail and who is online";
   if (theirs === undefined) return `Show ${what} in Claude Code's status line?`;

@@ -38,7 +38,7 @@ async function runOther(
     windowsHide: true,
   });
   child.on("error", (error) => console.error(`t9-ipc: ${program}: ${messageOf(error)}`));
-  child.stdin.on("error", () => {}); // it may end without reading what it is given
+  child.stdin.on("error", () => {}); // it may end without reading its input
   child.stdin.end(input);
   return readAll(child.stdout);
 }

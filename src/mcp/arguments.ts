@@ -40,7 +40,7 @@ const OTHER_NAMES: Readonly<Record<string, readonly string[]>> = {
 /** Parameters that take several names. */
 const NAME_LISTS = new Set(["to", "notify_when_idle"]);
 
-/** What to do about a parameter that is missing or of another type. Each works as it stands. */
+/** The advice for a parameter that is missing or of another type. It works word for word. */
 const ADVICE: Readonly<Record<string, string>> = {
   to: 'For example "to": "api-tests"; t9_ipc_who lists the names.',
   subject: 'For example "subject": "schema moved".',

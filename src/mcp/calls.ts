@@ -107,6 +107,6 @@ function ownMailNotice({ mailbox, agent }: ToolContext): string | undefined {
     const { headers } = mailbox.unread();
     return headers.length > 0 ? mailNotice(headers, agent.toolPrefix) : undefined;
   } catch {
-    return undefined; // the answer says what is wrong with the folder
+    return undefined; // the answer reports the problem with the folder
   }
 }

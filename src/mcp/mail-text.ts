@@ -67,7 +67,7 @@ interface Page {
   readonly part?: { readonly file: string; readonly number: number } | undefined;
 }
 
-/** @param isOwn false for mail that is only looked at: no record is kept of its parts */
+/** @param isOwn false for another session's mail, of whose parts no record is kept */
 function mailPage(headers: readonly Header[], around: Surroundings, isOwn: boolean): Page {
   const { mailbox, maxBytes } = around;
   const blocks: string[] = [];
@@ -184,7 +184,7 @@ function messageFrame(mailbox: Mailbox, header: Header, body: string): string {
   return lines.join("\n");
 }
 
-/** The file name of the message that is answered; and what it was, if it is the owner's to see. */
+/** The answered message's file name; also its subject and sender, if it is the owner's mail. */
 function answeredText(mailbox: Mailbox, file: string): string {
   const answered = mailbox.findAnswered(file)?.header;
   if (!answered) return oneLine(file);

@@ -10,7 +10,7 @@ import { activityText, lastCallText, type Surroundings } from "./surroundings.ts
 const MANY_SENT = 20;
 const LOW = "low priority wakes nobody";
 
-/** What is true after a send: what is stored under which name, and who is there to receive it. */
+/** The result of a send: the file names, and the sessions that are online to receive it. */
 export function sentText({ deliveries, recentCount }: Sent, around: Surroundings): string {
   const lines = deliveries.map((delivery) => deliveryText(delivery, around));
   const many =

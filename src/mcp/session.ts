@@ -20,6 +20,6 @@ export interface ToolContext {
   forward(header: Header, body: string): Promise<void>;
   /** What the session has to know at this call, whatever it asked for. */
   sessionNotes(): string[];
-  /** Starts what has not been started yet: a Codex server opens nothing before its first call. */
+  /** Opens the mailbox, unless it is open: a Codex server opens nothing before its first call. */
   start(): Promise<void>;
 }

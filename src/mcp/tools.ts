@@ -18,7 +18,7 @@ export interface Answer {
   readonly text: string;
   /** Called once it is sure that the client has not cancelled the call. */
   readonly afterShown?: () => void;
-  /** The answer itself says what is unread. */
+  /** True if the answer itself lists the unread mail. */
   readonly coversUnread?: boolean;
   /** The answer is about somebody else's mail, which must not be taken for one's own. */
   readonly isOthersMail?: boolean;

@@ -26,7 +26,7 @@ export class Sync {
     });
   }
 
-  /** Syncs what was stored until now. */
+  /** Syncs the messages that were stored until now. */
   close(): Promise<void> {
     return this.#syncAll();
   }
@@ -43,7 +43,7 @@ export class Sync {
 
 async function trySync(path: string): Promise<void> {
   try {
-    // Windows syncs only what is open for writing, and Unix opens a folder only for reading.
+    // Windows syncs only files that are open for writing; Unix opens a folder only for reading.
     const handle = await open(path, path.endsWith(".md") ? "r+" : "r");
     await handle.sync().finally(() => handle.close());
   } catch {

@@ -11,7 +11,7 @@ import { WakeFile } from "./wake-file.ts";
 
 /** Claude Code cuts results near 25,000 tokens. This many bytes stay below that in any script. */
 const MAX_ANSWER_BYTES = 40_000;
-/** Bytes that one token stands for, at the least, in text that our answers consist of. */
+/** One token of our answers has at least so many bytes. */
 const BYTES_PER_TOKEN = MAX_ANSWER_BYTES / 25_000;
 
 const ARRIVAL =
@@ -67,7 +67,7 @@ function createWakers(config: Config, session: ClaudeSession, system: System): W
   return wakers;
 }
 
-/** True if the user's settings keep what is posted to the inbox socket from the session. */
+/** True if the user's settings hold back lines that are posted to the inbox socket. */
 function holdsNotices(claudeDir: string, folder: string): boolean {
   const rule = crossSessionInbound(settingsLayers(claudeDir, folder));
   return rule === "hold" || rule === "refuse";

@@ -6,11 +6,11 @@ import type { Caller } from "../agent.ts";
 const POLL_MS = 50;
 /** Sub-agents that wrote nothing for this long are not running. */
 const ACTIVE_MS = 10 * 60_000;
-/** A call stands near the end of its transcript. */
+/** A call is near the end of its transcript. */
 const TAIL_BYTES = 256 * 1024;
 
 /**
- * Who made a call: its id stands in the transcript of the conversation or of a sub-agent, usually
+ * Who made a call: its id is in the transcript of the conversation or of a sub-agent, usually
  * within a second. Without sub-agents at work it is the session, and nothing is looked up.
  *
  * @returns "session" if the id is not found within `patienceMs`

@@ -14,7 +14,7 @@ export interface RegisteredSession {
   /** The name that the user gave with `claude -n` or /rename, in the user's words. */
   readonly name?: string | undefined;
   readonly status?: SessionStatus | undefined;
-  /** What it wants from its user, like `permission prompt`. */
+  /** The reason why it waits for its user, like `permission prompt`. */
   readonly waitingFor?: string | undefined;
   /** Since when the status holds, in ms since 1970. */
   readonly since?: number | undefined;

@@ -20,7 +20,7 @@ export class ClaudeSession implements AgentSession {
   readonly client = undefined;
   readonly pid: number;
   readonly #args: readonly string[];
-  /** What was read last: the file cannot be read while Claude Code rewrites it. */
+  /** The last entry: the file cannot be read while Claude Code rewrites it. */
   #lastRegistered: RegisteredSession | undefined;
 
   constructor(

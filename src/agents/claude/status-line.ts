@@ -8,7 +8,7 @@ import { readSettings } from "./permissions.ts";
 const PLACE = ["statusLine"];
 /** Seconds after which the line is refreshed, since mail may arrive while the session is idle. */
 const REFRESH_S = 30;
-/** Our command in the settings. After `--` stands the one that the user had before, as one word. */
+/** Our command in the settings. After `--` comes the user's former command, as one word. */
 const OURS = /^(.*) statusline(?: -- (.*))?$/s;
 
 /**

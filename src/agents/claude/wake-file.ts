@@ -26,7 +26,7 @@ export function isLeftBehind(file: string, processes: ProcessTable): boolean {
 
 /**
  * Wakes a session through the plugin's FileChanged hook: the notice is written into a file that
- * Claude Code watches, and the hook takes it out and prints it.
+ * Claude Code watches, and the hook removes it and prints the notice.
  */
 export class WakeFile implements Waker {
   readonly route = "hook";

@@ -73,7 +73,7 @@ function* checkEnvironment(config: Config, { env = {}, env_vars = [] }: CodexEnt
   );
 }
 
-/** Codex cuts the middle out of what is longer, and our server takes it for shown. */
+/** Codex cuts the middle out of longer answers, which our server counts as shown. */
 function* checkOutputLimit(path: string, text: string): Generator<Finding> {
   const limit = parse(text).tool_output_token_limit;
   if (typeof limit !== "number" && typeof limit !== "bigint") return;

@@ -7,7 +7,7 @@ import { isSamePath } from "../../core/paths.ts";
 import { describeRoute, routeIn } from "../../notify/routes.ts";
 import { createSystem } from "../../upkeep/system.ts";
 
-/** The fields in which a server of ours says what it is. */
+/** The fields that describe a server of ours. */
 interface Installation {
   readonly version?: string;
   /** The installation's path. */
