@@ -50,7 +50,9 @@ interface Contents {
   readonly files: ReadonlySet<string>;
   /** How far long messages were shown: the part that was shown last, by file. */
   readonly parts: ReadonlyMap<string, number>;
-  readonly notes: NameNotes;
+  readonly notes: Omit<NameNotes, "since">;
+  /** All that were noted, since one from a clock far ahead is followed by another. */
+  readonly sinces: readonly Timestamp[];
   /** False if the last line was torn by a kill or a full disk. */
   readonly endsWithLine: boolean;
 }
@@ -69,7 +71,7 @@ export class ReadState {
   /** Counts while the file says nothing of it, or cannot be read. It is never written from here. */
   defaultSince: Timestamp | undefined;
   /** Marks of a former holder of the name, which hide nothing from the present one. */
-  #foreign: ReadonlySet<string> = new Set();
+  readonly #foreign = new Set<string>();
   /** The last contents that could be read. */
   #contents: Contents | undefined;
   /** Resolves when the lock is released that was asked for last. */
@@ -89,27 +91,23 @@ export class ReadState {
     const endsWithLine = lines.pop() === "";
     const files = new Set<string>();
     const parts = new Map<string, number>();
-    let notes: NameNotes = {};
+    const sinces: Timestamp[] = [];
+    let notes: Contents["notes"] = {};
     // Each line is judged by itself: one that was torn or damaged spoils no other.
     for (const line of lines) {
+      const [, part, file] = PART.exec(line) ?? [];
       if (!line.startsWith("#")) files.add(line);
-      else notes = this.#parseNote(line, notes, parts);
+      else if (part && file) parts.set(file, Number(part));
+      else if (line.startsWith(SINCE)) sinces.push(...parseSince(line));
+      else notes = { ...notes, ...parseNote(line) };
     }
-    return { files, parts, notes, endsWithLine };
+    return { files, parts, notes, sinces, endsWithLine };
   }
 
-  #parseNote(line: string, notes: NameNotes, parts: Map<string, number>): NameNotes {
-    const [, part, file] = PART.exec(line) ?? [];
-    if (part && file) parts.set(file, Number(part));
-    if (line.startsWith(CONVERSATION)) {
-      return { ...notes, conversation: line.slice(CONVERSATION.length) };
-    }
-    if (line.startsWith(WORKED_IN)) return { ...notes, folder: line.slice(WORKED_IN.length) };
-    if (!line.startsWith(SINCE)) return notes;
-    const since = line.slice(SINCE.length);
-    // A torn line would show this name old mail to everyone, and a clock far ahead would hide all.
-    const isUsable = isTimestamp(since) && !isImplausible(since, this.system.clock);
-    return isUsable ? { ...notes, since } : notes;
+  /** A `since` from a clock far ahead would hide all mail to everyone from the name. */
+  #notesOf({ notes, sinces }: Contents): NameNotes {
+    const since = sinces.findLast((each) => !isImplausible(each, this.system.clock));
+    return since === undefined ? notes : { ...notes, since };
   }
 
   /** Throws if the file cannot be read just now. */
@@ -125,20 +123,20 @@ export class ReadState {
     } catch (error) {
       const { log } = this.system;
       log(`read/${this.name} cannot be read, so what it marks may be unread: ${messageOf(error)}`);
-      return (
-        this.#contents ?? { files: new Set(), parts: new Map(), notes: {}, endsWithLine: true }
-      );
+      return this.#contents ?? this.#parse(undefined);
     }
   }
 
   /** Throws if the file cannot be read just now; `view` returns the last known notes then. */
   notes(): NameNotes {
-    return this.#readContents().notes;
+    return this.#notesOf(this.#readContents());
   }
 
   /** What the name has read by now. Costs one look at the file, so ask once for many messages. */
   view(): ReadView {
-    const { files, parts, notes } = this.#known();
+    const contents = this.#known();
+    const { files, parts } = contents;
+    const notes = this.#notesOf(contents);
     return {
       name: this.name,
       notes: { ...notes, since: notes.since ?? this.defaultSince },
@@ -150,13 +148,16 @@ export class ReadState {
 
   /** Disregards these marks, for as long as this process lives: somebody else has read them. */
   disregard(files: Iterable<string>): void {
-    this.#foreign = new Set(files);
+    for (const file of files) this.#foreign.add(file);
   }
 
   /** Counts these messages as read from now on. `save` writes them to the disk. */
   markRead(files: Iterable<string>): void {
     const { hasRead } = this.view();
-    for (const file of files) if (!hasRead(file)) this.#unsaved.add(file);
+    for (const file of files) {
+      this.#foreign.delete(file);
+      if (!hasRead(file)) this.#unsaved.add(file);
+    }
   }
 
   markPart(file: string, part: number): void {
@@ -177,7 +178,7 @@ export class ReadState {
       const marked = [...this.#unsaved];
       const parts = [...this.#unsavedParts];
       const lines = [
-        ...noteLines(before.notes, notes),
+        ...noteLines(this.#notesOf(before), notes),
         ...parts.map(([file, part]) => `# part ${part} of ${file}`),
         ...marked,
       ];
@@ -193,8 +194,9 @@ export class ReadState {
   /** Drops the lines about these messages, which have left the inbox. Keeps the file's time. */
   async compact(gone: ReadonlySet<string>): Promise<void> {
     await this.#withLock(() => {
-      const { files, parts, notes } = this.#readContents();
+      const { files, parts, notes, sinces } = this.#readContents();
       const lines = [
+        ...sinces.map((since) => SINCE + since),
         ...noteLines({}, notes),
         ...[...parts]
           .filter(([file]) => !gone.has(file))
@@ -221,6 +223,18 @@ export class ReadState {
       log(`read/${this.name} was not written, later calls try again: ${messageOf(error)}`);
     }
   }
+}
+
+/** Empty if the line was torn: a shorter timestamp would show the name old mail to everyone. */
+function parseSince(line: string): Timestamp[] {
+  const since = line.slice(SINCE.length);
+  return isTimestamp(since) ? [since] : [];
+}
+
+function parseNote(line: string): Contents["notes"] {
+  if (line.startsWith(CONVERSATION)) return { conversation: line.slice(CONVERSATION.length) };
+  if (line.startsWith(WORKED_IN)) return { folder: line.slice(WORKED_IN.length) };
+  return {};
 }
 
 function noteLines(before: NameNotes, { since, conversation, folder }: NameNotes): string[] {

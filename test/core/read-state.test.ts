@@ -119,6 +119,20 @@ for (const [what, since] of [
   });
 }
 
+test("a since of a clock that was far ahead counts no longer once the clock is right", async () => {
+  const ahead = "20261125T153000000000" as Timestamp;
+  system.clock.skewMs = 72 * 3_600_000;
+  await state.save({ since: ahead });
+  assert.equal(state.view().notes.since, ahead);
+  system.clock.skewMs = 0;
+  assert.equal(state.view().notes.since, undefined);
+  await state.save({ since: SINCE });
+  await state.compact(new Set());
+  assert.equal(text(), `# since ${ahead}\n# since ${SINCE}\n`);
+  system.clock.skewMs = 72 * 3_600_000;
+  assert.equal(reopened().notes.since, SINCE);
+});
+
 test("a default since counts until the file has one, and is not written", async () => {
   state.defaultSince = SINCE;
   assert.equal(state.view().notes.since, SINCE);
@@ -201,7 +215,7 @@ test("a message to everyone is mail for names that had appeared before it", () =
   assert.equal(isAddressee([state.view()], header("broadcast", file(2))), true);
 });
 
-test("a message that was read under one of a session's names is read", () => {
+test("a message that was read under one of a session's names is read", async () => {
   const other = new ReadState(FOLDER, system, named("bob"));
   world.disk.put("/ipc/read/bob", `# since ${SINCE}\n`);
   world.disk.put(PATH, `# since ${SINCE}\n${file(1)}\n`);
@@ -211,6 +225,8 @@ test("a message that was read under one of a session's names is read", () => {
   assert.equal(isUnread([other.view(), state.view()], header("all")), true, "by a former holder");
   state.markRead([header("all").file]);
   assert.equal(isUnread([other.view(), state.view()], header("all")), false);
+  await state.save();
+  assert.equal(isUnread([other.view(), state.view()], header("all")), false, "after it is saved");
 });
 
 test("the names that were used are those of the files", () => {
