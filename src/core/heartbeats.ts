@@ -67,8 +67,12 @@ export const namesOf = ({ name, entry }: Session): [Name, ...Name[]] => [
   ...(entry.names ?? []).filter(isKnownForm),
 ];
 
-/** The session that holds this name, in whatever spelling. */
+/**
+ * The session that holds this name, in whatever spelling. The Python original takes a name without
+ * asking, so another session may have it as an earlier name until its next look at the list.
+ */
 export const findHolder = (sessions: readonly Session[], name: string): Session | undefined =>
+  sessions.find((session) => isSameName(session.name, name)) ??
   sessions.find((session) => namesOf(session).some((held) => isSameName(held, name)));
 
 /** The list as it stands under the lock: to be read and changed within one call. */

@@ -117,6 +117,12 @@ test("names that cannot be are left out of a session's names", () => {
   assert.equal(findHolder([session as never], "web"), undefined);
 });
 
+test("a name is the session's that goes by it, and not another's that had it before", () => {
+  const before = { name: "ann", entry: entry({ names: ["bob"] }) } as never;
+  const original = { name: "bob", entry: entry() } as never;
+  assert.equal(findHolder([before, original], "Bob"), original);
+});
+
 test("an unusable list lists nobody", () => {
   for (const text of ["{", "[]", "null", "3"]) {
     world.disk.put(FOLDER.heartbeats, text);
