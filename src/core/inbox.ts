@@ -177,12 +177,14 @@ export class Inbox extends EventEmitter<InboxEvents> {
     this.emit("scan");
   }
 
-  /** An error with one file does not stop the scan. The next scan retries it. */
+  /** An error with one file does not stop the scan. Whoever reads that file gets the error. */
   #tryCheck(file: string): void {
     try {
       this.#check(file);
     } catch (error) {
       this.system.log(`inbox/${file} cannot be looked at: ${messageOf(error)}`);
+      if (!isStamped(file)) return;
+      if (this.#invalid.delete(file) || !this.files.has(file)) this.#add(file);
     }
   }
 

@@ -116,16 +116,19 @@ test("files without a timestamp are unstamped at each scan, and hidden files are
   assert.deepEqual(events, ["unstamped note.md", "unstamped note.md"]);
 });
 
-test("a file that cannot be looked at hides no other, and is found by the next scan", () => {
+test("a file that cannot be looked at hides no other, and is not passed over in silence", () => {
   for (const n of [1, 2, 3]) world.disk.put(path(n), TEXT);
-  system.fault = (call, each) => {
-    if (call === "stat" && each === path(2)) throw systemError("EIO");
+  system.fault = (_call, each) => {
+    if (each === path(2)) throw systemError("EIO");
   };
   inbox.scan();
-  assert.deepEqual([...inbox.files], [file(1), file(3)]);
+  const { headers, unreadable } = inbox.headers(() => true);
+  assert.deepEqual([headers[0]?.file, headers[1]?.file], [file(1), file(3)]);
+  assert.deepEqual(unreadable, [{ file: file(2), reason: "EIO: simulated" }]);
   system.fault = undefined;
   inbox.scan();
-  assert.equal(inbox.files.has(file(2)), true);
+  assert.equal(inbox.headers(() => true).headers.length, 3);
+  assert.equal(events.filter((each) => each.startsWith("message")).length, 3);
 });
 
 test("a folder that cannot be listed changes nothing", () => {
