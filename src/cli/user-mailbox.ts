@@ -7,7 +7,7 @@ import { Mailbox } from "../core/mailbox.ts";
 import { type Name, toName } from "../core/names.ts";
 import { nameFromEnvironment } from "../core/naming.ts";
 import type { System } from "../core/system.ts";
-import { nextTimestamps } from "../core/timestamps.ts";
+import { endOfOrder } from "../core/timestamps.ts";
 import type { Surroundings } from "../mcp/surroundings.ts";
 import { createSystem } from "../upkeep/system.ts";
 
@@ -25,7 +25,7 @@ export async function withUserMailbox<T>(
 ): Promise<T> {
   const system = createSystem(config);
   const name = nameFromEnvironment(config.sessionId, config.log) ?? loginName();
-  const [since] = nextTimestamps(system.files, system.clock, config.dir, 1);
+  const since = endOfOrder(system.files, system.clock, config);
   const owner = { name, names: [name], notes: { since, folder: config.folder }, check: () => {} };
   const inbox = new Inbox({ folder: config }, system);
   const mailbox = new Mailbox(config, system, inbox, new Heartbeats(config, system), owner);

@@ -198,6 +198,16 @@ export function tryStat(files: Files, path: string): FileStat | undefined {
   }
 }
 
+/** Empty if there is no such folder. */
+export function listIfThere(files: Files, folder: string): string[] {
+  try {
+    return files.list(folder);
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
+
 /** Caches what `parse` makes of a file's text, and reads the file again only after a change. */
 export class CachedFile<T> {
   #version: string | undefined;

@@ -359,10 +359,10 @@ export class Inbox extends EventEmitter<InboxEvents> {
     onMoved: (header: Header) => void = () => {},
   ): Promise<Header[]> {
     const { files, clock, withLock } = this.system;
-    const { dir, inbox } = this.options.folder;
+    const { folder } = this.options;
     // Without the lock the messages are still safe, since names are unique; their order is weaker.
-    const { stored, error } = await withLock(inbox, () => {
-      const timestamps = nextTimestamps(files, clock, dir, paths.length);
+    const { stored, error } = await withLock(folder.inbox, () => {
+      const timestamps = nextTimestamps(files, clock, folder, paths.length);
       const stored: Header[] = [];
       for (const [index, timestamp] of timestamps.entries()) {
         const header = headers[index] as Header;

@@ -1,6 +1,7 @@
 import { EventEmitter } from "node:events";
 import type { AgentSession } from "./agent.ts";
 import { messageOf, UserError, unreachableFolder } from "./errors.ts";
+import { listIfThere } from "./files.ts";
 import { HeartbeatTimer } from "./heartbeat-timer.ts";
 import { type Entry, findHolder, type Heartbeats, namesOf, type Session } from "./heartbeats.ts";
 import {
@@ -10,11 +11,12 @@ import {
   type IdentityOptions,
   isBorrowedFrom,
 } from "./identity.ts";
+import { mayBeAddressedTo } from "./message.ts";
 import { isSameName, type Name } from "./names.ts";
 import { claimNames, explainTakenName, namesWithout, unclaimedNames } from "./naming.ts";
 import { type Online, OwnEntry } from "./own-entry.ts";
 import type { System } from "./system.ts";
-import { nextTimestamps, type Timestamp } from "./timestamps.ts";
+import { endOfOrder, isImplausible, type Timestamp } from "./timestamps.ts";
 
 /**
  * - `joining`: not listed yet, or not any more
@@ -49,8 +51,8 @@ type Role = "new" | "serving" | "waiting";
 /** This server's own session: its state and names, and how it gets on the list and off again. */
 export class Presence extends EventEmitter<PresenceEvents> {
   state: State = "joining";
-  /** Another server has announced to the same program what came before this. */
-  announcedBefore: { readonly timestamp: Timestamp; readonly names: readonly Name[] } | undefined;
+  /** Messages that another server has announced to the same program. */
+  announcedBefore: ReadonlySet<string> = new Set();
   /** True if that server may still have held notices back: a call has ended its turn. */
   hasInterrupted = false;
   /** The last name that the session had and that somebody else has by now. */
@@ -152,14 +154,15 @@ export class Presence extends EventEmitter<PresenceEvents> {
   }
 
   async #enterList(): Promise<void> {
-    this.#since = this.#nextTimestamp();
     this.#timer.start(() => this.state !== "replaced");
     await this.#timer.run();
   }
 
-  #nextTimestamp(): Timestamp | undefined {
+  /** A clock that was far ahead when this was noted would hide all later mail to everyone. */
+  #updateSince(): void {
     const { files, clock } = this.system;
-    return nextTimestamps(files, clock, this.options.folder.dir, 1)[0];
+    if (this.#since !== undefined && !isImplausible(this.#since, clock)) return;
+    this.#since = endOfOrder(files, clock, this.options.folder);
   }
 
   /** Changes what others are told of this session. It is written within two seconds. */
@@ -197,6 +200,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
   check(): void {
     if (!this.hasJoined || this.state === "left") return;
     try {
+      this.#updateSince();
       const before = this.#identity;
       if (this.#currentIdentity() !== before) this.#timer.scheduleNow();
       this.#look();
@@ -336,6 +340,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
   /** Enters the list under names that nobody else holds. Resolves to false if that failed. */
   async #claim(): Promise<boolean> {
     if (this.state === "left") return true;
+    this.#updateSince();
     let wanted = this.#currentIdentity();
     const claimed = await this.heartbeats.update((list) => {
       wanted = this.#currentIdentity();
@@ -349,7 +354,6 @@ export class Presence extends EventEmitter<PresenceEvents> {
       if (same && !own) wanted = this.#identities.succeed(same, wanted);
       const names = claimNames(wanted.names, others, this.#isReclaimable);
       const identity = { ...wanted, names };
-      // Before the list is written: from then on the other server announces nothing.
       if (same && this.#entry.isSameAgent(same)) this.#noteAnnounced(namesOf(same));
       this.#entry.enter(list, identity, online, this.#since);
       return { identity, holder: findHolder(others, wanted.names[0])?.name };
@@ -377,9 +381,10 @@ export class Presence extends EventEmitter<PresenceEvents> {
   readonly #isReclaimable = ({ entry }: Session, name: Name): boolean =>
     isBorrowedFrom(entry, name, this.conversation);
 
+  /** From then on the other server announces nothing. Throws if the inbox cannot be listed. */
   #noteAnnounced(names: readonly Name[]): void {
-    const timestamp = this.#nextTimestamp();
-    this.announcedBefore = timestamp && { timestamp, names };
+    const files = listIfThere(this.system.files, this.options.folder.inbox);
+    this.announcedBefore = new Set(files.filter(mayBeAddressedTo(names)));
     this.hasInterrupted = this.#isCalled;
   }
 
@@ -421,6 +426,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
           const before =
             same && !own ? this.#identities.ofServer(same, current.conversation) : current;
           const renamed = withName(before, name, workingOn, online.others);
+          if (same && this.#entry.isSameAgent(same)) this.#noteAnnounced(namesOf(same));
           this.#entry.enter(list, renamed, online, this.#since);
           return renamed;
         })

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { isMissing, isTransient } from "./errors.ts";
-import type { Files } from "./files.ts";
-import type { Clock } from "./system.ts";
+import { type Files, listIfThere, tryRemove } from "./files.ts";
+import type { Clock, DataFolder } from "./system.ts";
 
 declare const isChecked: unique symbol;
 
@@ -62,44 +62,66 @@ export function parseLocalTime(clock: Clock, text: string): number | undefined {
 
 /**
  * Issues the next `count` timestamps of a data folder; the file `.order` holds the last one. Call
- * it under the inbox lock: without, another process may issue the same ones.
+ * it under the inbox lock: without, another process may issue the same ones. Throws if `.order`
+ * cannot be read just now.
  */
 export function nextTimestamps(
   files: Files,
   clock: Clock,
-  dir: string,
+  folder: Pick<DataFolder, "dir" | "inbox">,
   count: number,
 ): readonly Timestamp[] {
-  const path = join(dir, ".order");
-  const last = readLast(files, clock, path);
+  const last = readLast(files, clock, folder);
   const now = localMicros(clock, clock.now());
-  const first = Math.max(now, last === undefined ? now : last + 1);
+  const first = last === undefined ? now : Math.max(now, last + 1);
   const issued = Array.from({ length: count }, (_, index) => toTimestamp(first + index));
   try {
-    files.makeFolder(dir);
+    files.makeFolder(folder.dir);
     // In place: some file systems flush a renamed file to the disk, which takes milliseconds.
-    files.overwrite(path, issued.at(-1) ?? "");
+    files.overwrite(orderPath(folder), issued.at(-1) ?? "");
   } catch {
-    // Messages are safe without it, since their names are unique. Only the order is weaker.
+    // What was issued before must not decide about the next timestamp any more.
+    tryRemove(files, orderPath(folder));
   }
   return issued;
 }
 
-function readLast(files: Files, clock: Clock, path: string): number | undefined {
-  try {
-    const last = timestampOf(files.read(path, MAX_BYTES).text);
-    return isImplausible(last, clock) ? undefined : toMicros(last);
-  } catch (error) {
-    if (!isMissing(error) && !isTransient(error)) tryReset(files, path);
-    return undefined;
-  }
+/**
+ * A place in the order that is before all messages to come, and after those that were sent. Throws
+ * if it cannot be known just now.
+ */
+export function endOfOrder(
+  files: Files,
+  clock: Clock,
+  folder: Pick<DataFolder, "dir" | "inbox">,
+): Timestamp {
+  // In a new folder the first message may come from any clock.
+  return toTimestamp(readLast(files, clock, folder) ?? 0);
 }
 
-/** Something that is not our file lies in its place. A link is removed and not followed. */
-function tryReset(files: Files, path: string): void {
+const orderPath = ({ dir }: Pick<DataFolder, "dir">): string => join(dir, ".order");
+
+/** The last timestamp in microseconds; undefined in a new folder. */
+function readLast(
+  files: Files,
+  clock: Clock,
+  folder: Pick<DataFolder, "dir" | "inbox">,
+): number | undefined {
+  const path = orderPath(folder);
   try {
-    files.remove(path);
-  } catch {
-    // The order starts from the clock each time.
+    const last = plausibleMicros(files.read(path, MAX_BYTES).text, clock);
+    if (last !== undefined) return last;
+  } catch (error) {
+    if (isTransient(error)) throw error;
+    // Something that is not our file lies in its place. A link is removed and not followed.
+    if (!isMissing(error)) tryRemove(files, path);
   }
+  // It was deleted, or it is damaged.
+  const inInbox = listIfThere(files, folder.inbox).map((file) => plausibleMicros(file, clock));
+  return inInbox.reduce((newest, each) => ((each ?? 0) > (newest ?? 0) ? each : newest), undefined);
+}
+
+function plausibleMicros(text: string, clock: Clock): number | undefined {
+  const timestamp = timestampOf(text);
+  return isImplausible(timestamp, clock) ? undefined : toMicros(timestamp);
 }

@@ -4,7 +4,6 @@ import { bySendingOrder, type Header, type Message, mayBeAddressedTo } from "../
 import { isEveryone } from "../core/names.ts";
 import type { Presence } from "../core/presence.ts";
 import type { System, Timer } from "../core/system.ts";
-import { timestampOf } from "../core/timestamps.ts";
 import { type ChannelNotification, toChannelNotification } from "./channel.ts";
 import { mailNotice } from "./notice.ts";
 import type { Route } from "./routes.ts";
@@ -167,10 +166,7 @@ export class Notifier {
 
   /** True if another server of this session has sent it to the same client. */
   #wasSent(file: string): boolean {
-    const { announcedBefore } = this.presence;
-    if (announcedBefore === undefined) return false;
-    const { timestamp, names } = announcedBefore;
-    return timestampOf(file) < timestamp && mayBeAddressedTo(names)(file);
+    return this.presence.announcedBefore.has(file);
   }
 
   /** A message that the channel did not take is announced in the other ways. */

@@ -546,8 +546,34 @@ describe("two servers of one session", () => {
     );
     assert.deepEqual([listed(), second.presence.workingOn], [["api"], "tests"]);
     assert.equal(entriesOf(world).api?.pid, second.system.processes.pid);
-    assert.ok((second.presence.announcedBefore ?? "") > (second.presence.since ?? ""));
     assert.deepEqual([first.presence.isReceiving, second.presence.isReceiving], [false, true]);
+  });
+
+  test("announce no message twice, however one takes over from the other", async () => {
+    const before = "20261122T150000000000-0a1b2c3d-bob-ann-x.md";
+    const others = "20261122T150000000000-0a1b2c3d-bob-cleo-x.md";
+    for (const file of [before, others]) world.disk.put(`${FOLDER.inbox}/${file}`, "");
+    const first = await program("c1", "ann");
+    const second = await secondServer(first);
+    await later();
+    assert.deepEqual([...second.presence.announcedBefore], [before]);
+    first.presence.check();
+    await rename(first, "api");
+    assert.deepEqual([...first.presence.announcedBefore], [before]);
+  });
+
+  test("change places only when the inbox can be listed", async () => {
+    const first = await program("c1", "ann");
+    const second = createSession(world, first.agent);
+    second.system.fault = (call, path) => {
+      if (call === "list" && path === FOLDER.inbox) throw systemError("EIO");
+    };
+    await world.time.wait(second.presence.join());
+    assert.deepEqual([state(first), state(second)], ["active", "joining"]);
+    second.system.fault = undefined;
+    await later();
+    first.presence.check();
+    assert.deepEqual([state(first), state(second)], ["replaced", "active"]);
   });
 
   test("serve by turns: the latest call wins, if it is not a sub-agent's", async () => {
@@ -661,7 +687,7 @@ describe("two programs with one conversation", () => {
     await call(second);
     await later();
     assert.deepEqual([state(first), state(second), listed()], ["replaced", "active", ["ann"]]);
-    assert.equal(second.presence.announcedBefore, undefined, "its program was told nothing yet");
+    assert.equal(second.presence.announcedBefore.size, 0, "its program was told nothing yet");
     await leave(second);
     await later();
     assert.deepEqual([state(first), names(first)], ["active", ["ann"]]);
@@ -743,4 +769,28 @@ test("of ten sessions that want one name at once, each has a name of its own", a
   const all = sessions.map(({ presence }) => presence.name as string);
   assert.equal(new Set(all).size, 10);
   assert.deepEqual(listed(), all.sort());
+});
+
+test("mail to everyone is hidden from no session once a clock far ahead has been set right", async () => {
+  world.disk.put("/ipc/.order", "20261125T153000000000");
+  const session = createSession(world, fakeAgent({ open: "c1" }));
+  session.system.clock.skewMs = 72 * 3_600_000;
+  await world.time.wait(session.presence.join());
+  assert.equal(session.presence.since, "20261125T153000000000");
+  session.system.clock.skewMs = 0;
+  session.presence.check();
+  assert.ok((session.presence.since ?? "9") < "20261122T153000000000");
+});
+
+test("a session that cannot know the end of the order is not listed yet", async () => {
+  const session = createSession(world);
+  session.system.fault = (call, path) => {
+    if (call === "read" && path === "/ipc/.order") throw systemError("EIO");
+  };
+  await world.time.wait(session.presence.join());
+  assert.deepEqual([state(session), session.presence.since], ["joining", undefined]);
+  assert.throws(() => session.presence.check(), UserError);
+  session.system.fault = undefined;
+  await later();
+  assert.equal(state(session), "active");
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import {
+  endOfOrder,
   isImplausible,
   isTimestamp,
   localTime,
@@ -8,7 +9,13 @@ import {
   timestampNow,
   timestampOf,
 } from "../../src/core/timestamps.ts";
-import { createWorld, type FakeSystem, systemOf, type World } from "../support/fake-system.ts";
+import {
+  createWorld,
+  type FakeSystem,
+  FOLDER,
+  systemOf,
+  type World,
+} from "../support/fake-system.ts";
 import { systemError } from "../support/memory-files.ts";
 
 const HOUR = 3_600_000;
@@ -21,7 +28,8 @@ beforeEach(() => {
   system = systemOf(world);
 });
 
-const next = (count = 1, by = system) => nextTimestamps(by.files, by.clock, "/ipc", count);
+const end = () => endOfOrder(system.files, system.clock, FOLDER);
+const next = (count = 1, by = system) => nextTimestamps(by.files, by.clock, FOLDER, count);
 
 test("a timestamp is local time to the microsecond", () => {
   system.clock.zoneMs = 9 * HOUR;
@@ -70,22 +78,55 @@ test("a link in the place of .order is removed and not followed", () => {
   assert.equal(world.disk.text("/ipc/.order"), "20261122T153000000000");
 });
 
-test("an error that passes does not remove the order", () => {
-  const [first = ""] = next();
-  system.fault = (call) => {
-    if (call === "read") throw systemError("EIO");
-    if (call === "overwrite") throw systemError("EIO");
+/** A message that was sent by a clock ahead of ours. */
+const AHEAD = "20261122T170000000000-0a1b2c3d-bob-ann-x.md";
+const lostOrders: [string, () => void][] = [
+  ["is missing", () => world.disk.erase("/ipc/.order")],
+  ["is damaged", () => world.disk.put("/ipc/.order", "nonsense")],
+  ["is a link", () => world.disk.putOther("/ipc/.order", "link")],
+];
+function failing(...[call, code]: [string, string]): void {
+  system.fault = (each, path) => {
+    if (each === call && path === "/ipc/.order") throw systemError(code);
   };
-  next();
+}
+
+for (const [what, lose] of lostOrders) {
+  test(`if .order ${what}, the next timestamp comes after the newest message`, () => {
+    world.disk.put(`${FOLDER.inbox}/${AHEAD}`, "");
+    world.disk.put(`${FOLDER.inbox}/29991231T000000000000-0a1b2c3d-bob-ann-x.md`, "");
+    world.disk.put(`${FOLDER.inbox}/note.md`, "");
+    world.disk.put("/ipc/.order", timestampOf(AHEAD));
+    lose();
+    assert.deepEqual(next(), ["20261122T170000000001"]);
+  });
+}
+
+test("nothing is issued while .order cannot be read", () => {
+  world.disk.put("/ipc/.order", timestampOf(AHEAD));
+  failing("read", "EIO");
+  assert.throws(() => next(), /EIO/);
+  assert.throws(() => end(), /EIO/);
   system.fault = undefined;
-  assert.equal(world.disk.text("/ipc/.order"), first);
+  assert.deepEqual(next(), ["20261122T170000000001"]);
 });
 
-test("timestamps are issued even if .order cannot be written", () => {
-  system.fault = (call) => {
-    if (call === "overwrite") throw systemError("ENOSPC");
-  };
-  assert.equal(next(2).length, 2);
+test("the end of the order is the last timestamp, and issues none", () => {
+  assert.equal(end(), "19700101T000000000000");
+  const [, last = ""] = next(2);
+  assert.equal(end(), last);
+  assert.equal(world.disk.text("/ipc/.order"), last);
+});
+
+test("a timestamp comes after one that could not be written to .order", () => {
+  next();
+  failing("overwrite", "ENOSPC");
+  system.clock.skewMs = HOUR;
+  const [ahead = ""] = next();
+  world.disk.put(`${FOLDER.inbox}/${ahead}-0a1b2c3d-bob-ann-x.md`, "");
+  system.fault = undefined;
+  system.clock.skewMs = 0;
+  assert.ok((next()[0] ?? "") > ahead);
 });
 
 for (const [text, is] of [
