@@ -63,8 +63,8 @@ interface Contents {
  * lock, since a line that is appended while the file is being rewritten would be lost.
  */
 export class ReadState {
-  readonly #path: string;
-  readonly #file: CachedFile<Contents>;
+  #path: string;
+  #file: CachedFile<Contents>;
   /** Read according to this process, and not on disk yet. */
   readonly #unsaved = new Set<string>();
   readonly #unsavedParts = new Map<string, number>();
@@ -78,12 +78,27 @@ export class ReadState {
   #idle: Promise<void> = Promise.resolve();
 
   constructor(
-    folder: DataFolder,
+    private readonly folder: DataFolder,
     private readonly system: System,
     readonly name: Name,
   ) {
     this.#path = join(folder.read, name);
-    this.#file = new CachedFile(system.files, this.#path, MAX_BYTES, (text) => this.#parse(text));
+    this.#file = this.#fileAt(this.#path);
+  }
+
+  #fileAt(path: string): CachedFile<Contents> {
+    return new CachedFile(this.system.files, path, MAX_BYTES, (text) => this.#parse(text));
+  }
+
+  /** A name that was used in another spelling before has its marks under that one. */
+  #findSpelling(): void {
+    const { files } = this.system;
+    if (tryStat(files, this.#path)) return;
+    const known = knownNames(this.folder, this.system).find((each) => isSameName(each, this.name));
+    const path = join(this.folder.read, known ?? this.name);
+    if (path === this.#path) return;
+    this.#path = path;
+    this.#file = this.#fileAt(path);
   }
 
   #parse(text: string | undefined): Contents {
@@ -112,6 +127,7 @@ export class ReadState {
 
   /** Throws if the file cannot be read just now. */
   #readContents(): Contents {
+    this.#findSpelling();
     this.#contents = this.#file.read();
     return this.#contents;
   }
@@ -218,6 +234,7 @@ export class ReadState {
   async #runLocked(work: () => void): Promise<void> {
     const { log, withLock } = this.system;
     try {
+      this.#findSpelling();
       await withLock(this.#path, (isLocked) => isLocked && work());
     } catch (error) {
       log(`read/${this.name} was not written, later calls try again: ${messageOf(error)}`);

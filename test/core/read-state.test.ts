@@ -242,3 +242,22 @@ test("the names that were used are those of the files", () => {
   };
   assert.throws(() => knownNames(FOLDER, system), /EIO/);
 });
+
+test("what a name has read counts for its other spellings, and stays in one file", async () => {
+  state.markRead([file(1)]);
+  await state.save();
+  const other = new ReadState(FOLDER, system, named("ANN"));
+  assert.equal(other.view().hasRead(file(1)), true);
+  other.markRead([file(2)]);
+  await other.save();
+  assert.equal(state.view().hasRead(file(2)), true);
+  assert.deepEqual(knownNames(FOLDER, system), ["ann"]);
+});
+
+test("a spelling that appears later is found as well", async () => {
+  const other = new ReadState(FOLDER, system, named("ANN"));
+  assert.equal(other.view().hasRead(file(1)), false);
+  state.markRead([file(1)]);
+  await state.save();
+  assert.equal(other.view().hasRead(file(1)), true);
+});
