@@ -162,7 +162,10 @@ export class ReadState {
     };
   }
 
-  /** Disregards these marks, for as long as this process lives: somebody else has read them. */
+  /**
+   * Disregards these marks, since somebody else has read the messages, until this process marks
+   * them as well.
+   */
   disregard(files: Iterable<string>): void {
     for (const file of files) this.#foreign.add(file);
   }

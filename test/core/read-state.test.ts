@@ -261,3 +261,20 @@ test("a spelling that appears later is found as well", async () => {
   await state.save();
   assert.equal(other.view().hasRead(file(1)), true);
 });
+
+for (const [who, before] of [
+  ["a former holder of the name", [file(1)]],
+  ["nobody", []],
+] as const) {
+  test(`a message that ${who} had read before the name was taken is read once`, async () => {
+    state.markRead(before);
+    await state.save();
+    const present = new ReadState(FOLDER, system, named("ann"));
+    present.disregard([file(1)]);
+    assert.equal(present.view().hasRead(file(1)), false);
+    present.markRead([file(1)]);
+    await present.save();
+    assert.equal(present.view().hasRead(file(1)), true);
+    assert.equal(text(), `${file(1)}\n`);
+  });
+}
