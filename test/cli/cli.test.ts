@@ -7,6 +7,7 @@ import { run } from "../support/command.ts";
 import { envOf, tempDir } from "../support/folder.ts";
 import { filesIn, mail, readMail, stamp, writeMail } from "../support/mail.ts";
 import { SERVER } from "../support/process.ts";
+import { runHere } from "../support/run-here.ts";
 import { startSession } from "../support/session.ts";
 
 const COMMANDS = [
@@ -83,35 +84,35 @@ test("wrong usage has exit code 2 and one line on stderr with the usage, and doe
     [["watch", "--since", "yesterday"], /--since .+takes a number/],
     [["watch", "--since"], /--since/],
   ];
-  await Promise.all(
-    cases.map(async ([args, words]) => {
-      const { code, stdout, stderr } = await run(dir, args);
-      assert.equal(code, 2, args.join(" "));
-      assert.match(stderr, words);
-      assert.match(stderr, /^t9-ipc: [^\n]+\n$/);
-      assert.equal(stdout, "");
-    }),
-  );
+  for (const [args, words] of cases) {
+    const { code, stdout, stderr } = await runHere(dir, args);
+    assert.equal(code, 2, args.join(" "));
+    assert.match(stderr, words);
+    assert.match(stderr, /^t9-ipc: [^\n]+\n$/);
+    assert.equal(stdout, "");
+  }
+  const [args] = cases[0] ?? assert.fail();
+  assert.deepEqual(await run(dir, args), await runHere(dir, args), "the program does the same");
   assert.deepEqual(filesIn(dir), []);
 });
 
 test("who prints the tool's answer, and as JSON every field of each entry", async (t) => {
   const dir = tempDir(t);
-  assert.equal((await run(dir, ["who"])).stdout, "Nobody is online.\n");
-  assert.equal((await run(dir, ["who", "--json"])).stdout, "[]\n");
+  assert.equal((await runHere(dir, ["who"])).stdout, "Nobody is online.\n");
+  assert.equal((await runHere(dir, ["who", "--json"])).stdout, "[]\n");
   const [alpha] = await Promise.all([
     startSession("alpha", { dir }),
     startSession("beta", { dir }),
   ]);
   await alpha.call("set_name", { name: "alpha", working_on: "the parser" });
-  const { stdout, code } = await run(dir, ["who"]);
+  const { stdout, code } = await runHere(dir, ["who"]);
   assert.equal(code, 0);
   assert.match(
     stdout,
     /^2 sessions online:\n- alpha: .*in “.+”; working on “the parser”.+\n- beta: /,
   );
   assert.doesNotMatch(stdout, /\(you\)/);
-  const [first, second] = JSON.parse((await run(dir, ["who", "--json"])).stdout);
+  const [first, second] = JSON.parse((await runHere(dir, ["who", "--json"])).stdout);
   const [one, two] = first.name === "alpha" ? [first, second] : [second, first];
   assert.equal(one.working_on, "the parser");
   assert.equal(one.pid, alpha.pid);
@@ -134,17 +135,17 @@ test("a message from the command line reaches a session, which answers to the se
 
   const answer = await beta.call("send", { to: push.meta.from, subject: "thanks", body: "on it" });
   assert.match(answer.text, /^Stored as/, "its name is known");
-  const first = await run(dir, ["unread"]);
+  const first = await runHere(dir, ["unread"]);
   assert.match(first.stdout, /^1 unread message:/);
   assert.match(first.stdout, /subject: thanks\n.*\non it\n/s);
-  assert.equal((await run(dir, ["unread"])).stdout, "No unread messages.\n");
+  assert.equal((await runHere(dir, ["unread"])).stdout, "No unread messages.\n");
 });
 
 test("IPC_SESSION_ID is the sender if it can be a name, even one of the greatest length", async (t) => {
   const dir = tempDir(t);
   const name = `${"가".repeat(63)}Z`;
-  await run(dir, ["broadcast", "one"], { env: { IPC_SESSION_ID: name } });
-  const odd = await run(dir, ["broadcast", "two"], { env: { IPC_SESSION_ID: "a b" } });
+  await runHere(dir, ["broadcast", "one"], { IPC_SESSION_ID: name });
+  const odd = await runHere(dir, ["broadcast", "two"], { IPC_SESSION_ID: "a b" });
   assert.match(odd.stderr, /IPC_SESSION_ID is not used: "a b" cannot be a session's name/);
   const [one = "", two = ""] = filesIn(dir).map((file) => readMail(dir, file));
   assert.ok(one.includes(`\nfrom: ${name}\n`));
@@ -182,28 +183,28 @@ test("a refusal has the tools' words and exit code 1, and nothing is stored", as
   const other = await beta.call("send", { to: "gamma", subject: "s", body: "x".repeat(10_241) });
   assert.equal(long.stderr, `t9-ipc: ${other.text}\n`);
 
-  const unknown = await run(dir, ["send", "beta-tests", "s"]);
+  const unknown = await runHere(dir, ["send", "beta-tests", "s"]);
   assert.equal(unknown.code, 1);
   assert.match(unknown.stderr, /Did you mean beta\?.+repeat with --allow-unknown\./);
-  const odd = await run(dir, ["send", "no name", "s"]);
+  const odd = await runHere(dir, ["send", "no name", "s"]);
   assert.match(odd.stderr, /Online: beta\. `t9-ipc who` lists who is online/);
   assert.deepEqual(filesIn(dir), []);
-  assert.equal((await run(dir, ["send", "beta-tests", "s", "--allow-unknown"])).code, 0);
+  assert.equal((await runHere(dir, ["send", "beta-tests", "s", "--allow-unknown"])).code, 0);
   assert.equal(filesIn(dir).length, 1);
 });
 
 test("unread with a name marks nothing, and as JSON has header and body", async (t) => {
   const dir = tempDir(t);
   const beta = await startSession("beta", { dir });
-  await run(dir, ["send", "beta", "one", "first\nbody"]);
+  await runHere(dir, ["send", "beta", "one", "first\nbody"]);
   for (let i = 0; i < 2; i++)
-    assert.match((await run(dir, ["unread", "beta"])).stdout, /^1 unread message for beta/);
-  const [message] = JSON.parse((await run(dir, ["unread", "beta", "--json"])).stdout);
+    assert.match((await runHere(dir, ["unread", "beta"])).stdout, /^1 unread message for beta/);
+  const [message] = JSON.parse((await runHere(dir, ["unread", "beta", "--json"])).stdout);
   assert.equal(message.subject, "one");
   assert.equal(message.body, "first\nbody");
   assert.equal(message.file, filesIn(dir)[0]);
   assert.match((await beta.call("unread")).text, /^1 unread message:/);
-  assert.equal((await run(dir, ["unread", "beta", "--json"])).stdout, "[]\n");
+  assert.equal((await runHere(dir, ["unread", "beta", "--json"])).stdout, "[]\n");
 });
 
 test("unread prints all mail at once, without the control characters of a message", async (t) => {
@@ -213,7 +214,7 @@ test("unread prints all mail at once, without the control characters of a messag
     const file = `${stamp(0, i)}-0a1b2c3d-xxx-me-too-x.md`;
     writeMail(dir, file, mail({ from: "xxx", to: "me-too" }, body));
   }
-  const { stdout } = await run(dir, ["unread"], { env: { IPC_SESSION_ID: "me-too" } });
+  const { stdout } = await runHere(dir, ["unread"], { IPC_SESSION_ID: "me-too" });
   assert.match(stdout, /^8 unread messages:/);
   assert.equal(stdout.match(/^red alert .*\ttab y{9000}$/gm)?.length, 8);
   assert.match(stdout, /^[^\p{Cc}]+$/mu);
@@ -225,29 +226,29 @@ test("unread registers its reader: broadcasts and direct mail reach people at th
   const env = { IPC_SESSION_ID: "person" };
   const beta = await startSession("beta", { dir });
   await beta.call("broadcast", { subject: "before anybody asked" });
-  assert.equal((await run(dir, ["unread"], { env })).stdout, "No unread messages.\n");
+  assert.equal((await runHere(dir, ["unread"], env)).stdout, "No unread messages.\n");
   await beta.call("broadcast", { subject: "to everyone" });
   const { isError } = await beta.call("send", { to: "person", subject: "to you" });
   assert.equal(isError, false, "the name is known");
-  const { stdout } = await run(dir, ["unread"], { env });
+  const { stdout } = await runHere(dir, ["unread"], env);
   assert.match(stdout, /^2 unread messages:.+subject: to everyone\n.+subject: to you\n/s);
-  assert.equal((await run(dir, ["unread"], { env })).stdout, "No unread messages.\n");
+  assert.equal((await runHere(dir, ["unread"], env)).stdout, "No unread messages.\n");
 });
 
 test("send registers its sender: broadcasts that come after it are its mail", async (t) => {
   const dir = tempDir(t);
   const env = { IPC_SESSION_ID: "person" };
   const beta = await startSession("beta", { dir });
-  await run(dir, ["send", "all", "hello"], { env });
+  await runHere(dir, ["send", "all", "hello"], env);
   await beta.call("broadcast", { subject: "welcome" });
-  const { stdout } = await run(dir, ["unread"], { env });
+  const { stdout } = await runHere(dir, ["unread"], env);
   assert.match(stdout, /^1 unread message:.+subject: welcome\n/s);
 });
 
 test("a message that is stored in a folder made just now is said to be, since a sandbox loses it", async (t) => {
   const dir = tempDir(t);
   const words = new RegExp(`^The folder ${dir} was made just now, .+ set IPC_DIR `, "m");
-  const send = (...args: string[]) => run(dir, ["send", "later", ...args, "--allow-unknown"]);
+  const send = (...args: string[]) => runHere(dir, ["send", "later", ...args, "--allow-unknown"]);
   const first = await send("one");
   assert.equal(first.code, 0);
   assert.match(first.stdout, /^Stored as .+\n/);
@@ -256,7 +257,7 @@ test("a message that is stored in a folder made just now is said to be, since a 
 
   const used = tempDir(t);
   await startSession("alpha", { dir: used });
-  const { stdout } = await run(used, ["send", "later", "one", "--allow-unknown"]);
+  const { stdout } = await runHere(used, ["send", "later", "one", "--allow-unknown"]);
   assert.doesNotMatch(stdout, words, "a session is there");
 });
 

@@ -7,6 +7,7 @@ import { describe, test } from "node:test";
 import { run } from "../support/command.ts";
 import { tempDir } from "../support/folder.ts";
 import { localTime, mail, stamp, writeMail } from "../support/mail.ts";
+import { runHere } from "../support/run-here.ts";
 import { startSession, startSessions, type TestSession } from "../support/session.ts";
 
 /** A message, so many days old, in the inbox or the archive; returns its file. */
@@ -41,7 +42,7 @@ const subjects = (text: string): string[] =>
   [...text.matchAll(/→ \S+: (.*)$/gm)].map(([, subject = ""]) => subject);
 
 async function log(dir: string, ...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await run(dir, ["log", ...args]);
+  const { code, stdout, stderr } = await runHere(dir, ["log", ...args]);
   assert.equal(code, 0, stderr);
   return stdout;
 }
@@ -76,6 +77,7 @@ describe("log", { concurrency: true }, () => {
     ]);
     assert.match(text, /^gamma → beta: last week\n.*\nabout the parser\n/m);
     assert.match(text, /^alpha → EVERYBODY: just now$/m);
+    assert.equal((await run(dir, ["log"])).stdout, text, "the program prints the same");
   });
 
   test("--with prints only messages from or to that session", async (t) => {
@@ -98,7 +100,7 @@ describe("log", { concurrency: true }, () => {
     ]);
     assert.deepEqual(subjects(await log(dir, "--since", "1h")), ["just now"]);
     for (const since of ["2 days", "x", "-1d"])
-      assert.equal((await run(dir, ["log", `--since=${since}`])).code, 2, since);
+      assert.equal((await runHere(dir, ["log", `--since=${since}`])).code, 2, since);
   });
 
   test("a text prints only messages that have it in subject or body, in any letter case", async (t) => {
@@ -225,7 +227,7 @@ describe("log", { concurrency: true }, () => {
     assert.equal(lines.length, expected.length);
 
     for (const none of ["2026", "../../etc/passwd", ""]) {
-      const { code, stderr, stdout } = await run(dir, ["log", "--thread", none]);
+      const { code, stderr, stdout } = await runHere(dir, ["log", "--thread", none]);
       assert.equal(code, 1, none);
       assert.match(stderr, /^t9-ipc: Nothing shown: ".*" is not a message .+`t9-ipc log` shows/);
       assert.equal(stdout, "");
