@@ -177,8 +177,11 @@ test("a name that was used, or that mail is from, needs no allowance", async () 
 test("the same message again is refused for a minute, to the same recipient only", async () => {
   await send(ann, "bob");
   await assert.rejects(send(ann, "bob"), refusal(/went out 0 s ago \(2026.*\.md\)/));
+  await assert.rejects(send(ann, "bob", { priority: "critical" }), refusal(/went out 0 s ago/));
   await send(ann, "bob", { body: "other" });
+  await send(ann, "bob", { subject: "other" });
   await send(ann, "all");
+  await send(bob, "ann");
   await world.time.advance(60_000);
   await assert.rejects(send(ann, "bob"), refusal(/60 s ago/));
   await world.time.advance(1);
