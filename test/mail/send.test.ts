@@ -1,17 +1,7 @@
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "node:test";
 import { tempDir } from "../support/folder.ts";
-import {
-  filesIn,
-  localTime,
-  mail,
-  readByLine,
-  readMail,
-  stamp,
-  writeMail,
-} from "../support/mail.ts";
+import { filesIn, localTime, mail, readByLine, readMail, writeMail } from "../support/mail.ts";
 import { startSession, startSessions } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -154,61 +144,6 @@ test("a name that nobody has used is refused with the nearest names, unless allo
   assert.equal((await later.waitForPush()).content, "hello");
 });
 
-test("the same message again within a minute is refused, naming the first file", async (t) => {
-  const dir = tempDir(t);
-  const [alpha, beta] = await Promise.all([
-    startSession("alpha", { dir }),
-    startSession("beta", { dir }),
-  ]);
-  const thanks = { to: "beta", subject: "thanks", body: "thank you" };
-  assert.equal((await alpha.call("send", thanks)).isError, false);
-  const [file = ""] = filesIn(dir);
-  for (const again of [thanks, { ...thanks, priority: "critical" }]) {
-    const { text, isError } = await alpha.call("send", again);
-    assert.equal(isError, true);
-    assert.ok(text.includes(file), text);
-    assert.match(text, /60 s/);
-  }
-  for (const other of [
-    { ...thanks, body: "thank you!" },
-    { ...thanks, subject: "thanks!" },
-    { ...thanks, to: "all" },
-  ]) {
-    assert.equal((await alpha.call("send", other)).isError, false);
-  }
-  assert.equal(
-    (await beta.call("send", { ...thanks, to: "alpha" })).isError,
-    false,
-    "another sender's",
-  );
-  await beta.waitForPushes(4);
-  assert.equal(filesIn(dir).length, 5);
-});
-
-test("of two equal messages sent at one time, one is stored", async (t) => {
-  const dir = tempDir(t);
-  const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
-  const twins = [0, 1].map(() => alpha.call("send", { to: "beta", subject: "twin" }));
-  const refused = (await Promise.all(twins)).filter(({ isError }) => isError);
-  assert.equal(refused.length, 1);
-  await beta.waitForPushes(1);
-  assert.equal(filesIn(dir).length, 1);
-});
-
-test("a name with other letter case or decoration is the same name", async (t) => {
-  const dir = tempDir(t);
-  const [alpha, beta] = await startSessions(["alpha", "api-tests"], { dir });
-  for (const [n, to] of ["API-Tests", " `api-tests` ", "@api-tests:"].entries()) {
-    const { text, isError } = await alpha.call("send", { to, subject: `hello ${n}` });
-    assert.equal(isError, false, text);
-    assert.match(text, /api-tests is online/);
-    assert.equal(
-      (await beta.waitForPush((push) => push.meta.subject === `hello ${n}`)).meta.to,
-      "api-tests",
-    );
-  }
-});
-
 test("a name written in another form of Unicode is the same name", async (t) => {
   const dir = tempDir(t);
   const name = "결제-서버";
@@ -223,25 +158,4 @@ test("a name written in another form of Unicode is the same name", async (t) => 
   assert.equal(isError, false, text);
   await beta.waitForPush();
   assert.match((await alpha.call("unread", { session_id: name.normalize("NFD") })).text, /안녕/);
-});
-
-test("a message is placed after one that was sent by a clock that is ahead", async (t) => {
-  const dir = tempDir(t);
-  const last = stamp(-1 / 24);
-  writeMail(
-    dir,
-    `${last}-0a1b2c3d-gamma-beta-ahead.md`,
-    mail({ from: "gamma", to: "beta", subject: "ahead" }),
-  );
-  writeFileSync(join(dir, ".order"), last);
-  const [alpha, beta] = await Promise.all([
-    startSession("alpha", { dir }),
-    startSession("beta", { dir }),
-  ]);
-  await beta.waitForPush();
-  await alpha.call("send", { to: "beta", subject: "after" });
-  assert.deepEqual(
-    filesIn(dir).map((file) => file.split("-").at(-1)),
-    ["ahead.md", "after.md"],
-  );
 });

@@ -51,18 +51,6 @@ test("unread returns each message once, with its header and its body to the lett
   assert.equal(again.isError, false);
 });
 
-test("critical messages come first, then high ones, each in sending order", async (t) => {
-  const dir = tempDir(t);
-  const priorities = ["normal", "high", "whatever", "critical", "high", "normal", "critical"];
-  const files = priorities.map((priority, index) => put(dir, index, { priority }));
-  const beta = await startSession("beta", { dir });
-  const order = [3, 6, 1, 4, 0, 2, 5];
-  assert.deepEqual(
-    listed((await beta.call("unread")).text),
-    order.map((index) => files[index]),
-  );
-});
-
 // In UTF-8 a Korean letter takes three bytes. So there is room for four messages in an answer to
 // Claude Code, and for three in an answer to a client that we do not know.
 for (const [client, maxBytes, letters, room] of [
@@ -132,20 +120,6 @@ test("looking at another session's unread marks nothing", async (t) => {
     async () => (await look()).includes("No unread messages for beta"),
     "the mark, seen from outside",
   );
-});
-
-test("a session's own broadcasts are not its mail, under any of its names", async (t) => {
-  const dir = tempDir(t);
-  const [alpha, beta] = await pair(dir);
-  await alpha.call("broadcast", { subject: "as alpha" });
-  await alpha.call("set_name", { name: "gamma" });
-  await alpha.call("broadcast", { subject: "as gamma" });
-  assert.match((await alpha.call("unread")).text, /No unread/);
-  await beta.waitForPush(({ meta }) => meta.subject === "as gamma");
-  assert.equal(listed((await beta.call("unread")).text).length, 2);
-  await alpha.close();
-  const again = await startSession("gamma", { dir });
-  assert.doesNotMatch((await again.call("unread")).text, /as gamma/, "nor after a restart");
 });
 
 test("a name's mail are the broadcasts since it first appeared, and none before", async (t) => {

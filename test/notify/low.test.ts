@@ -51,23 +51,6 @@ describe("priority low", { concurrency: true }, () => {
     assert.doesNotMatch((await beta.call("who")).text, /“news”/);
   });
 
-  test("is read last, each in the order of sending", async (t) => {
-    const dir = tempDir(t);
-    const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
-    for (const [subject, priority] of [
-      ["low 1", "low"],
-      ["normal", "normal"],
-      ["high", "high"],
-      ["low 2", "low"],
-      ["critical", "critical"],
-    ] as const) {
-      await alpha.call("send", { to: "beta", subject, priority });
-    }
-    const { text } = await beta.call("unread");
-    const order = [...text.matchAll(/^subject: (.*)$/gm)].map(([, subject]) => subject);
-    assert.deepEqual(order, ["critical", "high", "normal", "low 1", "low 2"]);
-  });
-
   test("by hand is the same: stored by anybody, pushed to nobody", async (t) => {
     const dir = tempDir(t);
     const beta = await startSession("beta", { dir });
