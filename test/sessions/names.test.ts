@@ -102,53 +102,6 @@ test("what was waiting for a name is pushed, oldest first, when a session takes 
   );
 });
 
-test("a name that is taken is refused with a suggestion, in whatever letter case", async (t) => {
-  const dir = tempDir(t);
-  const [, beta] = await Promise.all([
-    startSession("Alpha", { dir }),
-    startSession("beta", { dir }),
-  ]);
-  for (const name of ["Alpha", "alpha", "ALPHA"]) {
-    const { text, isError } = await beta.call("set_name", { name });
-    assert.equal(isError, true, text);
-    assert.ok(text.includes(`${name}-2`), text);
-    assert.match(text, /still beta/);
-  }
-  assert.deepEqual(online(dir), ["Alpha", "beta"]);
-  assert.equal(
-    (await beta.call("set_name", { name: "BETA" })).isError,
-    false,
-    "its own, in other letters",
-  );
-  await startSession("alpha", { dir });
-  assert.deepEqual(online(dir), ["Alpha", "BETA", "alpha-2"].sort());
-});
-
-test("names that cannot be are refused with what a name can be", async (t) => {
-  const dir = tempDir(t);
-  const alpha = await startSession("alpha", { dir });
-  for (const [name, answer] of [
-    ["all", /every session/],
-    ["ALL", /every session/],
-    ["broadcast", /every session/],
-    ["ab", /3 to 64.*\b2\b/],
-    ["n".repeat(65), /3 to 64.*\b65\b/],
-    ["two words", /"_" or "-".*two-words/],
-    ["../../etc/passwd", /"_" or "-"/],
-    ["new\nline", /"_" or "-"/],
-    ["👍👍👍", /"_" or "-"/],
-  ] as const) {
-    const { text, isError } = await alpha.call("set_name", { name });
-    assert.equal(isError, true, name);
-    assert.match(text, answer);
-    assert.match(text, /still alpha/);
-  }
-  const long = await alpha.call("set_name", { name: "gamma", working_on: "x".repeat(201) });
-  assert.equal(long.isError, true);
-  assert.match(long.text, /201.*200/);
-  assert.deepEqual(online(dir), ["alpha"]);
-});
-
 test("a name may have letters of any script, and 64 of them, and its marks outlive the session", async (t) => {
   const dir = tempDir(t);
   const [alpha, beta] = await Promise.all([
@@ -195,14 +148,6 @@ test("of two sessions that take one name at the same moment, one gets it", async
   assert.equal(online(dir).length, 2);
 });
 
-test("a taken name of 64 letters gets its number within the 64", async (t) => {
-  const dir = tempDir(t);
-  const name = "n".repeat(64);
-  await startSession(name, { dir });
-  await startSession(name, { dir });
-  assert.deepEqual(online(dir), [`${"n".repeat(62)}-2`, name]);
-});
-
 test("a session without a given name has one of its folder and conversation, always the same", async (t) => {
   const dir = tempDir(t);
   const project = join(dir, "../my shop.v2");
@@ -247,14 +192,10 @@ test("sessions of other clients in one folder have names of their own", async (t
 
 test("an IPC_SESSION_ID that cannot be a name is said on stderr, and another is found", async (t) => {
   const dir = tempDir(t);
-  for (const id of ["all", "two words", "x", "n".repeat(65)]) {
-    const session = await startSession(id, { dir });
-    const [name = ""] = online(dir);
-    assert.match(name, NAME);
-    assert.notEqual(name, id);
-    await waitFor(() => session.stderr().includes("IPC_SESSION_ID"), "a line on stderr");
-    await session.close();
-  }
+  const session = await startSession("two words", { dir });
+  const [name = ""] = online(dir);
+  assert.match(name, NAME);
+  await waitFor(() => session.stderr().includes("IPC_SESSION_ID"), "a line on stderr");
 });
 
 test("servers of two Claude Code processes are two sessions", async (t) => {
