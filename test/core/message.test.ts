@@ -1,9 +1,12 @@
 // The message format: what we write is read back to the letter, by us, by YAML and line by line.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { type TestContext, test } from "node:test";
 import fc from "fast-check";
 import yaml from "js-yaml";
+import { readConfig } from "../../src/config.ts";
+import { systemClock } from "../../src/core/clock.ts";
+import { Inbox } from "../../src/core/inbox.ts";
 import {
   type Draft,
   formatMessage,
@@ -17,8 +20,10 @@ import {
   shortenBody,
 } from "../../src/core/message.ts";
 import type { Timestamp } from "../../src/core/timestamps.ts";
+import { createSystem } from "../../src/upkeep/system.ts";
 import { named } from "../support/fake-system.ts";
-import { readByLine } from "../support/mail.ts";
+import { tempDir } from "../support/folder.ts";
+import { filesIn, readByLine, readMail } from "../support/mail.ts";
 
 const FILE = "20260406T153000123456-0a1b2c3d-alpha-beta-x.md";
 const TIMESTAMP = "20261122T153000123456" as Timestamp;
@@ -56,7 +61,18 @@ const tricky = fc
 const subjects = fc.oneof(tricky, anyText({ minLength: 1 }), fc.string({ minLength: 1 }));
 const names = fc.oneof(
   fc.stringMatching(/^[\p{L}\p{N}_-]{3,64}$/u).map((each) => each.normalize("NFC")),
-  fc.constantFrom("null", "true", "0123", "1e3", "2026-11-22", "0x1f", "___", "---", "__proto__"),
+  fc.constantFrom(
+    "null",
+    "true",
+    "0123",
+    "1e3",
+    "2026-11-22",
+    "0x1f",
+    "___",
+    "---",
+    "constructor",
+    "__proto__",
+  ),
 );
 
 test("a message that we write is read back as it was, to the letter", () => {
@@ -84,7 +100,7 @@ test("a message that we write is read back as it was, to the letter", () => {
         assert.equal(again, body);
       },
     ),
-    { numRuns: 2000 },
+    { numRuns: 4000 },
   );
 });
 
@@ -251,6 +267,7 @@ test("of any text, the reader makes strings or says why not, in little time", ()
         assert.ok(header.from && header.to);
       } catch (error) {
         assert.ok(error instanceof Error && error.name === "Error", (error as Error).stack);
+        assert.match(error.message, /header|does not start with ---|over 64 characters|NUL/);
       }
       assert.ok(process.cpuUsage(start).user < 1_000_000, "the reader hangs");
     }),
@@ -272,6 +289,12 @@ test("a file name has at most 200 bytes in any script, and says who, to whom and
   );
   const file = messageFileName(TIMESTAMP, { from: "a.b", to: "결제", subject: "it's é" });
   assert.match(file, /-a_b-결제-it_s_é\.md$/);
+  const from = "결제-서버-담당-세션-이름이-길다";
+  const subject = "가나다라마바사아자차카타파하".repeat(3);
+  assert.match(
+    messageFileName(TIMESTAMP, { from, to: "주문-서버", subject }),
+    /-결제-서버-담당-세션-이름이--주문-서버-가나다라마바사아자차카타.*\.md$/,
+  );
 });
 
 test("a file name rules out other addressees and senders, in whatever letter case", () => {
@@ -306,4 +329,38 @@ test("a body over the limit is cut, with how much more there is and where", () =
     shortenBody("🎉".repeat(10_243), "inbox/x.md"),
     `${"🎉".repeat(10_240)}\n[3 more characters: read the file inbox/x.md]`,
   );
+});
+
+/** Stores a message in an empty folder of its own. */
+async function store(t: TestContext, message: Draft, clock = systemClock) {
+  const dir = tempDir(t);
+  const config = readConfig({ IPC_DIR: dir }, "/");
+  const inbox = new Inbox({ folder: config }, { ...createSystem(config), clock });
+  await inbox.store([message]);
+  const [file = ""] = filesIn(dir);
+  return { dir, inbox, file };
+}
+
+test("a message with a long Korean subject between Korean names is stored and read", async (t) => {
+  const from = named("결제-서버-담당-세션-이름이-길다");
+  const to = named("주문-서버-담당-세션-이름이-길다");
+  const subject = "가나다라마바사아자차카타파하".repeat(14).slice(0, 190);
+  const { inbox, file } = await store(t, { ...draft(subject), from, to });
+  assert.ok(Buffer.byteLength(file) <= 200);
+  const { header } = inbox.read(file) ?? assert.fail("not read");
+  assert.deepEqual([header.from, header.to, header.subject], [from, to, subject]);
+});
+
+test("the times in the file name and in the header are local", async (t) => {
+  const { TZ } = process.env;
+  t.after(() => {
+    if (TZ === undefined) delete process.env.TZ;
+    else process.env.TZ = TZ;
+  });
+  process.env.TZ = "Asia/Seoul";
+  const now = Date.UTC(2026, 10, 22, 6, 30, 0, 123);
+  const clock = { ...systemClock, now: () => now };
+  const { dir, file } = await store(t, draft("hello"), clock);
+  assert.equal(file.slice(0, 21), "20261122T153000123000");
+  assert.equal(readByLine(readMail(dir, file)).fields.created, "2026-11-22 15:30:00");
 });
