@@ -155,6 +155,10 @@ describe("messages that change after they were stored", { concurrency: true }, (
       assert.match((await beta.call("who")).text, /1 new message/);
       writeFileSync(join(dir, "inbox", file), text);
       for (const session of ["running", "started anew"]) {
+        if (session !== "running") {
+          await beta.close();
+          beta = await startSession("beta", { dir, env: { IPC_PUSH: "none" } });
+        }
         assert.match((await beta.call("unread")).text, /^No unread messages/, session);
         assert.match(
           (await beta.call("set_name", { name: "beta" })).text,
@@ -162,8 +166,6 @@ describe("messages that change after they were stored", { concurrency: true }, (
           session,
         );
         assert.doesNotMatch((await beta.call("who")).text, /new message/, session);
-        await beta.close();
-        beta = await startSession("beta", { dir, env: { IPC_PUSH: "none" } });
       }
       assert.deepEqual(filesIn(dir), [file], "it stays where it is");
     });

@@ -35,13 +35,21 @@ async function send(
   return /Stored as (\S+\.md)/.exec(text)?.[1] ?? assert.fail(text);
 }
 
-/** alpha has asked beta a question. */
-async function question(t: TestContext) {
+/** Two sessions; each `ask` is another question of alpha to beta, with nothing else unread. */
+async function startAsking(t: TestContext) {
   const dir = tempDir(t);
   const [alpha, beta] = await startSessions(["alpha", "beta"], { dir });
-  const asked = await send(alpha, "beta", "which port?");
-  await beta.waitForPush();
-  return { dir, alpha, beta, asked };
+  let count = 0;
+  const ask = async (): Promise<string> => {
+    for (const session of [alpha, beta]) {
+      await session.call("unread");
+      session.pushes.length = 0;
+    }
+    const asked = await send(alpha, "beta", "which port?", { body: `question ${++count}` });
+    await beta.waitForPush(({ meta }) => meta.filename === asked);
+    return asked;
+  };
+  return { dir, alpha, beta, ask };
 }
 
 /** Moves a message to the archive, as a sweep does when its time has come. */
@@ -50,9 +58,11 @@ function archive(dir: string, file: string): void {
   renameSync(join(dir, "inbox", file), join(dir, "archive", file));
 }
 
-describe("reply_to", { concurrency: true }, () => {
-  test("an answer names its question in header, notification and when read", async (t) => {
-    const { dir, alpha, beta, asked } = await question(t);
+test("reply_to", async (t) => {
+  const { dir, alpha, beta, ask } = await startAsking(t);
+
+  await t.test("an answer names its question in header, notification and when read", async () => {
+    const asked = await ask();
     const answer = await send(beta, "alpha", "8080", { body: "the usual one", reply_to: asked });
     const { fields, body } = readByLine(readMail(dir, answer));
     assert.equal(fields.reply_to, asked);
@@ -67,16 +77,16 @@ describe("reply_to", { concurrency: true }, () => {
     assert.match(text, shown);
   });
 
-  test("a message that answers nothing has no reply_to", async (t) => {
-    const { dir, alpha, beta, asked } = await question(t);
+  await t.test("a message that answers nothing has no reply_to", async () => {
+    const asked = await ask();
     assert.equal("reply_to" in readByLine(readMail(dir, asked)).fields, false);
     assert.equal("reply_to" in ((await beta.waitForPush()).meta ?? {}), false);
     assert.doesNotMatch((await beta.call("unread")).text, /reply_to/);
     await alpha.waitForPushes(0);
   });
 
-  test("an answer shows who sent the question", async (t) => {
-    const { alpha, beta, asked } = await question(t);
+  await t.test("an answer shows who sent the question", async () => {
+    const asked = await ask();
     const more = await send(alpha, "beta", "and which host?", { reply_to: asked });
     assert.match(
       (await beta.call("unread")).text,
@@ -85,8 +95,8 @@ describe("reply_to", { concurrency: true }, () => {
     assert.ok(more);
   });
 
-  test("reply_to may name read, archived, broadcast and own messages", async (t) => {
-    const { dir, alpha, beta, asked } = await question(t);
+  await t.test("reply_to may name read, archived, broadcast and own messages", async () => {
+    const asked = await ask();
     await beta.call("unread");
     assert.ok(await send(beta, "alpha", "read before", { reply_to: asked }));
     archive(dir, asked);
@@ -103,22 +113,12 @@ describe("reply_to", { concurrency: true }, () => {
     const { text } = await alpha.call("broadcast", { subject: "to all" });
     const [broadcast = ""] = filesIn(dir).filter((file) => text.includes(file));
     await beta.waitForPush(({ meta }) => meta.filename === broadcast);
-    assert.ok(await send(beta, "alpha", "to the broadcast", { reply_to: broadcast }));
+    const last = await send(beta, "alpha", "to the broadcast", { reply_to: broadcast });
+    await alpha.waitForPush(({ meta }) => meta.filename === last);
   });
 
-  test("reply_to may name a message to or from an earlier name of this session", async (t) => {
-    const { alpha, beta, asked } = await question(t);
-    await beta.call("set_name", { name: "gamma" });
-    assert.ok(await send(beta, "alpha", "as gamma", { reply_to: asked }));
-    await alpha.call("set_name", { name: "delta" });
-    assert.match(
-      (await alpha.call("unread")).text,
-      /^reply_to: .* \(“which port\?”, sent by you /m,
-    );
-  });
-
-  test("a reply_to that is not the sender's message is refused", async (t) => {
-    const { dir, alpha, beta, asked } = await question(t);
+  await t.test("a reply_to that is not the sender's message is refused", async () => {
+    const asked = await ask();
     const gamma = await startSession("gamma", { dir });
     const others = await send(alpha, "delta", "not gamma's to know");
     const archived = await send(alpha, "delta", "not gamma's either");
@@ -146,8 +146,8 @@ describe("reply_to", { concurrency: true }, () => {
     assert.match(mistyped.text, /reply_to is a number and has to be a text/);
   });
 
-  test("a reply_to with a folder, quotes or without .md is forgiven", async (t) => {
-    const { dir, alpha, beta, asked } = await question(t);
+  await t.test("a reply_to with a folder, quotes or without .md is forgiven", async () => {
+    const asked = await ask();
     const ways = [
       `inbox/${asked}`,
       `../inbox/${asked}`,
@@ -163,8 +163,8 @@ describe("reply_to", { concurrency: true }, () => {
     await alpha.waitForPushes(ways.length);
   });
 
-  test("a handwritten reply_to reveals nothing of others' mail", async (t) => {
-    const { dir, alpha, beta, asked } = await question(t);
+  await t.test("a handwritten reply_to reveals nothing of others' mail", async () => {
+    const asked = await ask();
     await beta.call("unread");
     const secret = await send(alpha, "delta", "a secret plan");
     for (const [n, reply_to] of [
@@ -188,6 +188,20 @@ describe("reply_to", { concurrency: true }, () => {
     assert.doesNotMatch(text, /a secret plan|root:/);
     for (const { meta } of beta.pushes) assert.doesNotMatch(meta.reply_to ?? "", /[<>"\n]/);
   });
+
+  await t.test(
+    "reply_to may name a message to or from an earlier name of this session",
+    async () => {
+      const asked = await ask();
+      await beta.call("set_name", { name: "gamma" });
+      assert.ok(await send(beta, "alpha", "as gamma", { reply_to: asked }));
+      await alpha.call("set_name", { name: "delta" });
+      assert.match(
+        (await alpha.call("unread")).text,
+        /^reply_to: .* \(“which port\?”, sent by you /m,
+      );
+    },
+  );
 });
 
 describe("t9_ipc_unread with file", { concurrency: true }, () => {
@@ -238,8 +252,9 @@ describe("t9_ipc_unread with file", { concurrency: true }, () => {
   });
 
   test("nobody else sees the message, and no other file is ever opened", async (t) => {
-    const { dir, asked } = await question(t);
-    const gamma = await startSession("gamma", { dir });
+    const dir = tempDir(t);
+    const [alpha, gamma] = await startSessions(["alpha", "gamma"], { dir });
+    const asked = await send(alpha, "beta", "which port?");
     for (const where of ["inbox", "archive"]) {
       if (where === "archive") archive(dir, asked);
       const { text, isError } = await gamma.call("unread", { file: asked });

@@ -75,7 +75,8 @@ for (const [client, maxBytes, letters, room] of [
       left -= now.length;
       if (left > 0) assert.match(text, new RegExp(`\\b${left} more left.*t9_ipc_unread`));
       else assert.doesNotMatch(text, /more left/);
-      // What was marked is on disk, and nothing else.
+      if (seen.length > now.length) continue;
+      // What the first answer marked is on disk, and nothing else.
       await beta.close();
       beta = await startSession("beta", { dir, client });
     }
