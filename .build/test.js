@@ -8,7 +8,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { dirname, join, relative, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
 
@@ -32,19 +32,24 @@ try {
   rmSync(out, { recursive: true, force: true, maxRetries: 5 });
 }
 
-/** The test files in test/ and in its folders. What is deeper has a command of its own. */
+/**
+ * The test files in test/ and in its folders. What is deeper has a command of its own. The histories
+ * are first: they take longest, and started last they would leave a core idle.
+ */
 function allFiles() {
   const names = readdirSync(TESTS, { recursive: true });
   const files = names.filter((name) => /^([^\\/]+[\\/])?[^\\/]+\.test\.ts$/.test(name));
-  return files.sort().map((name) => join(TESTS, name));
+  const rank = (name) => (name.startsWith("simulation") ? 0 : 1);
+  files.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+  return files.map((name) => join(TESTS, name));
 }
 
-/** Returns the paths of the compiled files. */
+/** Returns the paths of the compiled files. The runner sorts them, so each has its number first. */
 async function compile(files) {
+  const names = files.map((file, index) => `${String(index).padStart(3, "0")}-${basename(file)}`);
   await build({
-    entryPoints: files,
+    entryPoints: files.map((file, index) => ({ in: file, out: names[index] })),
     absWorkingDir: ROOT,
-    outbase: TESTS,
     outdir: out,
     bundle: true,
     splitting: true,
@@ -64,7 +69,7 @@ async function compile(files) {
     },
     plugins: [{ name: "own-path", setup: keepOwnPath }],
   });
-  return files.map((file) => join(out, relative(TESTS, file).replace(/\.ts$/, ".js")));
+  return names.map((name) => join(out, `${name}.js`));
 }
 
 /** A module goes by the path of its source, and not by that of the bundle that it is in. */
