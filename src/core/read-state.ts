@@ -65,6 +65,8 @@ interface Contents {
 export class ReadState {
   #path: string;
   #file: CachedFile<Contents>;
+  /** True once the file was seen at its path. */
+  #isFound = false;
   /** Read according to this process, and not on disk yet. */
   readonly #unsaved = new Set<string>();
   readonly #unsavedParts = new Map<string, number>();
@@ -92,8 +94,9 @@ export class ReadState {
 
   /** A name that was used in another spelling before has its marks under that one. */
   #findSpelling(): void {
-    const { files } = this.system;
-    if (tryStat(files, this.#path)) return;
+    if (this.#isFound) return;
+    this.#isFound = tryStat(this.system.files, this.#path) !== undefined;
+    if (this.#isFound) return;
     const known = knownNames(this.folder, this.system).find((each) => isSameName(each, this.name));
     const path = join(this.folder.read, known ?? this.name);
     if (path === this.#path) return;
