@@ -4,6 +4,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { InDoubtError, PartlyStoredError } from "../../src/core/inbox.ts";
 import { isEveryone, nameKey } from "../../src/core/names.ts";
+import { localTime } from "../../src/core/timestamps.ts";
 import { FOLDER, named } from "../support/fake-system.ts";
 import type { Server } from "./server.ts";
 import { Agent, FAULTS, Violation, World } from "./world.ts";
@@ -11,6 +12,8 @@ import { Agent, FAULTS, Violation, World } from "./world.ts";
 const NAMES = ["ann", "bob", "cleo"] as const;
 const CONVERSATIONS = ["c1", "c2", "c3", "c4"] as const;
 const MAX_AGENTS = 4;
+/** What a person or a power cut does to the files beside the messages. */
+const SPOILS = ["torn list", "no list", "no cache", "no order", "zeros in read file"] as const;
 
 const who = fc.nat(MAX_AGENTS - 1);
 /** Which of a session's servers is called: mostly the newest. */
@@ -54,6 +57,7 @@ const Step = fc.oneof(
   { weight: 1, arbitrary: step("stop", { who, ms: fc.constantFrom(100, 5000, 100_000) }) },
   { weight: 1, arbitrary: step("sweep", { who }) },
   { weight: 1, arbitrary: step("sleep", { hours: fc.constantFrom(1, 26, 200) }) },
+  { weight: 1, arbitrary: step("clock", { hours: fc.constantFrom(-60, 60) }) },
   { weight: 1, arbitrary: step("jump", { who, minutes: fc.constantFrom(-90, -1, 2, 90) }) },
   { weight: 1, arbitrary: step("zone", { who, hours: fc.constantFrom(-8, 0, 9) }) },
   { weight: 1, arbitrary: step("write", { to: fc.constantFrom("all", ...NAMES, "Bob") }) },
@@ -85,7 +89,29 @@ const Step = fc.oneof(
       ms: fc.constantFrom(500, 5000),
     }),
   },
-  { weight: 1, arbitrary: step("spoil", { isTorn: fc.boolean() }) },
+  { weight: 1, arbitrary: step("spoil", { what: fc.constantFrom(...SPOILS) }) },
+  {
+    weight: 1,
+    arbitrary: step("deny", {
+      path: fc.constantFrom(
+        "newest",
+        FOLDER.inbox,
+        FOLDER.read,
+        FOLDER.heartbeats,
+        FOLDER.conversations,
+        "/ipc/read/ann",
+      ),
+      ms: fc.constantFrom(50, 3000, 10_000),
+    }),
+  },
+  { weight: 1, arbitrary: step("break", {}) },
+  {
+    weight: 1,
+    arbitrary: step("original", {
+      name: fc.constantFrom(...NAMES),
+      ms: fc.constantFrom(3000, 600_000),
+    }),
+  },
   { weight: 1, arbitrary: step("events", { lost: fc.nat(5), doubled: fc.nat(5) }) },
   { weight: 1, arbitrary: step("silence", { who, isSilent: fc.boolean() }) },
   {
@@ -158,27 +184,31 @@ class Execution {
       case "unread":
         return this.#call(step, (server) => server.unread(step.isCancelled));
       case "rename":
-        return this.#call(step, (server) =>
-          server.call(async () => {
-            await server.presence.rename(named(step.name), undefined);
-            await server.mailbox.register();
-          }),
-        );
+        return this.#call(step, (server) => server.rename(named(step.name)));
       case "who":
-        return this.#call(step, (server) => server.call(() => this.#who(server)));
+        return this.#call(step, (server) => this.#who(server));
       case "wait":
         return world.time.advance(step.ms);
       case "sleep":
         return this.#sleep(step.hours * 3_600_000);
+      case "clock":
+        this.#sleep(step.hours * 3_600_000);
+        world.truth.startAnew();
+        return world.time.advance(2500); // by then everybody has looked at it
       case "write":
         return this.#write(step.to);
       case "lock":
         return void world.locks.set(step.path, world.time.elapsed + step.ms);
       case "spoil":
-        world.isListLost = true;
-        return step.isTorn
-          ? world.disk.put(FOLDER.heartbeats, '{"ann": {"timest')
-          : world.disk.erase(FOLDER.heartbeats);
+        return this.#spoil(step.what);
+      case "deny":
+        return this.#deny(step);
+      case "break": {
+        const path = world.newestMessage();
+        return void (path && world.broken.add(path));
+      }
+      case "original":
+        return this.#startOriginal(step.name, step.ms);
       case "events":
         world.lostEvents = step.lost;
         world.doubledEvents = step.doubled;
@@ -295,7 +325,7 @@ class Execution {
       world.sent.set(body, sent);
       const replyTo = step.isReply ? server.agent.lastShown : undefined;
       await server.call(async () => {
-        const start = world.time.elapsed;
+        const before = world.truth.listFor(server);
         try {
           const { deliveries } = await server.mailbox.send({
             to,
@@ -308,9 +338,13 @@ class Execution {
           sent.stored = deliveries.map(({ header }) => header.file);
           // What a session tells everyone, it has seen.
           for (const { file, to } of deliveries.map(({ header }) => header)) {
-            if (isEveryone(to)) world.onShown({ file, names: [...server.presence.names] });
+            if (!isEveryone(to)) continue;
+            world.onShown({ file, names: [...server.presence.names] });
+            server.toldEveryone.set(file, server.presence.conversation);
           }
-          for (const { header, online } of deliveries) this.#checkOnline(header.to, online, start);
+          for (const { header, online } of deliveries) {
+            world.truth.checkSent(before, header.to, online);
+          }
         } catch (error) {
           this.#noteFailure(sent, server, (error as Error).cause ?? error);
           throw error;
@@ -327,38 +361,58 @@ class Execution {
     sent.stored = [];
   }
 
-  /** Whoever was said to be online lived when the call began. */
-  #checkOnline(
-    to: string,
-    online: readonly { name: string; entry: { pid: number } }[],
-    start = this.world.time.elapsed,
-  ): void {
-    const { endedAt } = this.world;
-    for (const { name, entry } of online) {
-      if ((endedAt.get(entry.pid) ?? Number.POSITIVE_INFINITY) < start) {
-        this.world.fail(`send to ${to} said that ${name} is online`);
-      }
-    }
+  async #who(server: Server): Promise<void> {
+    const { world } = this;
+    await server.call(() => {
+      const { failures } = server;
+      server.presence.check();
+      world.truth.checkWho(server, world.entries(), failures);
+    });
   }
 
-  #who(server: Server): void {
-    const online = server.mailbox.heartbeats.online();
-    for (const { name, entry } of online) this.#checkOnline(name, [{ name, entry }]);
-    const { sessions } = server.mailbox.deliveryStatus(online);
-    for (const { name, entry } of online) {
-      const names = [name, ...(entry.names ?? [])];
-      const { sent = [], unread = [] } = sessions.get(name) ?? {};
-      for (const { file } of sent.filter((header) => !unread.includes(header))) {
-        const isOwn = names.some((each) => server.presence.names.includes(each as never));
-        const wasShown = names.some((each) => this.world.wasShown(file, each));
-        if (!isOwn && !wasShown) this.world.fail(`who said that ${name} has read ${file}`);
-      }
-    }
-  }
-
+  /** Also ends what would be taken for dead by the age of its entry. */
   #sleep(ms: number): void {
+    for (const pid of this.world.originals) this.world.endOriginal(pid);
+    this.world.clock.skewMs += ms;
     this.world.skewMs += ms;
     for (const { clock } of this.world.agents) clock.skewMs += ms;
+  }
+
+  #spoil(what: (typeof SPOILS)[number]): void {
+    const { world } = this;
+    const { disk } = world;
+    if (what === "torn list") disk.put(FOLDER.heartbeats, '{"ann": {"timest');
+    if (what === "no list") disk.erase(FOLDER.heartbeats);
+    if (what === "no order") disk.erase(join(FOLDER.dir, ".order"));
+    if (what === "no cache") world.loseCache();
+    world.isListLost ||= what.endsWith("list");
+    const marks = disk.text("/ipc/read/ann");
+    if (what === "zeros in read file" && marks !== undefined) {
+      disk.put("/ipc/read/ann", `${marks}\0\0\0\0`);
+    }
+  }
+
+  #deny(step: Step & { op: "deny" }): void {
+    const { world } = this;
+    const path = step.path === "newest" ? world.newestMessage() : step.path;
+    if (path === undefined) return;
+    if (path === FOLDER.heartbeats) world.isListLost = true; // it is moved aside
+    world.deny(path, true);
+    world.time.at(world.time.elapsed + step.ms, () => world.deny(path, false));
+  }
+
+  /** A session of the Python original takes a name, whoever has it. */
+  #startOriginal(name: string, ms: number): void {
+    const { world } = this;
+    if (!world.truth.isListReadable) return;
+    const pid = world.nextPid();
+    world.processes.running.set(pid, undefined);
+    world.originals.add(pid);
+    world.isListLost = true; // the entry of whoever had the name is
+    const entries = JSON.parse(world.disk.text(FOLDER.heartbeats) ?? "{}");
+    const entry = { timestamp: localTime(world.clock), status: "active", pid, working_on: "" };
+    world.disk.put(FOLDER.heartbeats, JSON.stringify({ ...entries, [name]: entry }));
+    world.time.at(world.time.elapsed + ms, () => world.endOriginal(pid));
   }
 
   #write(to: string): void {
@@ -379,6 +433,8 @@ class Finale {
     const { world } = this;
     world.lostEvents = 0;
     world.locks.clear();
+    world.broken.clear();
+    for (const path of world.denied) world.deny(path, false);
     for (const agent of world.agents) {
       agent.outageUntil = 0;
       for (const server of agent.servers) {
@@ -405,7 +461,10 @@ class Finale {
 
   #checkNames(): void {
     const { world } = this;
-    const holders = new Map<string, Server>();
+    const holders = new Map<string, { pid: number }>();
+    for (const [name, { pid }] of world.entries()) {
+      if (world.originals.has(pid)) holders.set(nameKey(name), { pid });
+    }
     for (const server of this.#active()) {
       for (const name of server.presence.names) {
         const other = holders.get(nameKey(name));
@@ -434,7 +493,9 @@ class Finale {
   /** Names follow the conversation, unless somebody else holds them. */
   #checkConversations(): void {
     const records = JSON.parse(this.world.disk.text(FOLDER.conversations) ?? "{}");
-    const held = this.#active().flatMap(({ presence }) => presence.names.map(nameKey));
+    const held = this.world
+      .entries()
+      .flatMap(([name, { names = [] }]) => [name, ...names].map(nameKey));
     for (const { pid, presence } of this.#active()) {
       const record = records[presence.conversation ?? ""] as
         | { name: string; by: string }
@@ -470,38 +531,9 @@ class Finale {
   async #checkUnread(): Promise<void> {
     const { world } = this;
     for (const server of world.live()) await world.time.wait(server.mailbox.close());
-    const marks = world.marks();
-    const inbox = [...world.messages(FOLDER.inbox)];
     for (const server of this.#active()) {
-      const { headers } = server.mailbox.unread();
-      const { names } = server.presence;
-      const unread = new Set(headers.map(({ file }) => file));
-      for (const [file, text] of inbox) {
-        const to = /^to: (.*)$/m.exec(text)?.[1] ?? "";
-        const isRead = names.some((name) => marks.get(name)?.has(file));
-        const isMine = isEveryone(to)
-          ? names.some((name) => file.slice(0, 21) > (this.#sinceOf(name) ?? "9"))
-          : names.some((name) => nameKey(name) === nameKey(to));
-        if (isMine && !isRead && !unread.has(file)) {
-          world.fail(`${file} is hidden from ${server.pid} (${names})`);
-        }
-        if (unread.has(file) && (isRead || (!isMine && !isEveryone(to)))) {
-          world.fail(`${file} is shown to ${server.pid} (${names})`);
-        }
-        const from = /^from: (.*)$/m.exec(text)?.[1] as never;
-        const sender = [...world.sent.values()].find(({ stored }) => stored?.includes(file))?.from;
-        const isOwn = sender === server && names.includes(from);
-        if (unread.has(file) && isEveryone(to) && isOwn) {
-          world.fail(`${server.pid} gets its own ${file}`);
-        }
-      }
+      world.truth.checkUnread(server, server.mailbox.unread());
     }
-  }
-
-  #sinceOf(name: string): string | undefined {
-    return /^# since (\d{8}T\d{12})$/m.exec(
-      this.world.disk.text(join(FOLDER.read, name)) ?? "",
-    )?.[1];
   }
 
   /** Unread mail is announced in some way. */
@@ -514,7 +546,8 @@ class Finale {
       for (const { file, priority } of headers) {
         const isShown = server.agent.servers.some(({ announced }) => announced.includes(file));
         // The server before may have ended, or lost its turn, within moments of the message.
-        const isLeftToReminder = server.presence.announcedBefore.has(file);
+        const isLeftToReminder =
+          this.world.truth.hasStartedAnew || server.presence.announcedBefore.has(file);
         if (priority !== "low" && !isShown && !isLeftToReminder) {
           this.world.fail(`${file} was not announced to ${server.pid}`);
         }

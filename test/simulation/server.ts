@@ -1,11 +1,12 @@
 // One server process, wired as server.ts does it, whose file calls can fail and end it.
 
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import { UserError } from "../../src/core/errors.ts";
 import type { Files } from "../../src/core/files.ts";
 import { Heartbeats } from "../../src/core/heartbeats.ts";
 import { Inbox } from "../../src/core/inbox.ts";
 import { Mailbox } from "../../src/core/mailbox.ts";
+import { isEveryone, type Name } from "../../src/core/names.ts";
 import { Presence } from "../../src/core/presence.ts";
 import type { Clock, System, Timer, WithLock } from "../../src/core/system.ts";
 import { Notifier } from "../../src/notify/notifier.ts";
@@ -15,6 +16,7 @@ import { Sweep } from "../../src/upkeep/sweep.ts";
 import { FOLDER, faulty, named } from "../support/fake-system.ts";
 import { systemError } from "../support/memory-files.ts";
 import type { VirtualClock } from "../support/virtual-clock.ts";
+import { isMessagePath } from "./truth.ts";
 import type { Agent, Fault, World } from "./world.ts";
 
 /** Thrown by the file call at which the process ends. Nothing the process does afterwards counts. */
@@ -93,6 +95,14 @@ export class Server {
   readonly system: System;
   /** Files that the channel has shown. */
   readonly announced: string[] = [];
+  /** Broadcasts that this server has sent, and in which conversation. */
+  readonly toldEveryone = new Map<string, string | undefined>();
+  /** Broadcasts that it had not read when it took a name, whatever the name had read before. */
+  readonly disregarded = new Set<string>();
+  /** File calls that have failed, for a passing reason or at the end. */
+  failures = 0;
+  /** Under which names this server has marked which files. */
+  readonly #marked = new Map<string, readonly string[]>();
   readonly #closers: (() => unknown)[] = [];
   #hasLock: string | undefined;
 
@@ -123,7 +133,7 @@ export class Server {
       heartbeats,
     );
     const { presence } = this;
-    this.inbox = new Inbox({ folder: FOLDER }, system);
+    this.inbox = new Inbox({ folder: FOLDER, cache: world.cache }, system);
     const owner = {
       get name() {
         return presence.name;
@@ -156,15 +166,17 @@ export class Server {
   }
 
   async start(): Promise<void> {
-    const { inbox, presence, mailbox, notifier, system } = this;
+    const { inbox, presence, mailbox, notifier, sweep, system } = this;
     const handwritten = new HandwrittenFiles(FOLDER.inbox, inbox, system);
     inbox.on("scan", () => presence.tryCheck());
     presence.on("change", () => presence.state === "active" && void mailbox.register());
     handwritten.start();
+    sweep.start();
     system.clock.every(60_000, () => void mailbox.register());
     this.#closers.push(async () => {
       notifier.close();
       handwritten.close();
+      sweep.close();
       await Promise.all([presence.leave(), mailbox.close()]);
       inbox.close();
     });
@@ -214,9 +226,9 @@ export class Server {
   /** Runs a tool call. Resolves to undefined if it was refused, or failed for a passing reason. */
   async call<T>(work: () => Promise<T> | T): Promise<T | undefined> {
     try {
+      this.notifier.onToolCall({ tool: "tool", meta: {} });
       await this.presence.onCall();
       const result = await work();
-      this.notifier.onToolCall({ tool: "tool", meta: {} });
       this.notifier.noticeForToolResult();
       return result;
     } catch (error) {
@@ -232,8 +244,10 @@ export class Server {
   /** `t9_ipc_unread`, up to what the answer needs. */
   async unread(isCancelled: boolean): Promise<void> {
     await this.call(async () => {
-      const { headers } = this.mailbox.unread();
-      const shown = headers.filter(({ file }) => this.inbox.read(file));
+      const { failures } = this;
+      const mail = this.mailbox.unread();
+      if (this.failures === failures) this.world.truth.checkUnread(this, mail);
+      const shown = mail.headers.filter(({ file }) => this.inbox.read(file));
       const names = [...this.presence.names];
       for (const header of shown) this.world.onRead(this, header);
       await this.clock.nextTurn();
@@ -242,8 +256,45 @@ export class Server {
       for (const { file } of shown) this.world.onShown({ file, names });
       this.notifier.onRead(shown.map(({ file }) => file));
       this.mailbox.markRead(shown, named_(names));
+      for (const { file } of shown) {
+        this.#marked.set(file, names);
+        this.disregarded.delete(file);
+      }
       this.agent.lastShown = shown.at(-1)?.file ?? this.agent.lastShown;
     });
+  }
+
+  /** `t9_ipc_set_name`. */
+  async rename(name: Name): Promise<void> {
+    await this.call(async () => {
+      const { headers } = this.mailbox.unread();
+      const before = this.presence.names;
+      try {
+        await this.presence.rename(name, undefined);
+      } catch (error) {
+        this.#checkNotRenamed(name, before);
+        throw error;
+      }
+      this.mailbox.onRenamed(headers);
+      for (const { file, to } of headers) if (isEveryone(to)) this.disregarded.add(file);
+      await this.mailbox.register();
+    });
+  }
+
+  /** A name that was refused, or could not be written, is not the session's. */
+  #checkNotRenamed(name: Name, before: readonly Name[]): void {
+    const { world, presence } = this;
+    if (this.isDead || before.includes(name) || !presence.names.includes(name)) return;
+    const entry = world.entries().find(([, { pid }]) => pid === this.pid);
+    const listed = entry ? [entry[0], ...(entry[1].names ?? [])] : [];
+    if (!listed.includes(name)) world.fail(`${this.pid} is ${name}, though that was refused`);
+  }
+
+  /** True if it has marked the message as read under one of its present names. */
+  hasMarked(file: string): boolean {
+    return (
+      this.#marked.get(file)?.some((name) => this.presence.names.includes(named(name))) ?? false
+    );
   }
 
   readonly #withLock: WithLock = async (path, work) => {
@@ -284,14 +335,7 @@ export class Server {
         }
         this.fault = undefined;
         disk[call](path, text.slice(0, Math.floor(text.length / 2)));
-        throw systemError("ENOSPC", path);
-      };
-    const after =
-      (call: keyof Files) =>
-      (...args: [string, ...never[]]): unknown => {
-        const result = (failing[call] as (...args: unknown[]) => unknown)(...args);
-        this.#afterCall(call, args[0]);
-        return result;
+        this.#fail("ENOSPC", path);
       };
     const all = {
       ...failing,
@@ -301,21 +345,40 @@ export class Server {
     };
     return {
       ...all,
-      rename: after("rename") as Files["rename"],
+      rename: (from, to) => this.#rename(from, to, all.rename),
       create: (path, text) => {
         all.create(path, text);
         this.#afterCall("create", path);
       },
       append: (path, text) => {
+        this.world.truth.onWrite(path, this.#hasLock);
         all.append(path, text);
         this.#afterCall("append", path);
       },
     };
   }
 
+  #rename(from: string, to: string, rename: Files["rename"]): void {
+    const { truth } = this.world;
+    if (!this.isDead) truth.onWrite(to, this.#hasLock, from);
+    const isArchived = isMessagePath(to, FOLDER.archive) && this.world.disk.stat(from);
+    if (isArchived && !this.isDead) truth.onArchived(this, basename(to));
+    rename(from, to);
+    if (isMessagePath(to, FOLDER.inbox)) {
+      truth.onStored(this, basename(to), this.#hasLock === FOLDER.inbox);
+    }
+    this.#afterCall("rename", from);
+  }
+
+  #fail(code: string, path: string): never {
+    this.failures++;
+    throw systemError(code, path);
+  }
+
   #beforeCall(call: keyof Files, path: string): void {
     if (this.isDead) throw new Killed();
-    if (this.world.time.elapsed < this.agent.outageUntil) throw systemError("EIO", path);
+    if (this.world.broken.has(path)) throw systemError("EIO", path);
+    if (this.world.time.elapsed < this.agent.outageUntil) this.#fail("EIO", path);
     const { fault } = this;
     if (!fault) return;
     const isWrite = !["list", "stat", "read"].includes(call);
@@ -335,7 +398,7 @@ export class Server {
     this.fault = undefined;
     this.world.trace(`  ${this.pid}: ${fault.kind} at ${call} ${path}`);
     if (fault.kind === "kill") this.#killAt();
-    throw systemError(fault.kind, path);
+    this.#fail(fault.kind, path);
   }
 
   #afterCall(call: keyof Files, path: string): void {
@@ -344,10 +407,11 @@ export class Server {
     this.fault = undefined;
     this.world.trace(`  ${this.pid}: ${kind} ${call} ${path}`);
     if (kind === "kill-after") this.#killAt();
-    throw systemError("EIO", path);
+    this.#fail("EIO", path);
   }
 
   #killAt(): never {
+    this.failures++;
     this.kill();
     throw new Killed();
   }

@@ -2,17 +2,20 @@
 // shown and marked.
 
 import type { AgentSession } from "../../src/core/agent.ts";
+import type { HeaderCache } from "../../src/core/inbox.ts";
 import type { Header } from "../../src/core/message.ts";
 import { isEveryone, nameKey } from "../../src/core/names.ts";
 import { FOLDER, Processes } from "../support/fake-system.ts";
 import { MemoryDisk } from "../support/memory-files.ts";
 import { START, VirtualClock, VirtualTime } from "../support/virtual-clock.ts";
 import { Server, type Shown } from "./server.ts";
+import { Truth } from "./truth.ts";
 
 export const FAULTS = [
   "EIO",
   "EMFILE",
   "ENOSPC",
+  "EACCES",
   "short",
   "kill",
   "kill-after",
@@ -32,8 +35,9 @@ export interface Fault {
 /** Breaks one of the promises. */
 export class Violation extends Error {}
 
-interface Entry {
+export interface Entry {
   readonly pid: number;
+  readonly host?: string;
   readonly names?: readonly string[];
   readonly claude_pid?: number;
   readonly claude_session?: string;
@@ -90,13 +94,29 @@ export class Agent {
 
 export class World {
   readonly time = new VirtualTime();
+  readonly truth = new Truth(this);
   readonly disk = new MemoryDisk(() => START + this.time.elapsed + this.skewMs);
   readonly processes = new Processes();
+  /** Headers by file, as cache.db keeps them beyond the life of a server. */
+  readonly #headers = new Map<string, Header>();
+  readonly cache: HeaderCache = {
+    get: (file) => this.#headers.get(file),
+    set: (header) => void this.#headers.set(header.file, header),
+    delete: (file) => void this.#headers.delete(file),
+  };
+  /** Files that lie on a bad sector: nobody can look at them or read them. */
+  readonly broken = new Set<string>();
+  /** Files and folders that nobody has the right to read or write. */
+  readonly denied = new Set<string>();
   /** Locks left behind, and until when. */
   readonly locks = new Map<string, number>();
   /** When processes have ended. */
   readonly endedAt = new Map<number, number>();
   readonly agents: Agent[] = [];
+  /** Sessions of the Python original, by their processes. */
+  readonly originals = new Set<number>();
+  /** The clock of this machine, which a session's own may differ from. */
+  readonly clock = new VirtualClock(this.time);
   /** By body: what was answered. */
   readonly sent = new Map<string, { stored: string[] | undefined; count: number; from: Server }>();
   readonly #shown = new Map<string, Set<string>>();
@@ -127,6 +147,11 @@ export class World {
     };
   }
 
+  endOriginal(pid: number): void {
+    this.originals.delete(pid);
+    this.processes.running.delete(pid);
+  }
+
   nextPid = (): number => ++this.#pid;
   lockDelay = (): number => Math.floor(this.random() * 4);
 
@@ -137,6 +162,22 @@ export class World {
   fail(what: string): void {
     this.trace(`VIOLATION: ${what}`);
     this.failure ??= what;
+  }
+
+  loseCache(): void {
+    this.#headers.clear();
+  }
+
+  deny(path: string, isDenied: boolean): void {
+    this.disk.deny(path, isDenied);
+    if (isDenied) this.denied.add(path);
+    else this.denied.delete(path);
+  }
+
+  /** The message that was stored last, and is not in the archive yet. */
+  newestMessage(): string | undefined {
+    const file = [...this.messages(FOLDER.inbox).keys()].sort().at(-1);
+    return file === undefined ? undefined : `${FOLDER.inbox}/${file}`;
   }
 
   /** True if two programs have had this one's conversation open. */

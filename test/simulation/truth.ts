@@ -1,0 +1,223 @@
+// What can be said of a history from outside, by the files on the disk and by what was shown.
+
+import { basename, dirname, join } from "node:path";
+import type { UnreadMail } from "../../src/core/mailbox.ts";
+import type { Header } from "../../src/core/message.ts";
+import { isEveryone, nameKey } from "../../src/core/names.ts";
+import { isImplausible, type Timestamp, timestampOf } from "../../src/core/timestamps.ts";
+import { FOLDER } from "../support/fake-system.ts";
+import type { Server } from "./server.ts";
+import type { Entry, World } from "./world.ts";
+
+const DAY_MS = 24 * 3_600_000;
+const LISTS = [FOLDER.heartbeats, FOLDER.conversations];
+const RANKS = ["critical", "high", "normal", "low"];
+
+const headerValue = (text: string, key: string): string =>
+  new RegExp(`^${key}: (.*)$`, "m").exec(text)?.[1] ?? "";
+const isJson = (text: string): boolean => {
+  try {
+    return typeof JSON.parse(text) === "object";
+  } catch {
+    return false;
+  }
+};
+
+/** Checks what the servers do to the files, and what they say, against what is on the disk. */
+export class Truth {
+  /** All messages that were ever in the inbox, in the order in which they came. */
+  #stored: string[] = [];
+  hasStartedAnew = false;
+
+  constructor(private readonly world: World) {}
+
+  /**
+   * The clock has jumped so far that what was sent before has no place in the order any more. Old
+   * mail to everyone may be mail again.
+   */
+  startAnew(): void {
+    this.#stored = [];
+    this.hasStartedAnew = true;
+  }
+
+  /** A server is about to write to a file, or to rename one to this path. */
+  onWrite(path: string, lockedPath: string | undefined, from = path): void {
+    const { world } = this;
+    const guarded = [path, from].find(
+      (each) => LISTS.includes(each) || (dirname(each) === FOLDER.read && !each.includes(".tmp-")),
+    );
+    if (guarded !== undefined && guarded !== lockedPath) {
+      world.fail(`${guarded} was written without its lock`);
+    }
+    const isMovedAside = LISTS.includes(from) && from !== path;
+    if (isMovedAside && isJson(world.disk.text(from) ?? "") && !world.denied.has(from)) {
+      world.fail(`${from} was moved aside, and nothing is wrong with it`);
+    }
+  }
+
+  /** A message has come into the inbox. Those stored without the lock may be out of order. */
+  onStored(server: Server, file: string, isLocked: boolean): void {
+    const { world } = this;
+    const later = this.#stored.filter((each) => each > file);
+    const isAfterAll = later.every((each) => isImplausible(timestampOf(each), server.clock));
+    if (isLocked && !isAfterAll) world.fail(`${file} was placed before ${later}`);
+    this.#stored.push(file);
+    const text = world.disk.text(join(FOLDER.inbox, file)) ?? "";
+    if (!isEveryone(headerValue(text, "to"))) return;
+    for (const other of world.live()) {
+      const isListed = world.entries().some(([, { pid }]) => pid === other.pid);
+      const { state, since } = other.presence;
+      const isSure = since !== undefined && !isImplausible(since, other.clock);
+      if (state === "active" && isListed && isSure && !this.#isFor(other, file, text)) {
+        world.fail(`${file} is not for ${other.pid} (${other.presence.names}), which is online`);
+      }
+    }
+  }
+
+  /** A message is about to leave the inbox for the archive. */
+  onArchived(server: Server, file: string): void {
+    const { world } = this;
+    const path = join(FOLDER.inbox, file);
+    const text = world.disk.text(path) ?? "";
+    const to = headerValue(text, "to");
+    const age = server.clock.now() - (world.disk.stat(path)?.mtimeMs ?? 0);
+    const marks = world.marks();
+    const addressees = [...marks.keys()].filter((name) =>
+      isEveryone(to)
+        ? timestampOf(file) > (this.sinceOf(name, server) ?? "9")
+        : nameKey(name) === nameKey(to),
+    );
+    const isRead = addressees.length > 0 && addressees.every((name) => marks.get(name)?.has(file));
+    const limit = isRead ? 1 : isEveryone(to) ? 7 : 30;
+    if (age < limit * DAY_MS) world.fail(`${file} was archived, and ${addressees} may read it yet`);
+  }
+
+  /** The last `since` of a name that counts by a server's clock. */
+  sinceOf(name: string, { clock }: Server): Timestamp | undefined {
+    const text = this.world.disk.text(join(FOLDER.read, name)) ?? "";
+    const all = [...text.matchAll(/^# since (\d{8}T\d{12})$/gm)].map(([, at]) => at as Timestamp);
+    return all.filter((at) => !isImplausible(at, clock)).at(-1);
+  }
+
+  /** True if the message is mail for one of the server's names. */
+  #isFor(server: Server, file: string, text: string): boolean {
+    const { names, since } = server.presence;
+    const to = headerValue(text, "to");
+    if (!isEveryone(to)) return names.some((name) => nameKey(name) === nameKey(to));
+    return names.some((name) => timestampOf(file) > (this.sinceOf(name, server) ?? since ?? "9"));
+  }
+
+  /** Each message that is not marked is unread mail of its addressees, and of nobody else. */
+  checkUnread(server: Server, { headers, unreadable }: UnreadMail): void {
+    const { world } = this;
+    const { names } = server.presence;
+    const marks = world.marks();
+    const shown = new Set(headers.map(({ file }) => file));
+    const areReadable = names.every((name) => !world.denied.has(join(FOLDER.read, name)));
+    const listed = new Set([...shown, ...unreadable.map(({ file }) => file)]);
+    for (const [file, text] of world.messages(FOLDER.inbox)) {
+      if (world.denied.has(join(FOLDER.inbox, file))) continue;
+      const isMine = this.#isFor(server, file, text);
+      const isMarked = names.some((name) => marks.get(name)?.has(file));
+      const sentIn = server.toldEveryone.get(file);
+      const isOwn = sentIn !== undefined && sentIn === server.presence.conversation;
+      const isRead = isMarked || sentIn !== undefined || server.hasMarked(file);
+      if (isMine && !isRead && !listed.has(file)) {
+        world.fail(`${file} is hidden from ${server.pid} (${names})`);
+      }
+      const isUnknown = server.disregarded.has(file) || !areReadable;
+      const isOthers = !isMine && !isEveryone(headerValue(text, "to"));
+      if (shown.has(file) && ((isMarked && !isUnknown) || isOthers)) {
+        world.fail(`${file} is shown to ${server.pid} (${names})`);
+      }
+      if (shown.has(file) && isOwn && names.includes(headerValue(text, "from") as never)) {
+        world.fail(`${server.pid} gets its own ${file}`);
+      }
+    }
+    this.#checkShown(server, headers);
+  }
+
+  #checkShown(server: Server, headers: readonly Header[]): void {
+    const { world } = this;
+    const rank = ({ priority }: Header) => RANKS.indexOf(priority);
+    for (const [index, header] of headers.entries()) {
+      const { file } = header;
+      if (server.hasMarked(file)) world.fail(`${file} is shown to ${server.pid} again`);
+      const next = headers[index + 1];
+      const isInOrder =
+        !next || rank(header) < rank(next) || (rank(header) === rank(next) && file < next.file);
+      if (!isInOrder) world.fail(`${file} is shown before ${next.file}`);
+    }
+  }
+
+  /** False if a server may have been unable to look at the list. */
+  get isListReadable(): boolean {
+    const { disk, denied } = this.world;
+    const text = disk.text(FOLDER.heartbeats);
+    return !denied.has(FOLDER.heartbeats) && (text === undefined || isJson(text));
+  }
+
+  /** What `who` lists, and what it says was read, is so. */
+  checkWho(server: Server, entries: readonly [string, Entry][], failures: number): void {
+    const { world } = this;
+    const online = server.mailbox.heartbeats.online();
+    const { sessions } = server.mailbox.deliveryStatus(online);
+    if (server.failures === failures && this.isListReadable) {
+      const listed = entries.map(([name]) => name).sort();
+      const said = online.map(({ name }) => name).sort();
+      if (String(listed) !== String(said)) world.fail(`who lists ${said}, and not ${listed}`);
+    }
+    const marks = world.marks();
+    for (const { name, entry } of online) {
+      const names = [name, ...(entry.names ?? [])];
+      const isOwn = names.some((each) => server.presence.names.includes(each as never));
+      // The original keeps no marks, and those of its name are others'.
+      if (isOwn || world.originals.has(entry.pid)) continue;
+      const { sent = [], unread = [] } = sessions.get(name) ?? {};
+      for (const header of sent) {
+        const wasShown = names.some((each) => world.wasShown(header.file, each));
+        const isUnread = unread.includes(header);
+        if (!isUnread && !wasShown) world.fail(`who said that ${name} has read ${header.file}`);
+        const isMarked = names.some((each) => marks.get(each)?.has(header.file));
+        const isSure = server.failures === failures && world.denied.size === 0;
+        if (isUnread && isMarked && isSure) {
+          world.fail(`who said that ${name} has not read ${header.file}`);
+        }
+      }
+    }
+  }
+
+  /** Whoever was on the list when a send began is said to be online, and nobody else. */
+  checkSent(before: ListBefore, to: string, online: readonly { name: string }[]): void {
+    const { server, name: own, entries, failures } = before;
+    if (server.failures !== failures || !this.isListReadable) return;
+    const others = entries.filter(([name]) => name !== own);
+    const isSame = (name: string) => nameKey(name) === nameKey(to);
+    const holder =
+      others.find(([name]) => isSame(name)) ??
+      others.find(([, { names = [] }]) => names.some(isSame));
+    const expected = isEveryone(to) ? others : holder ? [holder] : [];
+    const listed = expected.map(([name]) => name).sort();
+    const said = online.map(({ name }) => name).sort();
+    if (String(listed) !== String(said)) {
+      this.world.fail(`send to ${to} said that [${said}] is online, and it is [${listed}]`);
+    }
+  }
+
+  /** The list as it is when a server begins to send. */
+  listFor(server: Server): ListBefore {
+    const { failures, presence } = server;
+    return { server, failures, name: presence.name, entries: this.world.entries() };
+  }
+}
+
+interface ListBefore {
+  readonly server: Server;
+  readonly name: string;
+  readonly entries: readonly [string, Entry][];
+  /** The server's failures until then. */
+  readonly failures: number;
+}
+
+export const isMessagePath = (path: string, folder: string): boolean =>
+  dirname(path) === folder && /^\d{8}T\d{12}-.*\.md$/.test(basename(path));
