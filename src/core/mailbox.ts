@@ -166,6 +166,11 @@ export class Mailbox {
     return !this.#readStates.hasRead(file);
   }
 
+  /** False if the marks of one of the owner's names could not be read for the last test. */
+  get areMarksKnown(): boolean {
+    return this.#readStates.areKnown;
+  }
+
   /** A test for one moment: whether a message is unread mail of the owner. */
   unreadTest(): (header: Header) => boolean {
     return unreadTest(this.#readStates.own());

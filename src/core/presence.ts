@@ -27,7 +27,7 @@ import { endOfOrder, isImplausible, type Timestamp } from "./timestamps.ts";
 export type State = "joining" | "active" | "replaced" | "left";
 
 interface PresenceEvents {
-  /** The session's names or its state have changed. */
+  /** The session's names, its state or its `since` have changed. */
   change: [];
 }
 
@@ -161,8 +161,10 @@ export class Presence extends EventEmitter<PresenceEvents> {
   /** A clock that was far ahead when this was noted would hide all later mail to everyone. */
   #updateSince(): void {
     const { files, clock } = this.system;
-    if (this.#since !== undefined && !isImplausible(this.#since, clock)) return;
+    const before = this.#since;
+    if (before !== undefined && !isImplausible(before, clock)) return;
     this.#since = endOfOrder(files, clock, this.options.folder);
+    if (before !== undefined) this.emit("change"); // more is unread now
   }
 
   /** Changes what others are told of this session. It is written within two seconds. */

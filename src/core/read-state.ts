@@ -74,6 +74,8 @@ export class ReadState {
   defaultSince: Timestamp | undefined;
   /** Marks of a former holder of the name, which hide nothing from the present one. */
   readonly #foreign = new Set<string>();
+  /** Why the file could not be read for the last view. */
+  problem: string | undefined;
   /** The last contents that could be read. */
   #contents: Contents | undefined;
   /** Resolves when the lock is released that was asked for last. */
@@ -138,10 +140,17 @@ export class ReadState {
   /** What could be read last, if the file cannot be read just now. */
   #known(): Contents {
     try {
-      return this.#readContents();
+      const contents = this.#readContents();
+      this.problem = undefined;
+      return contents;
     } catch (error) {
-      const { log } = this.system;
-      log(`read/${this.name} cannot be read, so what it marks may be unread: ${messageOf(error)}`);
+      const problem = messageOf(error);
+      if (problem !== this.problem) {
+        this.system.log(
+          `read/${this.name} cannot be read, so what it marks may be unread: ${problem}`,
+        );
+      }
+      this.problem = problem;
       return this.#contents ?? this.#parse(undefined);
     }
   }

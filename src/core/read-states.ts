@@ -48,6 +48,11 @@ export class ReadStates {
     return this.own().some((state) => state.view().hasRead(file));
   }
 
+  /** False if it may still turn out what is unread: a file cannot be read just now. */
+  get areKnown(): boolean {
+    return this.own().every((state) => state.problem === undefined);
+  }
+
   /** How many parts of a long message the owner was shown. */
   partsShown(file: string): number {
     return Math.max(...this.own().map((state) => state.view().partsShown(file)));

@@ -52,7 +52,7 @@ export class Notifier {
   /** Files that have appeared and were not looked at yet. */
   readonly #queue = new Set<string>();
   readonly #announced = new Map<string, Announcement>();
-  /** Files that could not be read just now. */
+  /** Files that could not be read just now, or whose marks could not. */
   readonly #retry = new Set<string>();
   /** Lines of our own that nothing is known to have shown. */
   #lines: readonly string[] = [];
@@ -149,7 +149,11 @@ export class Notifier {
     const { sendToChannel } = this.options;
     if (!this.mailbox.mayBeUnread(file)) return;
     const message = this.mailbox.inbox.read(file);
-    if (!message || !this.mailbox.unreadTest()(message.header)) return;
+    if (!message) return;
+    if (!this.mailbox.unreadTest()(message.header)) {
+      if (!this.mailbox.areMarksKnown) this.#retry.add(file);
+      return;
+    }
     const now = this.system.clock.elapsed();
     const wasSent = this.#wasSent(file);
     const isQuiet = !this.#wakes(message.header);

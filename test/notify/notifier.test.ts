@@ -3,6 +3,7 @@ import { beforeEach, describe, test } from "node:test";
 import type { ChannelNotification } from "../../src/notify/channel.ts";
 import { Notifier, type NotifierOptions } from "../../src/notify/notifier.ts";
 import {
+  createSession,
   createWorld,
   entriesOf,
   type FakeSession,
@@ -63,6 +64,12 @@ const send = async (subject: string, fields: { to?: string; priority?: "low" | "
   await world.time.settle();
   return deliveries[0]?.header.file ?? "";
 };
+/** A broadcast that has been there since that time. */
+function putBroadcast(at: string): string {
+  const file = `${at}-0a1b2c3d-cleo-all-x.md`;
+  world.disk.put(`${FOLDER.inbox}/${file}`, "---\nfrom: cleo\nto: all\n---\nx\n");
+  return file;
+}
 /** What a tool call does: it is answered, and reads all mail if `isRead`. */
 function call(notifier: Notifier, isRead = false): string | undefined {
   if (isRead) {
@@ -132,6 +139,47 @@ describe("the channel", () => {
     bob.system.fault = undefined;
     await world.time.advance(2000);
     assert.deepEqual(subjects(), ["news"]);
+  });
+
+  for (const code of ["EIO", "EACCES"]) {
+    test(`gets mail to everyone that came before the start, once ${code} ends for the marks`, async () => {
+      const file = putBroadcast("20261122T140000000000");
+      world.disk.put("/ipc/read/dora", "# since 20261122T130000000000\n");
+      const dora = createSession(world, fakeAgent({ pid: 8, given: "dora" }));
+      dora.system.fault = (_name, path) => {
+        if (path === "/ipc/read/dora") throw systemError(code);
+      };
+      await world.time.wait(dora.presence.join());
+      dora.inbox.start();
+      start({}, dora);
+      await world.time.settle();
+      assert.deepEqual(subjects(), []);
+      dora.system.fault = undefined;
+      await world.time.advance(2000);
+      assert.deepEqual(
+        sent.map(({ meta }) => meta.filename),
+        [file],
+      );
+    });
+  }
+
+  test("gets what has become mail because a clock far ahead was set right", async () => {
+    const file = putBroadcast("20261125T140000000000");
+    world.disk.put("/ipc/.order", "20261125T150000000000");
+    const eve = createSession(world, fakeAgent({ pid: 9, given: "eve" }));
+    eve.system.clock.skewMs = 72 * 3_600_000;
+    await world.time.wait(eve.presence.join());
+    eve.inbox.start();
+    start({}, eve);
+    await world.time.settle();
+    assert.deepEqual(subjects(), []);
+    eve.system.clock.skewMs = 0;
+    eve.presence.check();
+    await world.time.settle();
+    assert.deepEqual(
+      sent.map(({ meta }) => meta.filename),
+      [file],
+    );
   });
 
   test("gets nothing while it is unknown who holds the names, and all of it later", async () => {
