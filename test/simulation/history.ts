@@ -546,8 +546,7 @@ class Finale {
       for (const { file, priority } of headers) {
         const isShown = server.agent.servers.some(({ announced }) => announced.includes(file));
         // The server before may have ended, or lost its turn, within moments of the message.
-        const isLeftToReminder =
-          this.world.truth.hasStartedAnew || server.presence.announcedBefore.has(file);
+        const isLeftToReminder = server.presence.announcedBefore.has(file);
         if (priority !== "low" && !isShown && !isLeftToReminder) {
           this.world.fail(`${file} was not announced to ${server.pid}`);
         }

@@ -27,17 +27,12 @@ const isJson = (text: string): boolean => {
 export class Truth {
   /** All messages that were ever in the inbox, in the order in which they came. */
   #stored: string[] = [];
-  hasStartedAnew = false;
 
   constructor(private readonly world: World) {}
 
-  /**
-   * The clock has jumped so far that what was sent before has no place in the order any more. Old
-   * mail to everyone may be mail again.
-   */
+  /** The clock has jumped so far that what was sent before has no place in the order any more. */
   startAnew(): void {
     this.#stored = [];
-    this.hasStartedAnew = true;
   }
 
   /** A server is about to write to a file, or to rename one to this path. */
@@ -122,7 +117,8 @@ export class Truth {
       const sentIn = server.toldEveryone.get(file);
       const isOwn = sentIn !== undefined && sentIn === server.presence.conversation;
       const isRead = isMarked || sentIn !== undefined || server.hasMarked(file);
-      if (isMine && !isRead && !listed.has(file)) {
+      const isSure = areReadable || !isEveryone(headerValue(text, "to"));
+      if (isMine && !isRead && isSure && !listed.has(file)) {
         world.fail(`${file} is hidden from ${server.pid} (${names})`);
       }
       const isUnknown = server.disregarded.has(file) || !areReadable;
