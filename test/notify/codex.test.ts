@@ -38,7 +38,10 @@ describe("a session of Codex", { concurrency: 2 }, () => {
       const status = /^- codex.*/m.exec((await peer.call("who")).text)?.[0] ?? "";
       if (part !== parts) assert.doesNotMatch(status, /has read all/);
     }
-    assert.match((await peer.call("who")).text, /has read all you sent/);
+    await waitFor(
+      async () => /has read all you sent/.test((await peer.call("who")).text),
+      "the marks to be on the disk",
+    );
     for (const letter of ["a", "b", "ä", "д"]) {
       const found = shown.match(new RegExp(`${letter}(?=\\s)`, "g")) ?? [];
       assert.ok(found.length >= 4500, `${found.length} times ${letter}`);

@@ -61,6 +61,7 @@ test("the old name of a renamed session is refused to others while the session l
   assert.match(text, /gamma/);
   assert.match(text, /beta-2/);
   await startSession("beta", { dir });
+  await waitFor(() => online(dir).includes("beta-2"), "the new session is on the list");
   assert.deepEqual(online(dir), ["alpha", "beta-2", "gamma"]);
   assert.equal(
     (await beta.call("set_name", { name: "beta" })).isError,

@@ -39,10 +39,11 @@ export class InboxSocket implements Waker {
   }
 
   async wake(notice: string): Promise<void> {
+    this.#tracker.onPost();
     try {
       await post(this.options.path, this.options.token, notice);
-      this.#tracker.onPosted();
     } catch (error) {
+      this.#tracker.onFailure();
       this.#isSilent = true;
       throw error;
     }

@@ -18,10 +18,16 @@ export class NoticeTracker {
     private readonly registered: () => RegisteredSession | undefined,
   ) {}
 
-  onPosted(): void {
+  /** Called before the notice is posted, since the session may act on it at once. */
+  onPost(): void {
     this.#postedAt ??= this.clock.now();
     this.#wasIdle = this.registered()?.status === "idle";
     this.#wasBusySince = false;
+  }
+
+  /** The notice has not reached the session. */
+  onFailure(): void {
+    this.#postedAt = undefined;
   }
 
   onToolCall({ tool }: ToolCall): void {

@@ -61,7 +61,7 @@ export class WakeFile implements Waker {
     if (folder === undefined) throw new Error("the plugin's hook has not set up its file");
     const { files, processes } = this.system;
     writeFileAtomic(files, wakeFile(folder, processes, this.claudePid), `${notice}\n`);
-    this.#tracker.onPosted();
+    this.#tracker.onPost();
   }
 
   onToolCall(call: ToolCall): void {
