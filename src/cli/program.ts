@@ -139,10 +139,10 @@ function rejectUsage(error: CommanderError, command: Command): never {
 function introduction(): string {
   // In a clone the program is run by its path.
   const script = process.argv[1] ?? "";
-  const self = script.endsWith("t9-ipc") ? "t9-ipc" : `node ${script}`;
+  const self = script.endsWith("t9-ipc") ? "t9-ipc" : `node "${script}"`;
   return `t9-ipc ${packageJson.version}: ${packageJson.description}.
 It is an MCP server, which Claude Code starts. To register it: ${self} setup, or
-claude mcp add --scope user t9-ipc -- node ${SERVER}
+claude mcp add --scope user t9-ipc -- node "${SERVER}"
 `;
 }
 

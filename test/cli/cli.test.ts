@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { run } from "../support/command.ts";
 import { envOf, tempDir } from "../support/folder.ts";
 import { filesIn, mail, readMail, stamp, writeMail } from "../support/mail.ts";
-import { SERVER } from "../support/process.ts";
+import { SERVER, works } from "../support/process.ts";
 import { runHere } from "../support/run-here.ts";
 import { startSession } from "../support/session.ts";
 
@@ -29,7 +29,7 @@ test("help lists every command, and each command's help is its own", async (t) =
   const all = await run(dir, ["--help"]);
   assert.equal(all.code, 0);
   assert.match(all.stdout, /MCP server/);
-  assert.match(all.stdout, new RegExp(`claude mcp add --scope user t9-ipc -- node ${SERVER}`));
+  assert.ok(all.stdout.includes(`claude mcp add --scope user t9-ipc -- node "${SERVER}"`));
   const helps = await Promise.all(COMMANDS.map((command) => run(dir, [command, "--help"])));
   for (const [index, command] of COMMANDS.entries()) {
     const { code, stdout, stderr } = helps[index] ?? assert.fail();
@@ -62,7 +62,7 @@ test("the server prints the help and ends if a person starts it on a terminal", 
 });
 
 function hasScript(): boolean {
-  return process.platform === "linux" && spawnSync("script", ["--version"]).status === 0;
+  return process.platform === "linux" && works("script", "--version");
 }
 
 test("wrong usage has exit code 2 and one line on stderr with the usage, and does nothing", async (t) => {
@@ -247,7 +247,8 @@ test("send registers its sender: broadcasts that come after it are its mail", as
 
 test("a message that is stored in a folder made just now is said to be, since a sandbox loses it", async (t) => {
   const dir = tempDir(t);
-  const words = new RegExp(`^The folder ${dir} was made just now, .+ set IPC_DIR `, "m");
+  const folder = dir.replaceAll("\\", "\\\\");
+  const words = new RegExp(`^The folder ${folder} was made just now, .+ set IPC_DIR `, "m");
   const send = (...args: string[]) => runHere(dir, ["send", "later", ...args, "--allow-unknown"]);
   const first = await send("one");
   assert.equal(first.code, 0);
