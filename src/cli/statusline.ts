@@ -25,6 +25,13 @@ export async function statusLine(config: Config, command: readonly string[]): Pr
   if (ours) printText(ours);
 }
 
+/**
+ * The shell for a user's command: `true` is the system's. On Windows, Claude Code runs such commands
+ * with Git Bash and names it in SHELL; cmd.exe does not understand them.
+ */
+export const shellFor = (env: NodeJS.ProcessEnv, platform: string): string | true =>
+  (platform === "win32" && env.SHELL) || true;
+
 /** A single argument is a whole command, which may have pipes in it: the shell runs it. */
 async function runOther(
   [program = "", ...args]: readonly string[],
@@ -33,7 +40,7 @@ async function runOther(
 ): Promise<string> {
   const child = spawn(program, args, {
     env,
-    shell: args.length === 0,
+    shell: args.length === 0 && shellFor(env, process.platform),
     stdio: ["pipe", "pipe", "inherit"],
     windowsHide: true,
   });

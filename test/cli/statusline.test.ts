@@ -8,6 +8,7 @@ import { type TestContext, test } from "node:test";
 import { readSessionMail } from "../../src/agents/claude/session-mail.ts";
 import { undoClaude } from "../../src/agents/claude/setup.ts";
 import { addStatusLine, removeStatusLine } from "../../src/agents/claude/status-line.ts";
+import { shellFor } from "../../src/cli/statusline.ts";
 import { createProcessTable } from "../../src/core/process.ts";
 import { configOf, run } from "../support/command.ts";
 import { binOf, envOf, homeOf, tempDir } from "../support/folder.ts";
@@ -15,6 +16,7 @@ import { mail, stamp, writeMail } from "../support/mail.ts";
 import { SERVE, SERVER, works } from "../support/process.ts";
 import { startSession } from "../support/session.ts";
 
+const noShell = process.platform === "win32" && "the commands are for a POSIX shell";
 const CONVERSATION = "0a1b2c3d-0000-4000-8000-000000000001";
 const INPUT = JSON.stringify({ session_id: CONVERSATION, cwd: "/somewhere" });
 
@@ -23,7 +25,16 @@ function entry(fields: object = {}): object {
   const processes = createProcessTable();
   const { pid, host } = processes;
   const started = processes.startOf(pid);
-  return { timestamp: "x", status: "active", pid, host, started, working_on: "", ...fields };
+  return {
+    timestamp: "x",
+    status: "active",
+    pid,
+    host,
+    started,
+    working_on: "",
+    beat: Date.now(),
+    ...fields,
+  };
 }
 
 function writeFolder(dir: string, heartbeats: object, conversations: object = {}): void {
@@ -122,6 +133,13 @@ test("statusline creates no folder, and says that a session without t9-ipc is no
   assert.ok(!existsSync(dir));
 });
 
+test("the user's command is run with the shell that Claude Code names on Windows", () => {
+  const env = { SHELL: "C:\\Program Files\\Git\\usr\\bin\\bash.exe" };
+  assert.equal(shellFor(env, "win32"), env.SHELL);
+  assert.equal(shellFor({}, "win32"), true);
+  assert.equal(shellFor(env, "linux"), true);
+});
+
 const OTHERS: readonly [string, readonly string[], string][] = [
   ["a program and its arguments", ["/bin/sh", "-c", "cat"], `${INPUT}\n`],
   ["a command of the shell in one argument", ["tr a-z A-Z | tr -d :"], ""],
@@ -130,7 +148,9 @@ const OTHERS: readonly [string, readonly string[], string][] = [
 ];
 
 for (const [what, command, expected] of OTHERS) {
-  test(`the line comes below the output of another status line: ${what}`, async (t) => {
+  test(`the line comes below the output of another status line: ${what}`, {
+    skip: noShell,
+  }, async (t) => {
     const dir = tempDir(t);
     const { PATH = "" } = process.env;
     const { code, stdout } = await run(dir, ["statusline", "--", ...command], {
@@ -177,7 +197,7 @@ test("setup adds the status line if it is wanted, and asks once", async (t) => {
   const { type, command, refreshInterval } = json().statusLine;
   assert.deepEqual([type, refreshInterval], ["command", 30]);
   assert.match(command, /node'? /);
-  assert.ok(command.endsWith(`${SERVER} statusline`), command);
+  assert.ok(command.replaceAll("'", "").endsWith(`${SERVER} statusline`), command);
   await undoClaude(configOf(dir), print);
   assert.deepEqual(readdirSync(join(path, "..")), [], "there was no file before");
 });
@@ -188,7 +208,9 @@ const THEIRS = [
 ];
 
 for (const command of THEIRS) {
-  test(`the user's own status line stays, runs first, and returns with --undo: ${command.slice(0, 20)}`, async (t) => {
+  test(`the user's own status line stays, runs first, and returns with --undo: ${command.slice(0, 20)}`, {
+    skip: noShell,
+  }, async (t) => {
     const before = { statusLine: { type: "command", command, padding: 0 }, model: "opus" };
     const { dir, asked, add, json, print } = home(t, before);
     await add(false);
@@ -199,7 +221,7 @@ for (const command of THEIRS) {
     const { stdout } = spawnSync(
       "/bin/sh",
       ["-c", `${json().statusLine.command}`.replace(/^.* -- /, "printf %s ")],
-      { encoding: "utf8" },
+      { encoding: "utf8", env: envOf(dir) },
     );
     assert.equal(stdout, command, "one word for the shell");
     await removeStatusLine(configOf(dir), print);
@@ -224,7 +246,9 @@ test("the status line has the IPC_DIR that the server's entry has", async (t) =>
   assert.match(json().statusLine.command, /^IPC_DIR='\/my mail' /);
 });
 
-test("setup --statusline adds it in a script, and what it adds works; --undo takes all of it back", async (t) => {
+test("setup --statusline adds it in a script, and what it adds works; --undo takes all of it back", {
+  skip: noShell,
+}, async (t) => {
   const before = { statusLine: { type: "command", command: "echo mine" } };
   const { dir, path, json } = home(t, before);
   const added = await run(dir, ["setup", "--allow", "--statusline"]);
