@@ -3,6 +3,8 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { test } from "node:test";
+import spawn from "cross-spawn";
+import { childEnv } from "./support/environment.ts";
 import { homeOf, tempDir } from "./support/folder.ts";
 import { startSession } from "./support/session.ts";
 
@@ -11,16 +13,12 @@ const ROOT = resolve(import.meta.dirname, "..");
 test("the package holds what it needs and nothing else, and works alone in an empty folder", async (t) => {
   const dir = tempDir(t);
   const root = join(dir, "..");
-  const env = {
-    PATH: process.env.PATH,
-    HOME: homeOf(dir),
-    USERPROFILE: homeOf(dir),
-    npm_config_cache: join(root, "npm"),
-  };
+  const env = { ...childEnv(homeOf(dir)), npm_config_cache: join(root, "npm") };
   const pack = ["pack", "--ignore-scripts", "--json", "--pack-destination", root];
-  const [tarball] = JSON.parse(
-    execFileSync("npm", pack, { cwd: ROOT, env, encoding: "utf8", stdio: "pipe" }),
-  );
+  // cross-spawn finds npm.cmd on Windows.
+  const { stdout, stderr } = spawn.sync("npm", pack, { cwd: ROOT, env, encoding: "utf8" });
+  assert.ok(stdout, stderr);
+  const [tarball] = JSON.parse(stdout);
   const others = tarball.files
     .map(({ path }: { path: string }) => path)
     .filter(
@@ -48,7 +46,8 @@ test("the package holds what it needs and nothing else, and works alone in an em
   // As npm unpacks it, but without a single dependency beside it.
   const place = join(root, "node_modules", "t9-ipc");
   mkdirSync(place, { recursive: true });
-  execFileSync("tar", ["-xzf", join(root, tarball.filename), "--strip-components=1", "-C", place]);
+  const unpack = ["-xzf", tarball.filename, "--strip-components=1", "-C", "node_modules/t9-ipc"];
+  execFileSync("tar", unpack, { cwd: root, env });
   const server = join(place, "dist", "server.js");
   const demo = execFileSync(process.execPath, [server, "demo"], { env, encoding: "utf8" });
   assert.match(demo, /channel notification is there/);

@@ -1,7 +1,7 @@
 // What is read from Claude Code's sessions/PID.json; nothing else in its place is believed.
 
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,6 +14,8 @@ import {
 } from "../../src/agents/claude/registry.ts";
 import { diskFiles } from "../../src/core/files.ts";
 import { createProcessTable } from "../../src/core/process.ts";
+import { childEnv } from "../support/environment.ts";
+import { mkfifoSync } from "../support/fifo.ts";
 
 const processes = createProcessTable();
 const system = { files: diskFiles, processes };
@@ -135,7 +137,7 @@ test("nothing is read from a missing file, or from one that is not a JSON object
 
 test("nothing is read from a file of another process, or of an earlier one", async (t) => {
   assert.equal(registered(claudeDir(t, { ...seen, pid: process.ppid }), process.pid), undefined);
-  const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"]);
+  const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"], { env: childEnv() });
   t.after(() => child.kill());
   await once(child, "spawn");
   const pid = child.pid ?? 0;
@@ -161,6 +163,6 @@ test("a link in the file's place is not followed, and a FIFO is not waited for",
   symlinkSync(join(dir, "sessions", "1.json"), join(dir, "sessions", `${process.pid}.json`));
   assert.equal(registered(dir, process.pid), undefined);
   const other = claudeDir(t);
-  assert.equal(spawnSync("mkfifo", [join(other, "sessions", `${process.pid}.json`)]).status, 0);
+  assert.equal(mkfifoSync(join(other, "sessions", `${process.pid}.json`)), true);
   assert.equal(registered(other, process.pid), undefined);
 });

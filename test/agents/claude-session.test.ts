@@ -9,6 +9,7 @@ import { type TestContext, test } from "node:test";
 import { ClaudeSession } from "../../src/agents/claude/session.ts";
 import { createSystem } from "../../src/upkeep/system.ts";
 import { configOf } from "../support/command.ts";
+import { childEnv } from "../support/environment.ts";
 import { tempDir } from "../support/folder.ts";
 
 interface Registered {
@@ -20,7 +21,9 @@ interface Registered {
 function registry(t: TestContext, entries: readonly Registered[]) {
   const claudeDir = mkdtempSync(join(tmpdir(), "t9-ipc-test-"));
   mkdirSync(join(claudeDir, "sessions"));
-  const children = entries.map(() => spawn(process.execPath, ["-e", "setInterval(() => {}, 1e6)"]));
+  const children = entries.map(() =>
+    spawn(process.execPath, ["-e", "setInterval(() => {}, 1e6)"], { env: childEnv() }),
+  );
   t.after(() => {
     for (const child of children) child.kill("SIGKILL");
     rmSync(claudeDir, { recursive: true, force: true });

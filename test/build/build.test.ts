@@ -12,7 +12,7 @@ import {
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { promisify } from "node:util";
-import { homeOf, tempDir } from "../support/folder.ts";
+import { envOf, homeOf, tempDir } from "../support/folder.ts";
 import { startSession, startSessions } from "../support/session.ts";
 import { buildCopy, copySources } from "./copy.ts";
 
@@ -34,7 +34,7 @@ describe("a build", () => {
     const dir = tempDir(t);
     const clone = join(dirname(dir), "clone");
     copySources(clone);
-    const env = { PATH: process.env.PATH ?? "", HOME: homeOf(dir), USERPROFILE: homeOf(dir) };
+    const env = envOf(dir);
     let isBuilding = true;
     let starts = 0;
     const keepStarting = async (): Promise<void> => {
@@ -47,7 +47,9 @@ describe("a build", () => {
     const builds = async (): Promise<void> => {
       for (let i = 0; i < 4; i++) {
         const inodes = () =>
-          ["main.js", "server.js"].map((name) => statSync(join(clone, "dist", name)).ino);
+          ["main.js", "server.js"].map(
+            (name) => statSync(join(clone, "dist", name), { bigint: true }).ino,
+          );
         const [main, server] = inodes();
         await buildCopy(clone);
         const [newMain, newServer] = inodes();

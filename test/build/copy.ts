@@ -4,6 +4,7 @@ import { execFile } from "node:child_process";
 import { cpSync, mkdirSync, symlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
+import { childEnv } from "../support/environment.ts";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 const SOURCES = [
@@ -21,6 +22,6 @@ export function copySources(folder: string, { isBuilt = true } = {}): void {
 
 /** Builds a copy. Rejects if the build fails. */
 export async function buildCopy(folder: string): Promise<void> {
-  const env = { PATH: process.env.PATH ?? "" };
+  const env = childEnv(folder);
   await promisify(execFile)(process.execPath, [join(folder, ".build/build.js")], { env });
 }

@@ -4,12 +4,13 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, statSync, utimesSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { promisify } from "node:util";
 import { diskFiles } from "../../src/core/files.ts";
 import { createLock } from "../../src/core/lock.ts";
 import type { WithLock } from "../../src/core/system.ts";
+import { childEnv } from "../support/environment.ts";
 import { FakeLock } from "../support/fake-system.ts";
 import { MemoryDisk } from "../support/memory-files.ts";
 
@@ -116,8 +117,8 @@ describe("the lock of the system", () => {
   test("keeps processes apart that count in one file", async () => {
     const count = join(setup.path, "../count");
     const script = `
-      const { createLock } = await import(${JSON.stringify(resolve("src/core/lock.ts"))});
-      const { diskFiles } = await import(${JSON.stringify(resolve("src/core/files.ts"))});
+      const { createLock } = await import(${JSON.stringify(import.meta.resolve("../../src/core/lock.ts"))});
+      const { diskFiles } = await import(${JSON.stringify(import.meta.resolve("../../src/core/files.ts"))});
       const { readFileSync, writeFileSync, existsSync } = await import("node:fs");
       const { withLock } = createLock(diskFiles, console.error);
       for (let n = 0; n < 20; n++) await withLock(${JSON.stringify(setup.path)}, (isLocked) => {
@@ -127,7 +128,8 @@ describe("the lock of the system", () => {
         writeFileSync(path, String(before + 1));
       });`;
     const args = ["--import", "tsx", "--input-type=module", "-e", script];
-    await Promise.all([1, 2].map(() => promisify(execFile)(process.execPath, args)));
+    const env = childEnv();
+    await Promise.all([1, 2].map(() => promisify(execFile)(process.execPath, args, { env })));
     assert.equal(diskFiles.read(count, 100).text, "40");
   });
 });

@@ -7,6 +7,7 @@ import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { describe, test } from "node:test";
 import { promisify } from "node:util";
+import { childEnv } from "../support/environment.ts";
 import { binOf, putProgram, tempDir } from "../support/folder.ts";
 import { heartbeats } from "../support/mail.ts";
 import { SERVE, works } from "../support/process.ts";
@@ -58,13 +59,15 @@ describe("elsewhere than on Linux", () => {
       });`;
     const args = ["--import", "tsx", "-e", script];
     const { stdout } = await promisify(execFile)(process.execPath, args, {
-      env: { PATH },
+      env: { ...childEnv(), PATH },
       cwd: resolve(PROCESS, "../../.."),
     });
     return stdout.trim();
   }
 
-  test("macOS and BSD are identified by this boot, and by the host's name if they tell none, as Windows is", async (t) => {
+  test("macOS and BSD are identified by this boot, and by the host's name if they tell none, as Windows is", {
+    skip: process.platform === "win32" && "sysctl is a program of Unix",
+  }, async (t) => {
     const dir = tempDir(t);
     const id = "0F1E2D3C-4B5A-6978-8796-A5B4C3D2E1F0";
     const answer = `

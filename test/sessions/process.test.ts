@@ -8,6 +8,7 @@ import { describe, type TestContext, test } from "node:test";
 import { promisify } from "node:util";
 import { commandLine } from "../../src/agents/command-line.ts";
 import { createProcessTable, isSameProcess } from "../../src/core/process.ts";
+import { childEnv } from "../support/environment.ts";
 import { works } from "../support/process.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -24,14 +25,16 @@ async function startForAnother(env: Record<string, string>): Promise<string> {
   const { stdout } = await promisify(execFile)(
     process.execPath,
     ["--import", "tsx", "-e", script],
-    { env: { PATH: process.env.PATH ?? "", ...env }, cwd: resolve(MODULE, "../../..") },
+    { env: { ...childEnv(), ...env }, cwd: resolve(MODULE, "../../..") },
   );
   return stdout.trim();
 }
 
 /** Starts a process that runs until it is killed. */
 async function startIdle(t: TestContext) {
-  const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)", "--", "two words"]);
+  const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)", "--", "two words"], {
+    env: childEnv(),
+  });
   t.after(() => child.kill("SIGKILL"));
   await once(child, "spawn");
   const kill = async (): Promise<void> => {
@@ -111,7 +114,7 @@ describe("isSameProcess", () => {
     skip: process.platform !== "linux" && "only Linux tells such a process from others",
   }, async (t) => {
     // The second `sleep` takes the shell's place, and does not wait for the shell's child.
-    const parent = spawn("sh", ["-c", "sleep 0.1 & echo $!; exec sleep 60"]);
+    const parent = spawn("sh", ["-c", "sleep 0.1 & echo $!; exec sleep 60"], { env: childEnv() });
     t.after(() => parent.kill("SIGKILL"));
     const [line] = await once(parent.stdout.setEncoding("utf8"), "data");
     const pid = Number(line);

@@ -2,7 +2,7 @@
 
 import { readConfig } from "../../src/config.ts";
 import { binOf, envOf, homeOf } from "./folder.ts";
-import { Process, SERVER } from "./process.ts";
+import { Process, SERVER, withoutCacheNote } from "./process.ts";
 
 export interface Ended {
   readonly code: number | null;
@@ -42,10 +42,5 @@ export async function run(
   const command = start(dir, args, around);
   command.child.stdin.end(around.input ?? "");
   const code = await command.ended;
-  // better-sqlite3 is optional, and need not be built for the Node that runs this.
-  return {
-    code,
-    stdout: command.stdout,
-    stderr: command.stderr.replace(/^t9-ipc: cache .+ not used .+\n/gm, ""),
-  };
+  return { code, stdout: command.stdout, stderr: withoutCacheNote(command.stderr) };
 }

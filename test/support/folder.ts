@@ -10,16 +10,20 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { TestContext } from "node:test";
+import { childEnv } from "./environment.ts";
 import { endAllIn } from "./process.ts";
+
+const isWindows = process.platform === "win32";
 
 /**
  * A path for a data folder, not made yet. When the test is over, what runs there is ended and all
  * is removed.
  */
 export function tempDir(t: TestContext): string {
-  const root = realpathSync(mkdtempSync(join(tmpdir(), "t9-ipc-test-")));
+  // On Windows the name of the temporary folder may be a short one, like RUNNER~1.
+  const root = realpathSync.native(mkdtempSync(join(tmpdir(), "t9-ipc-test-")));
   mkdirSync(join(root, "home"));
   t.after(async () => {
     await endAllIn(root);
@@ -31,23 +35,15 @@ export function tempDir(t: TestContext): string {
 /** The home folder that belongs to a data folder of `tempDir`. */
 export const homeOf = (dir: string): string => join(dir, "..", "home");
 
-/**
- * The environment of a child process. HOME is the home folder on Unix, USERPROFILE on Windows: with
- * both, no child sees the developer's own.
- */
-export function envOf(dir: string): Record<string, string> {
-  const home = homeOf(dir);
-  const { PATH = "", SYSTEMROOT } = process.env;
-  return {
-    PATH,
-    HOME: home,
-    USERPROFILE: home,
-    APPDATA: join(home, "AppData", "Roaming"),
-    LOCALAPPDATA: join(home, "AppData", "Local"),
-    IPC_DIR: dir,
-    ...(SYSTEMROOT && { SYSTEMROOT }), // without it, no program starts on Windows
-  };
-}
+/** The environment of a child process with this data folder. */
+export const envOf = (dir: string): Record<string, string> => ({
+  ...childEnv(homeOf(dir)),
+  IPC_DIR: dir,
+});
+
+/** A path for a socket of this name beside a data folder. On Windows that is a named pipe. */
+export const socketOf = (dir: string, name: string): string =>
+  isWindows ? `\\\\.\\pipe\\${basename(dirname(dir))}-${name}` : join(dirname(dir), name);
 
 /**
  * A folder for PATH that belongs to it. It has `node` in it and nothing else, so that no `claude`
@@ -56,11 +52,26 @@ export function envOf(dir: string): Record<string, string> {
 export function binOf(dir: string): string {
   const bin = join(dir, "..", "bin");
   mkdirSync(bin, { recursive: true });
-  if (!existsSync(join(bin, "node"))) symlinkSync(process.execPath, join(bin, "node"));
+  putNode(bin);
   return bin;
 }
 
-/** Puts a program, given as JavaScript, into that folder for PATH. */
-export function putProgram(dir: string, name: string, script: string): void {
-  writeFileSync(join(binOf(dir), name), `#!${process.execPath}\n${script}`, { mode: 0o755 });
+/** Puts this Node into a folder for PATH. */
+export function putNode(bin: string): void {
+  if (isWindows) writeFileSync(join(bin, "node.cmd"), `@"${process.execPath}" %*\r\n`);
+  else if (!existsSync(join(bin, "node"))) symlinkSync(process.execPath, join(bin, "node"));
+}
+
+/** Puts a program, given as JavaScript, into a data folder's folder for PATH. */
+export const putProgram = (dir: string, name: string, script: string): void =>
+  writeProgram(binOf(dir), name, script);
+
+/** Writes a program, given as JavaScript. On Windows it is a .cmd file, as npm makes them. */
+export function writeProgram(folder: string, name: string, script: string): void {
+  if (isWindows) {
+    writeFileSync(join(folder, `${name}.js`), script);
+    writeFileSync(join(folder, `${name}.cmd`), `@"${process.execPath}" "%~dp0\\${name}.js" %*\r\n`);
+  } else {
+    writeFileSync(join(folder, name), `#!${process.execPath}\n${script}`, { mode: 0o755 });
+  }
 }

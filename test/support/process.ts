@@ -4,6 +4,7 @@
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { childEnv } from "./environment.ts";
 
 /** What is tested: the built server, as users start it. */
 export const SERVER = resolve(import.meta.dirname, "../../dist/server.js");
@@ -45,7 +46,7 @@ export interface Surroundings {
    * The folder it runs in. It is ended when the test that made this folder with `tempDir` is over.
    */
   readonly cwd: string;
-  /** Everything that is to be in the environment, beside PATH. */
+  /** Beside what `childEnv` makes for a home, which is this folder if HOME is not given. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -64,10 +65,7 @@ export class Process implements Running {
   constructor(command: readonly string[], { cwd, env = {} }: Surroundings) {
     const [program = "", ...args] = command;
     this.folder = cwd;
-    const inherited = { PATH: process.env.PATH ?? "" };
-    // On Windows the home folder is USERPROFILE.
-    const home = env.HOME === undefined ? {} : { USERPROFILE: env.HOME };
-    this.child = spawn(program, args, { cwd, env: { ...inherited, ...home, ...env } });
+    this.child = spawn(program, args, { cwd, env: { ...childEnv(env.HOME ?? cwd), ...env } });
     this.child.stdin.on("error", () => {}); // It may end without reading what we write.
     this.child.stdout.setEncoding("utf8").on("data", (text: string) => {
       this.stdout += text;
@@ -123,9 +121,26 @@ export function isRunning(pid: number): boolean {
   }
 }
 
+/**
+ * What came on stderr, without the line about the cache: better-sqlite3 is optional, and need not be
+ * built for the Node that runs this.
+ */
+export const withoutCacheNote = (stderr: string): string =>
+  stderr.replace(/^t9-ipc: cache .+ not used .+\n/gm, "");
+
+/** Why the arguments of a process cannot be seen here; false if they can. */
+export const noArguments =
+  process.platform === "win32" && "Windows does not tell the arguments of another process";
+
+/** The command of a process that waits for the end of its standard input, with these arguments. */
+export const waiting = (...args: readonly string[]): readonly string[] =>
+  process.platform === "win32"
+    ? [process.execPath, "-e", "process.stdin.resume()", "--", ...args]
+    : ["sh", "-c", "read line; :", ...args];
+
 /** True where this command can be run here and succeeds. */
 export const works = (...command: readonly string[]): boolean =>
-  spawnSync(command[0] ?? "", command.slice(1)).status === 0;
+  spawnSync(command[0] ?? "", command.slice(1), { env: childEnv() }).status === 0;
 
 export const isRoot = process.getuid?.() === 0;
 

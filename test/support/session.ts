@@ -5,9 +5,10 @@ import { renameSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { childEnv } from "./environment.ts";
 import { envOf } from "./folder.ts";
 import { filesIn, heartbeats, mail, stamp } from "./mail.ts";
-import { endWithFolder, SERVE } from "./process.ts";
+import { endWithFolder, SERVE, withoutCacheNote } from "./process.ts";
 import { waitFor } from "./wait.ts";
 
 export interface Push {
@@ -81,7 +82,7 @@ export class TestSession {
     this.#name = name ?? "";
     const [program = "", ...args] = command;
     const session = name === undefined ? {} : { IPC_SESSION_ID: name };
-    const home = env.HOME === undefined ? {} : { USERPROFILE: env.HOME };
+    const home = env.HOME === undefined ? {} : childEnv(env.HOME);
     const own = { ...envOf(dir), ...home, ...session, ...env };
     this.transport = new StdioClientTransport({
       command: program,
@@ -176,7 +177,7 @@ export class TestSession {
   }
 
   stderr(): string {
-    return this.#stderr;
+    return withoutCacheNote(this.#stderr);
   }
 
   /** Closes stdin and waits for the end of the process. Returns how long that took, in ms. */

@@ -9,9 +9,11 @@ import { test } from "node:test";
 import { readConfig } from "../../src/config.ts";
 import { diskFiles } from "../../src/core/files.ts";
 import { mountPoint, networkFiles } from "../../src/upkeep/network.ts";
+import { childEnv } from "../support/environment.ts";
 import { tempDir } from "../support/folder.ts";
+import { works } from "../support/process.ts";
 
-const canMount = spawnSync("unshare", ["-m", "mount", "-t", "tmpfs", "x", "/mnt"]).status === 0;
+const canMount = works("unshare", "-m", "mount", "-t", "tmpfs", "x", "/mnt");
 const skip = !canMount && "needs root on Linux, for a mount";
 
 const SRC = join(import.meta.dirname, "../../src");
@@ -65,7 +67,7 @@ function ask(root: string, script: string): string[] {
       } else execFileSync("sh", ["-ec", line], { cwd: process.env.ROOT });
     }`;
   const node = [process.execPath, "--import", "tsx", "--input-type=module", "--eval", answers];
-  const env = { ...process.env, ROOT: root, SCRIPT: script };
+  const env = { ...childEnv(root), ROOT: root, SCRIPT: script };
   const { stdout, stderr, status } = spawnSync("unshare", ["-m", ...node], {
     encoding: "utf8",
     env,
