@@ -36,7 +36,9 @@ test("SessionStart names the one file that Claude Code is to watch, and opens th
       watchPaths: [wakeFile(folder, processes, PID)],
     },
   });
-  assert.equal(statSync(readyFile(folder, processes, PID)).mode & 0o777, 0o600);
+  // Windows has no modes.
+  const mode = process.platform === "win32" ? 0o666 : 0o600;
+  assert.equal(statSync(readyFile(folder, processes, PID)).mode & 0o777, mode);
 });
 
 test("SessionStart tells the user in one line that mail waits for the session", async (t) => {

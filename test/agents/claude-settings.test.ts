@@ -34,7 +34,7 @@ function layersOf(t: TestContext, files: Files) {
   );
   return settingsLayers(claudeDir ?? "", project ?? "", managed ?? "").map((layer) => ({
     ...layer,
-    path: layer.path.slice(root.length + 1),
+    path: layer.path.slice(root.length + 1).replaceAll("\\", "/"),
   }));
 }
 

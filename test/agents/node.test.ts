@@ -1,13 +1,12 @@
 // The Node that a client finds which was not started from a shell.
 
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync } from "node:fs";
 import { type TestContext, test } from "node:test";
 import { nodeCommand } from "../../src/agents/node.ts";
 import { checkStart } from "../../src/agents/try-server.ts";
 import { configOf } from "../support/command.ts";
-import { binOf, putProgram, tempDir } from "../support/folder.ts";
+import { binOf, putNode, putProgram, tempDir, writeProgram } from "../support/folder.ts";
 import { filesIn, heartbeats } from "../support/mail.ts";
 import { SERVER } from "../support/process.ts";
 
@@ -15,12 +14,8 @@ import { SERVER } from "../support/process.ts";
 function folderWith(t: TestContext, node: "this node" | "v18.20.4" | "v20.18.9" | "none"): string {
   const dir = tempDir(t);
   mkdirSync(dir);
-  const path = join(dir, "node");
-  if (node === "this node") symlinkSync(process.execPath, path);
-  else if (node !== "none") {
-    writeFileSync(path, `#!/bin/sh\necho ${node}\n`);
-    chmodSync(path, 0o755);
-  }
+  if (node === "this node") putNode(dir);
+  else if (node !== "none") writeProgram(dir, "node", `console.log(${JSON.stringify(node)})`);
   return dir;
 }
 

@@ -9,6 +9,8 @@ import { CachedFile, diskFiles, type Files, writeFileAtomic } from "../../src/co
 import { mkfifoSync } from "../support/fifo.ts";
 import { MemoryDisk } from "../support/memory-files.ts";
 
+const isWindows = process.platform === "win32";
+
 interface Setup {
   readonly files: Files;
   readonly dir: string;
@@ -94,7 +96,8 @@ for (const [where, create] of [
       files.create(path("a"), "");
       assert.equal(files.stat(path("a/b")), undefined);
       assert.throws(() => files.list(path("a")), code("ENOTDIR"));
-      assert.throws(() => files.create(path("a/b"), ""), code("ENOTDIR"));
+      // Windows says ENOENT.
+      assert.throws(() => files.create(path("a/b"), ""), { code: /^(ENOTDIR|ENOENT)$/ });
     });
 
     test("an append creates the file, and then adds to it", () => {
@@ -156,7 +159,8 @@ for (const [where, create] of [
       assert.throws(() => files.read(path("b"), 100), /not UTF-8/);
     });
 
-    test("a link is neither read nor written through, and a rename replaces it", () => {
+    test("a link is neither read nor written through, and a rename replaces it", (t) => {
+      if (create === onDisk && isWindows) return t.skip("links need rights on Windows");
       setup.link(path("a"));
       assert.throws(() => files.read(path("a"), 100));
       assert.throws(() => files.append(path("a"), "x"), code("ELOOP"));
@@ -175,6 +179,7 @@ for (const [where, create] of [
 
     test("a file without rights cannot be read or appended to", (t) => {
       if (create === onDisk && process.getuid?.() === 0) return t.skip("root may read everything");
+      if (create === onDisk && isWindows) return t.skip("Windows has no file modes");
       files.create(path("a"), "1");
       setup.deny(path("a"));
       assert.throws(() => files.read(path("a"), 100), code("EACCES"));

@@ -12,6 +12,7 @@ import { type Ended, run } from "../support/command.ts";
 import { type FakeClaude, fakeClaude } from "../support/fake-claude.ts";
 import { tempDir } from "../support/folder.ts";
 import { heartbeats } from "../support/mail.ts";
+import { noArguments } from "../support/process.ts";
 import { startSession, type TestSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -30,7 +31,9 @@ const isPosted = (claude: FakeClaude, count: number): Promise<unknown> =>
   );
 
 describe("waking a session of Claude Code", { concurrency: 3 }, () => {
-  test("while the channel is not proved, an idle session is pointed to through the socket", async (t) => {
+  test("while the channel is not proved, an idle session is pointed to through the socket", {
+    skip: noArguments,
+  }, async (t) => {
     const dir = tempDir(t);
     const peer = await startSession("peer", { dir });
     const claude = await fakeClaude(dir, { flags: FLAG, listens: true });

@@ -3,10 +3,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:net";
-import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 import { run } from "../support/command.ts";
-import { tempDir } from "../support/folder.ts";
+import { socketOf, tempDir } from "../support/folder.ts";
 import { filesIn, mail, readByLine, readMail, stamp, writeMail } from "../support/mail.ts";
 import { startSession, startSessions, type TestSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
@@ -73,11 +72,9 @@ describe("priority low", { concurrency: true }, () => {
     assert.match((await beta.call("who")).text, /1 .*message.*“news”/);
   });
 
-  test("is not pointed to on the session's inbox socket", {
-    skip: process.platform === "win32",
-  }, async (t) => {
+  test("is not pointed to on the session's inbox socket", async (t) => {
     const dir = tempDir(t);
-    const path = join(dirname(dir), "socket");
+    const path = socketOf(dir, "socket");
     let posted = "";
     const server = createServer((socket) => {
       socket.setEncoding("utf8").on("data", (text: string) => {

@@ -9,6 +9,7 @@ import { describe, test } from "node:test";
 import { type FakeClaude, fakeClaude, newConversation } from "../support/fake-claude.ts";
 import { tempDir } from "../support/folder.ts";
 import { type Entry, heartbeats } from "../support/mail.ts";
+import { noArguments } from "../support/process.ts";
 import { startSession, type TestSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -152,7 +153,9 @@ describe("a session of Claude Code", { concurrency: 2 }, () => {
     await first.waitForPush(({ meta }) => meta.subject === "two", SECONDS_MS);
   });
 
-  test("/bg takes the name along once the original has ended; a fork does not", async (t) => {
+  test("/bg takes the name along once the original has ended; a fork does not", {
+    skip: noArguments,
+  }, async (t) => {
     const dir = tempDir(t);
     const original = await fakeClaude(dir);
     const server = await original.serve();

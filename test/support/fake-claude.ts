@@ -5,8 +5,8 @@ import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { dirname, join } from "node:path";
 import { createProcessTable } from "../../src/core/process.ts";
-import { homeOf } from "./folder.ts";
-import { endWithFolder, Process } from "./process.ts";
+import { homeOf, socketOf } from "./folder.ts";
+import { endWithFolder, Process, waiting } from "./process.ts";
 import { type Options, startSession, type TestSession } from "./session.ts";
 
 const processes = createProcessTable();
@@ -51,8 +51,8 @@ export class FakeClaude {
     this.claudeDir = claudeDir ?? join(homeOf(dir), ".claude");
     this.folder = join(root, project);
     mkdirSync(this.folder, { recursive: true });
-    this.process = new Process(["sh", "-c", "read line; :", "claude", ...flags], { cwd: root });
-    this.socketPath = join(root, `${this.pid}.sock`);
+    this.process = new Process(waiting("claude", ...flags), { cwd: root });
+    this.socketPath = socketOf(dir, `${this.pid}.sock`);
     this.#first = conversation ?? newConversation();
     this.#fields = {
       pid: this.pid,

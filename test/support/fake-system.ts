@@ -44,7 +44,7 @@ export class Processes {
 
 /** A lock that somebody else may hold. */
 export class FakeLock {
-  /** Paths whose lock cannot be had. */
+  /** Paths whose lock cannot be had, with slashes. */
   readonly held = new Set<string>();
 
   constructor(private readonly disk: MemoryDisk) {}
@@ -52,7 +52,7 @@ export class FakeLock {
   readonly withLock: WithLock = async (path, work) => {
     await Promise.resolve();
     this.disk.makeFolder(dirname(path));
-    return work(!this.held.has(path));
+    return work(!this.held.has(slashed(path)));
   };
 }
 
