@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { mkdirSync, utimesSync, writeFileSync } from "node:fs";
+import { uptime } from "node:os";
 import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { checkClaude } from "../../src/agents/claude/doctor.ts";
@@ -69,8 +70,10 @@ test("a running session without a server is named, with the reason and the remed
   const strict = startClaude(["--strict-mcp-config"], { name: "backend work", nameSource: "user" });
   const disabled = startClaude([], { cwd: "/off" });
   const ended = startClaude([]);
-  // These are not sessions: a worker without a task, an ended process, a broken file.
+  // These are not sessions: a worker without a task, a process from before this boot, an ended
+  // process, a broken file.
   startClaude([], { spare: true });
+  startClaude([], { startedAt: Date.now() - uptime() * 1000 - 60_000 });
   writeFileSync(join(home, ".claude", "sessions", "999999.json"), '{"pid":999999}');
   writeFileSync(join(home, ".claude", "sessions", `${process.pid}.json`), "{");
 
