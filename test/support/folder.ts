@@ -22,14 +22,24 @@ const isWindows = process.platform === "win32";
  * is removed.
  */
 export function tempDir(t: TestContext): string {
+  const dir = makeDir();
+  t.after(() => removeDir(dir));
+  return dir;
+}
+
+/** The same for a program that is not a test: it calls `removeDir` itself. */
+export function makeDir(): string {
   // On Windows the name of the temporary folder may be a short one, like RUNNER~1.
   const root = realpathSync.native(mkdtempSync(join(tmpdir(), "t9-ipc-test-")));
   mkdirSync(join(root, "home"));
-  t.after(async () => {
-    await endAllIn(root);
-    rmSync(root, { recursive: true, force: true, maxRetries: 5 });
-  });
   return join(root, "ipc");
+}
+
+/** Ends what runs in the folder around this data folder, and removes all of it. */
+export async function removeDir(dir: string): Promise<void> {
+  const root = dirname(dir);
+  await endAllIn(root);
+  rmSync(root, { recursive: true, force: true, maxRetries: 5 });
 }
 
 /** The home folder that belongs to a data folder of `tempDir`. */
