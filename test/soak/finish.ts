@@ -10,8 +10,7 @@ const QUIET_MS = 20_000;
 /** Marks are written right after the answer. */
 const MARKED_MS = 1500;
 
-/** @param everybodyHearsAll false if names change hands, and with them what was told to all */
-export async function finish(world: World, { everybodyHearsAll = true } = {}): Promise<void> {
+export async function finish(world: World): Promise<void> {
   const actors = world.actors.filter(({ isUp }) => isUp);
   const all = (work: (actor: Actor) => Promise<unknown>) => Promise.all(actors.map(work));
   await all((actor) => actor.call("who"));
@@ -28,7 +27,7 @@ export async function finish(world: World, { everybodyHearsAll = true } = {}): P
   await sleep(MARKED_MS);
   await all((actor) => actor.end());
   for (const actor of world.actors) await actor.end();
-  world.ledger.check({ everybodyHearsAll });
+  world.ledger.check();
 }
 
 /** What each session says it is called is what the list says, and nobody else is. */

@@ -28,6 +28,7 @@ export async function rename(world: World, minutes: number): Promise<void> {
   );
   await Promise.all([...far, ...near].map((actor) => actor.start()));
   const closed = new Set<string>();
+  world.ledger.isStrictOnBroadcasts = false;
   await world.play(minutes, [
     ...far.map((actor) => ({ pause: [50, 500] as const, step: () => act(world, actor) })),
     ...near.map((actor) => ({
@@ -42,7 +43,7 @@ export async function rename(world: World, minutes: number): Promise<void> {
       step: () => pauseLong(world, actor, minutes),
     })),
   ]);
-  await finish(world, { everybodyHearsAll: false });
+  await finish(world);
 }
 
 /** Names are the same in upper case. */
