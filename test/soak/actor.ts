@@ -134,6 +134,7 @@ export class Actor {
       const isExpected = /^t9-ipc: /.test(line) && !/unexpected:| {4}at /.test(line);
       if (!isExpected) world.fail(`${label} said on stderr: ${line}`);
       world.count(`stderr: ${kindOf(line)}`);
+      if (/no lock of \S*inbox /.test(line)) world.ledger.sentWithoutLock++;
     }
   }
 

@@ -56,8 +56,8 @@ function writeByHand(world: World): void {
 /** While it waits, or right after a call was made. The conversation is opened again at once. */
 async function killOne(world: World, actor: Actor): Promise<void> {
   const isInCall = world.random() < 0.6;
-  const call = isInCall && (world.random() < 0.5 ? actor.send("reader-0") : actor.read());
-  await sleep(world.between(0, isInCall ? 15 : 2));
+  const call = isInCall && (world.random() < 0.3 ? actor.send("reader-0") : actor.read());
+  await sleep(world.between(0, isInCall ? 40 : 2));
   await actor.kill({ withClaude: world.random() < 0.5 });
   await call;
   world.count("kills");

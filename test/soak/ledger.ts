@@ -61,6 +61,8 @@ export class Ledger {
   readonly #destroyed = new Set<number>();
   /** Ids of messages that their senders may be shown, since the mark against that was lost. */
   readonly #unmarkedOwn = new Set<number>();
+  /** How often a server said so. */
+  sentWithoutLock = 0;
   /** False if names change hands: with a name goes what its holder has heard of mail to all. */
   isStrictOnBroadcasts = true;
   /** Marks may be late until then, since their lock was left behind. */
@@ -246,6 +248,7 @@ export class Ledger {
   /** Checks all promises, once everybody has read all and has left. */
   check(): void {
     this.#checkStored();
+    this.#checkOrder();
     for (const shown of this.#shown) this.#checkReader(shown, "was shown");
     for (const pushed of this.#pushed) this.#checkReader(pushed, "was announced");
     this.#checkAllRead();
@@ -284,6 +287,15 @@ export class Ledger {
       const said = `${outcome}${files ? ` as [${files}]` : ""}`;
       if (isWrong) world.fail(`message ${id} to ${to} was ${said}, and there is [${present}]`);
     }
+  }
+
+  /** Only who goes on without the lock of the inbox may issue a timestamp a second time. */
+  #checkOrder(): void {
+    const stamps = filesIn(this.world.dir).map((file) => file.slice(0, 21));
+    const repeated = stamps.length - new Set(stamps).size;
+    this.world.count("timestamps issued twice", repeated);
+    if (repeated <= this.sentWithoutLock) return;
+    this.world.fail(`${repeated} timestamps twice, lock missed ${this.sentWithoutLock} times`);
   }
 
   #checkReader(shown: Shown, what: string): void {
