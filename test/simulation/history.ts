@@ -13,7 +13,14 @@ const NAMES = ["ann", "bob", "cleo"] as const;
 const CONVERSATIONS = ["c1", "c2", "c3", "c4"] as const;
 const MAX_AGENTS = 4;
 /** What a person or a power cut does to the files beside the messages. */
-const SPOILS = ["torn list", "no list", "no cache", "no order", "zeros in read file"] as const;
+const SPOILS = [
+  "torn list",
+  "no list",
+  "torn conversations",
+  "no cache",
+  "no order",
+  "zeros in read file",
+] as const;
 
 const who = fc.nat(MAX_AGENTS - 1);
 /** Which of a session's servers is called: mostly the newest. */
@@ -135,6 +142,15 @@ export const histories: fc.Arbitrary<History> = fc.record({
     )
     .map(([starts, steps]) => [...starts, ...steps]),
 });
+
+/** Empty if the text was torn. */
+function parseRecords(text = "{}"): Record<string, { name: string; by: string }> {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return {};
+  }
+}
 
 /** A small generator of numbers from 0 to 1 (mulberry32). */
 function createRandom(seed: number): () => number {
@@ -383,6 +399,7 @@ class Execution {
     const { disk } = world;
     if (what === "torn list") disk.put(FOLDER.heartbeats, '{"ann": {"timest');
     if (what === "no list") disk.erase(FOLDER.heartbeats);
+    if (what === "torn conversations") disk.put(FOLDER.conversations, '{"c1": {"nam');
     if (what === "no order") disk.erase(join(FOLDER.dir, ".order"));
     if (what === "no cache") world.loseCache();
     world.isListLost ||= what.endsWith("list");
@@ -492,14 +509,12 @@ class Finale {
 
   /** Names follow the conversation, unless somebody else holds them. */
   #checkConversations(): void {
-    const records = JSON.parse(this.world.disk.text(FOLDER.conversations) ?? "{}");
+    const records = parseRecords(this.world.disk.text(FOLDER.conversations));
     const held = this.world
       .entries()
       .flatMap(([name, { names = [] }]) => [name, ...names].map(nameKey));
     for (const { pid, presence } of this.#active()) {
-      const record = records[presence.conversation ?? ""] as
-        | { name: string; by: string }
-        | undefined;
+      const record: { name: string; by: string } | undefined = records[presence.conversation ?? ""];
       if (record?.by === "set_name" && !presence.names.includes(record.name as never)) {
         const isTaken = held.includes(nameKey(record.name));
         if (!isTaken) this.world.fail(`${pid} (${presence.names}) is not called ${record.name}`);

@@ -1,4 +1,5 @@
 // npm run simulate -- --runs N --seed S [--path P]: draws histories until a promise breaks.
+// With --first the history is shown as it was drawn, and no shorter one is looked for.
 
 import { parseArgs } from "node:util";
 import fc from "fast-check";
@@ -9,6 +10,7 @@ const { values } = parseArgs({
     runs: { type: "string", default: "1000" },
     seed: { type: "string", default: String(Date.now() & 0x7fffffff) },
     path: { type: "string" },
+    first: { type: "boolean", default: false },
   },
 });
 const start = process.cpuUsage();
@@ -17,6 +19,7 @@ const details = await fc.check(
   {
     numRuns: Number(values.runs),
     seed: Number(values.seed),
+    endOnFailure: values.first,
     ...(values.path !== undefined && { path: values.path }),
   },
 );

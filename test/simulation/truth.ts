@@ -44,10 +44,12 @@ export class Truth {
     if (guarded !== undefined && guarded !== lockedPath) {
       world.fail(`${guarded} was written without its lock`);
     }
-    const isMovedAside = LISTS.includes(from) && from !== path;
-    if (isMovedAside && isJson(world.disk.text(from) ?? "") && !world.denied.has(from)) {
-      world.fail(`${from} was moved aside, and nothing is wrong with it`);
-    }
+    const list = LISTS.find((each) => each === from || each === path);
+    if (list === undefined || from === path) return;
+    const isTorn = !isJson(world.disk.text(list) ?? "{}");
+    const isUsable = !isTorn && !world.denied.has(list);
+    if (list === from && isUsable) world.fail(`${list} was moved aside, and nothing is wrong`);
+    if (list === path && isTorn) world.fail(`${list} was overwritten and not moved aside`);
   }
 
   /** A message has come into the inbox. Those stored without the lock may be out of order. */
