@@ -213,6 +213,24 @@ test("a message to everyone is mail for names that had appeared before it", () =
   assert.equal(isAddressee([state.view()], header("all", file(1))), false);
   assert.equal(isAddressee([state.view()], header("all", file(2))), true);
   assert.equal(isAddressee([state.view()], header("broadcast", file(2))), true);
+  const later = new ReadState(FOLDER, system, named("bob")).view();
+  assert.equal(isAddressee([later, state.view()], header("all", file(2))), true, "for one of them");
+});
+
+test("a file that cannot be read is logged once, until it can be or has another problem", () => {
+  world.disk.put(PATH, "");
+  const fail = (code: string | undefined) => {
+    system.fault = () => {
+      if (code) throw systemError(code);
+    };
+    state.view();
+    state.view();
+    return [world.log.length, state.problem];
+  };
+  assert.deepEqual(fail("EIO"), [1, "EIO: simulated"]);
+  assert.deepEqual(fail("EACCES"), [2, "EACCES: simulated"]);
+  assert.deepEqual(fail(undefined), [2, undefined]);
+  assert.deepEqual(fail("EACCES"), [3, "EACCES: simulated"]);
 });
 
 test("a message that was read under one of a session's names is read", async () => {

@@ -98,7 +98,7 @@ function mutantsOf(file: string): Mutant[] {
         if (isType) continue;
         const head = code.slice(0, match.index);
         const tail = code.slice(match.index + match[0].length);
-        add(head + match[0].replace(pattern, replacement) + tail + comment);
+        add(head + replacement.replace("$1", match[1] ?? "") + tail + comment);
       }
     }
     if (STATEMENT.test(line) || RETURN.test(line)) add("");

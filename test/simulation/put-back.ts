@@ -8,6 +8,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 
+/** A fault may make a history endless. */
+const TIMEOUT_MS = 120_000;
 const ROOT = resolve(import.meta.dirname, "../..");
 
 interface Fault {
@@ -239,12 +241,13 @@ function find({ what, file, right, wrong }: Fault): string | undefined {
     source.replace(right, () => wrong),
   );
   const args = ["--import", "tsx", "test/simulation/simulate.ts", "--first"];
-  const { stdout } = spawnSync(
+  const { stdout, signal } = spawnSync(
     process.execPath,
     [...args, "--runs", values.runs, `--seed=${values.seed}`],
-    { cwd: copy, encoding: "utf8" },
+    { cwd: copy, encoding: "utf8", timeout: TIMEOUT_MS },
   );
   writeFileSync(path, source);
+  if (signal) return "a history without an end";
   const [count = "", violation = ""] = stdout.split("\n");
   return /^\d+ histories/.test(count) && violation
     ? `${count.split(",")[0]}: ${violation}`

@@ -246,7 +246,7 @@ export class Server {
     await this.call(async () => {
       const { failures } = this;
       const mail = this.mailbox.unread();
-      if (this.failures === failures) this.world.truth.checkUnread(this, mail);
+      if (!this.isDead) this.world.truth.checkUnread(this, mail, this.failures > failures);
       const shown = mail.headers.filter(({ file }) => this.inbox.read(file));
       const names = [...this.presence.names];
       for (const header of shown) this.world.onRead(this, header);

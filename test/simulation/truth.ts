@@ -104,18 +104,25 @@ export class Truth {
     return names.some((name) => timestampOf(file) > (this.sinceOf(name, server) ?? since ?? "9"));
   }
 
-  /** Each message that is not marked is unread mail of its addressees, and of nobody else. */
-  checkUnread(server: Server, { headers, unreadable }: UnreadMail): void {
+  /**
+   * Each message that is not marked is unread mail of its addressees, and of nobody else.
+   *
+   * @param hasFailed true if marks may not have been readable
+   */
+  checkUnread(server: Server, { headers, unreadable }: UnreadMail, hasFailed: boolean): void {
     const { world } = this;
     const { names } = server.presence;
     const marks = world.marks();
     const shown = new Set(headers.map(({ file }) => file));
-    const areReadable = names.every((name) => !world.denied.has(join(FOLDER.read, name)));
+    const isDenied = names.some((name) => world.denied.has(join(FOLDER.read, name)));
+    const areReadable = !hasFailed && !isDenied;
     const listed = new Set([...shown, ...unreadable.map(({ file }) => file)]);
     for (const [file, text] of world.messages(FOLDER.inbox)) {
       if (world.denied.has(join(FOLDER.inbox, file))) continue;
       const isMine = this.#isFor(server, file, text);
-      const isMarked = names.some((name) => marks.get(name)?.has(file));
+      // A former holder of the name may have read it, and this server knew that it had not.
+      const isForeign = server.disregarded.has(file) && server.agent.servers.length === 1;
+      const isMarked = !isForeign && names.some((name) => marks.get(name)?.has(file));
       const sentIn = server.toldEveryone.get(file);
       const isOwn = sentIn !== undefined && sentIn === server.presence.conversation;
       const isRead = isMarked || sentIn !== undefined || server.hasMarked(file);
@@ -160,7 +167,7 @@ export class Truth {
     const { world } = this;
     const online = server.mailbox.heartbeats.online();
     const { sessions } = server.mailbox.deliveryStatus(online);
-    if (server.failures === failures && this.isListReadable) {
+    if (this.isListReadable) {
       const listed = entries.map(([name]) => name).sort();
       const said = online.map(({ name }) => name).sort();
       if (String(listed) !== String(said)) world.fail(`who lists ${said}, and not ${listed}`);
@@ -187,8 +194,8 @@ export class Truth {
 
   /** Whoever was on the list when a send began is said to be online, and nobody else. */
   checkSent(before: ListBefore, to: string, online: readonly { name: string }[]): void {
-    const { server, name: own, entries, failures } = before;
-    if (server.failures !== failures || !this.isListReadable) return;
+    const { isReadable, name: own, entries } = before;
+    if (!isReadable) return;
     const others = entries.filter(([name]) => name !== own);
     const isSame = (name: string) => nameKey(name) === nameKey(to);
     const holder =
@@ -203,18 +210,16 @@ export class Truth {
   }
 
   /** The list as it is when a server begins to send. */
-  listFor(server: Server): ListBefore {
-    const { failures, presence } = server;
-    return { server, failures, name: presence.name, entries: this.world.entries() };
+  listFor({ presence }: Server): ListBefore {
+    return { name: presence.name, entries: this.world.entries(), isReadable: this.isListReadable };
   }
 }
 
 interface ListBefore {
-  readonly server: Server;
+  /** The server's name. */
   readonly name: string;
   readonly entries: readonly [string, Entry][];
-  /** The server's failures until then. */
-  readonly failures: number;
+  readonly isReadable: boolean;
 }
 
 export const isMessagePath = (path: string, folder: string): boolean =>
