@@ -110,10 +110,17 @@ export class Sweep {
     }
   }
 
-  /** Looks at the disk as well, since a message may have come after the folder was listed. */
+  /**
+   * Looks at the disk as well, since a message may have come after the folder was listed. One that
+   * cannot be looked at is there.
+   */
   #isInInbox(file: string): boolean {
-    const path = join(this.folder.inbox, file);
-    return this.inbox.files.has(file) || tryStat(this.system.files, path) !== undefined;
+    if (this.inbox.files.has(file)) return true;
+    try {
+      return this.system.files.stat(join(this.folder.inbox, file)) !== undefined;
+    } catch {
+      return true;
+    }
   }
 
   /** Names that were last in use 30 days ago and have no mail waiting. */

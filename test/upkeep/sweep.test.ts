@@ -12,8 +12,10 @@ import type { Name } from "../../src/core/names.ts";
 import { isUnread, ReadState } from "../../src/core/read-state.ts";
 import { Sweep } from "../../src/upkeep/sweep.ts";
 import { createSystem } from "../../src/upkeep/system.ts";
+import { createSession, createWorld, FOLDER } from "../support/fake-system.ts";
 import { tempDir } from "../support/folder.ts";
 import { filesIn, mail, readMail, stamp, writeMail } from "../support/mail.ts";
+import { systemError } from "../support/memory-files.ts";
 import { startSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -263,4 +265,22 @@ test("wake files go with their session; those of another host wait 30 days", asy
   await sweepNow(dir);
   const kept = [files.live, files.remote].map((path) => basename(path));
   assert.deepEqual(readdirSync(wake).sort(), kept.sort());
+});
+
+test("a mark of a message that cannot be looked at just now is kept", async () => {
+  const world = createWorld();
+  const { system, inbox } = createSession(world);
+  const file = "20261122T150000000000-0a1b2c3d-bob-ann-x.md";
+  for (const path of [`${FOLDER.inbox}/${file}`, `${FOLDER.read}/ann`]) {
+    world.disk.put(path, `${file}\n`);
+  }
+  system.fault = (call, path) => {
+    if (call === "stat" && path.endsWith(file)) throw systemError("EIO");
+  };
+  await world.time.wait(new Sweep(FOLDER, system, inbox).sweep());
+  assert.equal(world.disk.text(`${FOLDER.read}/ann`), `${file}\n`);
+  system.fault = undefined;
+  world.disk.erase(`${FOLDER.inbox}/${file}`);
+  await world.time.wait(new Sweep(FOLDER, system, inbox).sweep());
+  assert.equal(world.disk.text(`${FOLDER.read}/ann`), "");
 });
