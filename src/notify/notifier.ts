@@ -59,9 +59,8 @@ export class Notifier {
   /** True once a message was read that nothing but the channel had announced. */
   #isChannelProved = false;
   #isDraining = false;
-  #isStarted = false;
-  /** True until the mail that was there at the start is announced. */
-  #isStarting = true;
+  /** True from the start until the mail that was there is announced. */
+  #isStarting = false;
   #mayBeMine: (file: string) => boolean = () => false;
   /** The earliest time for the next notice; undefined until the client has our tools. */
   #nextWakeAt: number | undefined;
@@ -77,7 +76,6 @@ export class Notifier {
 
   /** Announces what is there, and from then on what comes. */
   start(): void {
-    this.#isStarted = true;
     this.mailbox.inbox.on("message", (file) => this.#enqueue(file));
     this.mailbox.inbox.on("scan", () => this.#onScan());
     this.presence.on("change", () => this.#enqueueAll());
@@ -280,7 +278,7 @@ export class Notifier {
   }
 
   #scheduleWake(): void {
-    if (this.#nextWakeAt === undefined || this.#wakeTimer || !this.#isStarted) return;
+    if (this.#nextWakeAt === undefined || this.#wakeTimer) return;
     const wait = Math.max(0, this.#nextWakeAt - this.system.clock.elapsed());
     this.#wakeTimer = this.system.clock.after(wait, () => void this.#wake());
   }

@@ -120,6 +120,19 @@ describe("the channel", () => {
     assert.deepEqual(subjects(), []);
   });
 
+  test("gets nothing of others' mail, which is not even opened", async () => {
+    const opened: string[] = [];
+    await startSession(world, "cleo");
+    bob.system.fault = (name, path) => {
+      if (name === "read" && path.startsWith(FOLDER.inbox)) opened.push(path);
+    };
+    start();
+    await send("other", { to: "cleo" });
+    await send("own");
+    await world.time.advance(10_000);
+    assert.equal(opened.length, 1);
+  });
+
   test("gets no broadcast in a run that nobody watches, and direct mail all the same", async () => {
     bob.agent.details = { unattended: true };
     start();

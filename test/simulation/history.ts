@@ -403,6 +403,7 @@ class Execution {
     if (what === "no order") disk.erase(join(FOLDER.dir, ".order"));
     if (what === "no cache") world.loseCache();
     world.isListLost ||= what.endsWith("list");
+    world.areRecordsLost ||= what === "torn conversations";
     const marks = disk.text("/ipc/read/ann");
     if (what === "zeros in read file" && marks !== undefined) {
       disk.put("/ipc/read/ann", `${marks}\0\0\0\0`);
@@ -413,7 +414,9 @@ class Execution {
     const { world } = this;
     const path = step.path === "newest" ? world.newestMessage() : step.path;
     if (path === undefined) return;
-    if (path === FOLDER.heartbeats) world.isListLost = true; // it is moved aside
+    // These are moved aside.
+    world.isListLost ||= path === FOLDER.heartbeats;
+    world.areRecordsLost ||= path === FOLDER.conversations;
     world.deny(path, true);
     world.time.at(world.time.elapsed + step.ms, () => world.deny(path, false));
   }
@@ -514,7 +517,15 @@ class Finale {
       .entries()
       .flatMap(([name, { names = [] }]) => [name, ...names].map(nameKey));
     for (const { pid, presence } of this.#active()) {
-      const record: { name: string; by: string } | undefined = records[presence.conversation ?? ""];
+      const conversation = presence.conversation ?? "";
+      const record = records[conversation];
+      for (const [other, { names = [], borrowed = {} }] of this.world.entries()) {
+        const isHeld = record && [other, ...names].includes(record.name);
+        const isKept = isHeld && borrowed[record.name] === conversation;
+        if (isKept && !this.world.areRecordsLost) {
+          this.world.fail(`${other} still has ${record.name}, which is ${pid}'s`);
+        }
+      }
       if (record?.by === "set_name" && !presence.names.includes(record.name as never)) {
         const isTaken = held.includes(nameKey(record.name));
         if (!isTaken) this.world.fail(`${pid} (${presence.names}) is not called ${record.name}`);

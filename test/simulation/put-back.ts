@@ -146,8 +146,8 @@ const FAULTS: readonly Fault[] = [
   {
     what: "marks of messages that came during the sweep are dropped",
     file: "upkeep/sweep.ts",
-    right: "|| tryStat(this.system.files, path) !== undefined",
-    wrong: "&& path !== undefined",
+    right: "return this.system.files.stat(join(this.folder.inbox, file)) !== undefined;",
+    wrong: "return false;",
   },
   {
     what: "a new server announces again what the one before has announced",

@@ -5,7 +5,7 @@ import { UserError } from "../../src/core/errors.ts";
 import type { Files } from "../../src/core/files.ts";
 import { Heartbeats } from "../../src/core/heartbeats.ts";
 import { Inbox } from "../../src/core/inbox.ts";
-import { Mailbox } from "../../src/core/mailbox.ts";
+import { Mailbox, type UnreadMail } from "../../src/core/mailbox.ts";
 import { isEveryone, type Name } from "../../src/core/names.ts";
 import { Presence } from "../../src/core/presence.ts";
 import type { Clock, System, Timer, WithLock } from "../../src/core/system.ts";
@@ -97,7 +97,7 @@ export class Server {
   readonly announced: string[] = [];
   /** Broadcasts that this server has sent, and in which conversation. */
   readonly toldEveryone = new Map<string, string | undefined>();
-  /** Broadcasts that it had not read when it took a name, whatever the name had read before. */
+  /** NAME/FILE: broadcasts that it had not read when it took a name, whoever had read them. */
   readonly disregarded = new Set<string>();
   /** File calls that have failed, for a passing reason or at the end. */
   failures = 0;
@@ -244,9 +244,7 @@ export class Server {
   /** `t9_ipc_unread`, up to what the answer needs. */
   async unread(isCancelled: boolean): Promise<void> {
     await this.call(async () => {
-      const { failures } = this;
-      const mail = this.mailbox.unread();
-      if (!this.isDead) this.world.truth.checkUnread(this, mail, this.failures > failures);
+      const mail = this.#unreadMail();
       const shown = mail.headers.filter(({ file }) => this.inbox.read(file));
       const names = [...this.presence.names];
       for (const header of shown) this.world.onRead(this, header);
@@ -258,10 +256,23 @@ export class Server {
       this.mailbox.markRead(shown, named_(names));
       for (const { file } of shown) {
         this.#marked.set(file, names);
-        this.disregarded.delete(file);
+        for (const name of names) this.disregarded.delete(`${name}/${file}`);
       }
       this.agent.lastShown = shown.at(-1)?.file ?? this.agent.lastShown;
     });
+  }
+
+  #unreadMail(): UnreadMail {
+    const { failures, world } = this;
+    try {
+      const mail = this.mailbox.unread();
+      if (!this.isDead) world.truth.checkUnread(this, mail, this.failures > failures);
+      return mail;
+    } catch (error) {
+      const mayRefuse = this.isDead || this.failures > failures || world.denied.size > 0;
+      if (!mayRefuse) world.fail(`unread was refused: ${(error as Error).message}`);
+      throw error;
+    }
   }
 
   /** `t9_ipc_set_name`. */
@@ -276,7 +287,8 @@ export class Server {
         throw error;
       }
       this.mailbox.onRenamed(headers);
-      for (const { file, to } of headers) if (isEveryone(to)) this.disregarded.add(file);
+      for (const { file, to } of headers)
+        if (isEveryone(to)) this.disregarded.add(`${name}/${file}`);
       await this.mailbox.register();
     });
   }

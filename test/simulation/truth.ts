@@ -120,9 +120,9 @@ export class Truth {
     for (const [file, text] of world.messages(FOLDER.inbox)) {
       if (world.denied.has(join(FOLDER.inbox, file))) continue;
       const isMine = this.#isFor(server, file, text);
-      // A former holder of the name may have read it, and this server knew that it had not.
-      const isForeign = server.disregarded.has(file) && server.agent.servers.length === 1;
-      const isMarked = !isForeign && names.some((name) => marks.get(name)?.has(file));
+      const isMarked = names.some(
+        (name) => marks.get(name)?.has(file) && !server.disregarded.has(`${name}/${file}`),
+      );
       const sentIn = server.toldEveryone.get(file);
       const isOwn = sentIn !== undefined && sentIn === server.presence.conversation;
       const isRead = isMarked || sentIn !== undefined || server.hasMarked(file);
@@ -130,9 +130,8 @@ export class Truth {
       if (isMine && !isRead && isSure && !listed.has(file)) {
         world.fail(`${file} is hidden from ${server.pid} (${names})`);
       }
-      const isUnknown = server.disregarded.has(file) || !areReadable;
       const isOthers = !isMine && !isEveryone(headerValue(text, "to"));
-      if (shown.has(file) && ((isMarked && !isUnknown) || isOthers)) {
+      if (shown.has(file) && ((isMarked && areReadable) || isOthers)) {
         world.fail(`${file} is shown to ${server.pid} (${names})`);
       }
       if (shown.has(file) && isOwn && names.includes(headerValue(text, "from") as never)) {

@@ -39,6 +39,7 @@ export interface Entry {
   readonly pid: number;
   readonly host?: string;
   readonly names?: readonly string[];
+  readonly borrowed?: Readonly<Record<string, string>>;
   readonly claude_pid?: number;
   readonly claude_session?: string;
 }
@@ -128,6 +129,7 @@ export class World {
   lostEvents = 0;
   doubledEvents = 0;
   isListLost = false;
+  areRecordsLost = false;
   failure: string | undefined;
   #pid = 100;
 
