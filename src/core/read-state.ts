@@ -215,6 +215,7 @@ export class ReadState {
       ];
       const text = lines.map((line) => `${line}\n`).join("");
       if (text) this.system.files.append(this.#path, (before.endsWithLine ? "" : "\n") + text);
+      this.#contents = extended(before, this.#parse(text));
       for (const file of marked) this.#unsaved.delete(file);
       for (const [file] of parts) this.#unsavedParts.delete(file);
       // The file's time tells when the name was last in use.
@@ -268,6 +269,15 @@ function parseNote(line: string): Contents["notes"] {
   if (line.startsWith(WORKED_IN)) return { folder: line.slice(WORKED_IN.length) };
   return {};
 }
+
+/** The contents with these lines at the end, for as long as the file cannot be read. */
+const extended = (before: Contents, added: Contents): Contents => ({
+  files: new Set([...before.files, ...added.files]),
+  parts: new Map([...before.parts, ...added.parts]),
+  sinces: [...before.sinces, ...added.sinces],
+  notes: { ...before.notes, ...added.notes },
+  endsWithLine: true,
+});
 
 function noteLines(before: NameNotes, { since, conversation, folder }: NameNotes): string[] {
   const lines: string[] = [];

@@ -169,6 +169,18 @@ test("what was read before counts while the file cannot be read", () => {
   assert.equal(state.view().hasRead(file(2)), true);
 });
 
+test("what was written last counts as well while the file cannot be read", async () => {
+  await state.save({ since: SINCE });
+  state.markRead([file(1)]);
+  state.markPart(file(2), 3);
+  await state.save();
+  system.fault = (call) => {
+    if (call === "read" || call === "stat") throw systemError("EACCES");
+  };
+  const { notes, hasRead, partsShown } = state.view();
+  assert.deepEqual([hasRead(file(1)), partsShown(file(2)), notes.since], [true, 3, SINCE]);
+});
+
 test("nothing is written while the file cannot be read, so no since comes of a failed read", async () => {
   world.disk.put(PATH, `# since ${SINCE}\n`);
   system.fault = (call) => {
