@@ -131,7 +131,7 @@ export class Actor {
     if (!this.#endings.has(session)) world.fail(`the server of ${label} ended: ${stderr}`);
     for (const fault of session.faults) world.fail(`${label}: not JSON-RPC: ${fault}`);
     for (const line of stderr.split("\n").slice(0, -1)) {
-      const isExpected = /^t9-ipc: /.test(line) && !/unexpected:| {4}at /.test(line);
+      const isExpected = /^t9-ipc: /.test(line) && !/unexpected:/.test(line);
       if (!isExpected) world.fail(`${label} said on stderr: ${line}`);
       world.count(`stderr: ${kindOf(line)}`);
       if (/no lock of \S*inbox /.test(line)) world.ledger.sentWithoutLock++;

@@ -148,7 +148,7 @@ class Damage {
     if (kind !== "away") put(path, kind);
     await sleep(world.between(200, 2500));
     if (name === "read") this.#loseMarks(path);
-    if (kind !== "away") this.#remove(path);
+    if (kind !== "away" && kind !== "folder") this.#remove(path);
     // What was written meanwhile, in a folder that a server has made.
     for (const file of list(path)) mayRename(join(path, file), join(aside, file));
     this.#remove(path);
@@ -165,8 +165,12 @@ class Damage {
   }
 
   #remove(path: string): void {
-    fs.rmSync(path, { recursive: true, force: true });
     this.#obstacles.delete(path);
+    try {
+      fs.rmSync(path, { recursive: true, force: true });
+    } catch {
+      // The folder around it is something else just now, and `clear` finds the rest.
+    }
   }
 
   /** Takes away all that nobody else would, and gives all rights back. */
@@ -176,7 +180,8 @@ class Damage {
     for (const folder of ["", "inbox", "read", "archive", "wake"]) {
       mayChange(join(dir, folder), 0o700);
       for (const path of list(join(dir, folder)).map((name) => join(dir, folder, name))) {
-        if (path.endsWith(".lock")) this.#remove(path);
+        const isOurs = !path.endsWith(".lock") && (folder !== "read" || isFile(path));
+        if (!isOurs) this.#remove(path);
         else if (mayChange(path, 0o600) === undefined) continue;
         else if (fs.lstatSync(path).isDirectory()) fs.chmodSync(path, 0o700);
       }
@@ -195,6 +200,14 @@ function list(folder: string): string[] {
     return fs.readdirSync(folder).sort();
   } catch {
     return [];
+  }
+}
+
+function isFile(path: string): boolean {
+  try {
+    return fs.lstatSync(path).isFile();
+  } catch {
+    return false;
   }
 }
 
