@@ -8,6 +8,7 @@ import { SERVER } from "../config.ts";
 import { printText } from "./print.ts";
 
 const STEP_TIMEOUT_MS = 30_000;
+const FIND_PAUSE_MS = 100;
 
 const MESSAGE = {
   to: "web",
@@ -41,8 +42,8 @@ export async function exchangeMessage(print: (line: string) => void = () => {}):
     await step("two servers are up, api and web", () =>
       Promise.all([connect(api, "api", dir), connect(web, "web", dir)]),
     );
-    await step("api finds web with t9_ipc_who", () => call(api, "t9_ipc_who", {}, "- web: "));
-    await step("web finds api", () => call(web, "t9_ipc_who", {}, "- api: "));
+    await step("api finds web with t9_ipc_who", () => find(api, "web"));
+    await step("web finds api", () => find(web, "api"));
 
     const notified = new Promise<number>((resolve) => {
       web.fallbackNotificationHandler = async ({ params }) => {
@@ -69,6 +70,13 @@ function connect(client: Client, name: string, dir: string): Promise<void> {
   const env = { IPC_DIR: dir, IPC_SESSION_ID: name };
   const server = { command: process.execPath, args: [SERVER], env, cwd: dir };
   return client.connect(new StdioClientTransport(server));
+}
+
+/** A server answers `initialize` half a second after its start, on the list or not. */
+async function find(client: Client, name: string): Promise<void> {
+  while (!(await call(client, "t9_ipc_who", {}, "online")).includes(`- ${name}: `)) {
+    await sleep(FIND_PAUSE_MS);
+  }
 }
 
 /** Calls a tool. Rejects if the answer does not contain `expected`. */

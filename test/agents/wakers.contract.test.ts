@@ -8,7 +8,7 @@ import { readyFile, WakeFile, wakeFile } from "../../src/agents/claude/wake-file
 import { CodexQueue } from "../../src/agents/codex/queue.ts";
 import type { Waker } from "../../src/notify/waker.ts";
 import { systemOf } from "../support/fake-system.ts";
-import { binOf, homeOf, putProgram, tempDir } from "../support/folder.ts";
+import { binOf, putProgram, socketOf, tempDir } from "../support/folder.ts";
 import { testWaker } from "../support/waker-contract.ts";
 
 const UNREAD = "t9_ipc_unread";
@@ -48,10 +48,7 @@ testWaker("the plugin's hook", async (_t, world) => {
 
 testWaker("its inbox socket", async (t, world) => {
   const dir = tempDir(t);
-  const path =
-    process.platform === "win32"
-      ? `\\\\.\\pipe\\t9-ipc-${process.pid}`
-      : join(homeOf(dir), "inbox.sock");
+  const path = socketOf(dir, "inbox.sock");
   const notices: string[] = [];
   const server = createServer((connection) => {
     let text = "";

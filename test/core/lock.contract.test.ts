@@ -4,8 +4,9 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, statSync, utimesSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
+import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { diskFiles } from "../../src/core/files.ts";
 import { createLock } from "../../src/core/lock.ts";
@@ -33,6 +34,9 @@ function ofTheSystem(): Setup {
     close: () => rmSync(dir, { recursive: true, force: true }),
   };
 }
+
+const sourceUrl = (file: string): string =>
+  pathToFileURL(resolve(import.meta.dirname, "../../src/core", file)).href;
 
 function ofTheTests(): Setup {
   const disk = new MemoryDisk();
@@ -117,8 +121,8 @@ describe("the lock of the system", () => {
   test("keeps processes apart that count in one file", async () => {
     const count = join(setup.path, "../count");
     const script = `
-      const { createLock } = await import(${JSON.stringify(import.meta.resolve("../../src/core/lock.ts"))});
-      const { diskFiles } = await import(${JSON.stringify(import.meta.resolve("../../src/core/files.ts"))});
+      const { createLock } = await import(${JSON.stringify(sourceUrl("lock.ts"))});
+      const { diskFiles } = await import(${JSON.stringify(sourceUrl("files.ts"))});
       const { readFileSync, writeFileSync, existsSync } = await import("node:fs");
       const { withLock } = createLock(diskFiles, console.error);
       for (let n = 0; n < 20; n++) await withLock(${JSON.stringify(setup.path)}, (isLocked) => {

@@ -26,8 +26,9 @@ test("a message arrives if its sender's name was taken over before", async (t) =
   await web.close();
   await former.call("send", { to: "web-1", subject: "for later" });
   await former.close();
+  await waitFor(() => !heartbeats(dir)["api-tests"], "the name to be free");
   const again = await startSession("web-1", { dir });
-  await again.call("set_name", { name: "api-tests" });
+  assert.equal((await again.call("set_name", { name: "api-tests" })).isError, false);
   await again.waitForPush(({ meta }) => meta.subject === "for later");
   assert.match((await again.call("unread")).text, /subject: for later/);
 });

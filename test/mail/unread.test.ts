@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
 import { test } from "node:test";
 import { tempDir } from "../support/folder.ts";
-import { filesIn, localTime, mail, stamp, writeMail } from "../support/mail.ts";
+import { filesIn, heartbeats, localTime, mail, stamp, writeMail } from "../support/mail.ts";
 import { startSession, type TestSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -128,6 +128,7 @@ test("a name's mail are the broadcasts since it first appeared, and none before"
   const alpha = await startSession("alpha", { dir });
   await alpha.call("broadcast", { subject: "before" });
   let beta = await startSession("beta", { dir });
+  await waitFor(() => heartbeats(dir).beta, "beta is on the list");
   assert.match(
     (await alpha.call("unread", { session_id: "beta" })).text,
     /No unread/,

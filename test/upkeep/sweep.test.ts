@@ -12,6 +12,7 @@ import type { Name } from "../../src/core/names.ts";
 import { isUnread, ReadState } from "../../src/core/read-state.ts";
 import { Sweep } from "../../src/upkeep/sweep.ts";
 import { createSystem } from "../../src/upkeep/system.ts";
+import { childEnv } from "../support/environment.ts";
 import { createSession, createWorld, FOLDER } from "../support/fake-system.ts";
 import { tempDir } from "../support/folder.ts";
 import { filesIn, mail, readMail, stamp, writeMail } from "../support/mail.ts";
@@ -252,7 +253,7 @@ test("wake files go with their session; those of another host wait 30 days", asy
   const wake = join(dir, "wake");
   mkdirSync(wake, { recursive: true });
   const { processes } = open(dir).system;
-  const ended = spawnSync(process.execPath, ["-e", "0"]).pid;
+  const ended = spawnSync(process.execPath, ["-e", "0"], { env: childEnv() }).pid;
   const elsewhere = { ...processes, host: "another boot" };
   const files = {
     live: wakeFile(wake, processes, process.pid),
