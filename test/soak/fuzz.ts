@@ -14,6 +14,7 @@ import type { World } from "./world.ts";
 const SESSIONS = 6;
 const BLOCKERS = ["folder", "link", "loop", "fifo"] as const;
 const DAMAGES = ["bytes", "cut", "delete", ...BLOCKERS] as const;
+const BAIT = "not ours\n";
 const ODD_NAMES = ["..md", " .md", "a\nb.md", "ü".repeat(120), `${"x".repeat(251)}.md`, "-rf.md"];
 
 export async function fuzz(world: World, minutes: number): Promise<void> {
@@ -33,6 +34,7 @@ export async function fuzz(world: World, minutes: number): Promise<void> {
     { pause: [1000, 5000], step: () => damage.folder() },
   ]);
   damage.clear();
+  if (tryRead(damage.bait) !== BAIT) world.fail("somebody has written through a link");
   await finish(world);
 }
 
@@ -56,7 +58,13 @@ class Damage {
   /** What stands in the way, and is to be taken away at the end at the latest. */
   readonly #obstacles = new Set<string>();
 
-  constructor(private readonly world: World) {}
+  /** Links lead to this file, which nobody must ever write to. */
+  readonly bait: string;
+
+  constructor(private readonly world: World) {
+    this.bait = join(dirname(world.dir), "bait");
+    fs.writeFileSync(this.bait, BAIT);
+  }
 
   /** Any file or lock of ours. */
   async file(): Promise<void> {
@@ -96,11 +104,10 @@ class Damage {
 
   #damage(path: string, kind: (typeof DAMAGES)[number]): void {
     try {
-      if (kind === "bytes") fs.writeFileSync(path, randomBytes(this.world.between(1, 5000)));
-      else if (kind === "cut")
-        fs.truncateSync(path, this.world.between(0, fs.lstatSync(path).size));
+      if (kind === "bytes") overwrite(path, randomBytes(this.world.between(1, 5000)));
+      else if (kind === "cut") overwrite(path, undefined, this.world.random());
       else fs.rmSync(path, { recursive: true, force: true });
-      if (kind !== "bytes" && kind !== "cut" && kind !== "delete") put(path, kind);
+      if (kind !== "bytes" && kind !== "cut" && kind !== "delete") put(path, kind, this.bait);
     } catch {
       // It has gone, or is a folder.
     }
@@ -126,8 +133,8 @@ class Damage {
     );
     world.count("odd files added");
     try {
-      if (world.random() < 0.5) put(path, world.pick(BLOCKERS));
-      else fs.writeFileSync(path, randomBytes(world.between(0, 3000)));
+      if (world.random() < 0.5) put(path, world.pick(BLOCKERS), this.bait);
+      else fs.writeFileSync(path, randomBytes(world.between(0, 3000)), { flag: "wx" });
     } catch {
       // It is there, or the folder is not.
     }
@@ -145,7 +152,7 @@ class Damage {
     world.count(`folder ${name}: ${kind}`);
     world.log(`${kind}: ${path}`);
     if (name === "read") world.ledger.onMarksAway();
-    if (kind !== "away") put(path, kind);
+    if (kind !== "away") put(path, kind, this.bait);
     await sleep(world.between(200, 2500));
     if (name === "read") this.#loseMarks(path);
     if (kind !== "away" && kind !== "folder") this.#remove(path);
@@ -189,10 +196,24 @@ class Damage {
   }
 }
 
-function put(path: string, kind: (typeof BLOCKERS)[number]): void {
+function put(path: string, kind: (typeof BLOCKERS)[number], bait: string): void {
   if (kind === "folder") fs.mkdirSync(path);
   else if (kind === "fifo") mkfifoSync(path);
-  else fs.symlinkSync(kind === "link" ? "/etc/hostname" : path, path);
+  else fs.symlinkSync(kind === "link" ? bait : path, path);
+}
+
+/** Writes into a regular file, or cuts it. A link is never followed, and a FIFO not waited for. */
+function overwrite(path: string, bytes: Buffer | undefined, share = 0): void {
+  const { O_RDWR, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+  const fd = fs.openSync(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
+  try {
+    const stats = fs.fstatSync(fd);
+    if (!stats.isFile()) return;
+    fs.ftruncateSync(fd, Math.floor(stats.size * share));
+    if (bytes) fs.writeSync(fd, bytes);
+  } finally {
+    fs.closeSync(fd);
+  }
 }
 
 function list(folder: string): string[] {

@@ -21,7 +21,7 @@ export async function kill(world: World, minutes: number): Promise<void> {
     ...readers.map((actor) => ({ pause: [100, 600] as const, step: () => read(world, actor) })),
     ...writers.map((actor) => ({ pause: [300, 1500] as const, step: () => write(world, actor) })),
     { pause: [2000, 4000], step: () => writeByHand(world) },
-    { pause: [100, 900], step: () => killOne(world, world.pick(all)) },
+    { pause: [100, 900], step: () => killOne(world, world.pick([...readers, ...all])) },
   ]);
   await finish(world);
 }

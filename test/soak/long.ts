@@ -47,10 +47,11 @@ async function act(world: World, actor: Actor, names: readonly string[]): Promis
   }
 }
 
-/** The average server. Memory is Pss: pages that several share are divided among them. */
+/** The average server. Of Pss, the part that depends on no other process: Node itself is shared. */
 function measure(actors: readonly Actor[]): Size {
   const pss = ({ pid }: Actor) =>
-    Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1]) / 1024;
+    Number(/^Pss_Anon:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1]) /
+    1024;
   const handles = ({ pid }: Actor) => readdirSync(`/proc/${pid}/fd`).length;
   const average = (of: (actor: Actor) => number) =>
     actors.reduce((sum, actor) => sum + of(actor), 0) / actors.length;

@@ -1,9 +1,10 @@
 // One run of a script: its folder, its sessions, its dice, and what went wrong.
 
 import { appendFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { makeDir, removeDir } from "../support/folder.ts";
+import { endAllIn } from "../support/process.ts";
 import type { Actor } from "./actor.ts";
 import { Ledger } from "./ledger.ts";
 import { NameTimeline } from "./names.ts";
@@ -116,6 +117,7 @@ export class World {
     for (const actor of this.actors) await actor.end();
     this.names.close();
     if (violations.length === 0) await removeDir(dir);
+    else await endAllIn(dirname(dir));
   }
 }
 
