@@ -24,6 +24,7 @@ export interface ActorOptions {
   readonly conversation?: string;
   /** Put before the command that starts the server. */
   readonly prefix?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 interface Span {
@@ -102,7 +103,7 @@ export class Actor {
       cwd: this.folder,
       client: "claude-code",
       command: [...(options.prefix ?? []), ...SERVE],
-      env: this.#claude.env,
+      env: { ...this.#claude.env, ...options.env },
     });
     const life = { start: Date.now(), end: Number.POSITIVE_INFINITY };
     this.#lives.push(life);

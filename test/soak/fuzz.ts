@@ -155,8 +155,7 @@ class Damage {
     if (kind !== "away") put(path, kind, this.bait);
     await sleep(world.between(200, 2500));
     if (name === "read") this.#loseMarks(path);
-    if (kind !== "away" && kind !== "folder") this.#remove(path);
-    // What was written meanwhile, in a folder that a server has made.
+    // What was written meanwhile: a server may have made a folder before `put` was there.
     for (const file of list(path)) mayRename(join(path, file), join(aside, file));
     this.#remove(path);
     mayRename(aside, path);
