@@ -79,24 +79,27 @@ export class Sweep {
       views.set(state.name, state.view());
       await pause();
     }
+    // A name whose marks cannot be read just now may have read nothing.
+    const areKnown = states.every(({ problem }) => problem === undefined);
     for (const file of [...this.inbox.files]) {
       await pause();
       try {
-        if (this.#isDone(file, views)) this.inbox.archive(file);
+        if (this.#isDone(file, views, areKnown)) this.inbox.archive(file);
       } catch (error) {
         this.system.log(`inbox/${file} not archived: ${messageOf(error)}`);
       }
     }
   }
 
-  #isDone(file: string, views: ReadonlyMap<Name, ReadView>): boolean {
+  #isDone(file: string, views: ReadonlyMap<Name, ReadView>, areKnown: boolean): boolean {
     const storedAt = this.inbox.storedAt(file);
     if (storedAt === undefined) return false;
     const age = this.system.clock.now() - storedAt;
     if (age < DAY_MS) return false;
     const header = this.inbox.header(file);
     if (!header) return false;
-    return age > (isEveryone(header.to) ? WEEK_MS : MONTH_MS) || isReadByAll(header, views);
+    const isRead = areKnown && isReadByAll(header, views);
+    return isRead || age > (isEveryone(header.to) ? WEEK_MS : MONTH_MS);
   }
 
   async #compact(states: readonly ReadState[], pause: () => Promise<void>): Promise<void> {

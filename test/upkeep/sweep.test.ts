@@ -285,3 +285,24 @@ test("a mark of a message that cannot be looked at just now is kept", async () =
   await world.time.wait(new Sweep(FOLDER, system, inbox).sweep());
   assert.equal(world.disk.text(`${FOLDER.read}/ann`), "");
 });
+
+test("nothing counts as read by all while the marks of one name cannot be read", async () => {
+  const world = createWorld();
+  const { system, inbox } = createSession(world);
+  const file = "20261122T150000000000-0a1b2c3d-bob-all-x.md";
+  world.disk.put(`${FOLDER.inbox}/${file}`, "---\nfrom: bob\nto: all\n---\nx\n");
+  world.disk.put(`${FOLDER.read}/ann`, "# since 20261122T120000000000\n");
+  world.disk.put(`${FOLDER.read}/bob`, `# since 20261122T120000000000\n${file}\n`);
+  system.clock.skewMs = 2 * DAY_MS;
+  inbox.scan();
+  const sweep = new Sweep(FOLDER, system, inbox);
+  system.fault = (_call, path) => {
+    if (path === `${FOLDER.read}/ann`) throw systemError("EIO");
+  };
+  await world.time.wait(sweep.sweep());
+  assert.deepEqual(world.disk.list(FOLDER.inbox), [file]);
+  system.fault = undefined;
+  world.disk.put(`${FOLDER.read}/ann`, `# since 20261122T120000000000\n${file}\n`);
+  await world.time.wait(sweep.sweep());
+  assert.deepEqual(world.disk.list(FOLDER.archive), [file]);
+});
