@@ -417,6 +417,7 @@ class Execution {
     // These are moved aside.
     world.isListLost ||= path === FOLDER.heartbeats;
     world.areRecordsLost ||= path === FOLDER.conversations;
+    world.wereMarksDenied ||= path.startsWith(FOLDER.read);
     world.deny(path, true);
     world.time.at(world.time.elapsed + step.ms, () => world.deny(path, false));
   }
@@ -564,6 +565,8 @@ class Finale {
 
   /** Unread mail is announced in some way. */
   #checkReminders(): void {
+    // Another server may have noted later since when a name counts, which announces nothing.
+    if (this.world.wereMarksDenied) return;
     for (const server of this.#active()) {
       // A message that comes within moments of a rename counts as read, until the rename is done, if
       // a former holder of the name had read it.

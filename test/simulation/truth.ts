@@ -165,12 +165,13 @@ export class Truth {
   checkWho(server: Server, entries: readonly [string, Entry][], failures: number): void {
     const { world } = this;
     const online = server.mailbox.heartbeats.online();
-    const { sessions } = server.mailbox.deliveryStatus(online);
+    if (server.isDead) return;
     if (this.isListReadable) {
       const listed = entries.map(([name]) => name).sort();
       const said = online.map(({ name }) => name).sort();
       if (String(listed) !== String(said)) world.fail(`who lists ${said}, and not ${listed}`);
     }
+    const { sessions } = server.mailbox.deliveryStatus(online);
     const marks = world.marks();
     for (const { name, entry } of online) {
       const names = [name, ...(entry.names ?? [])];

@@ -130,6 +130,7 @@ export class World {
   doubledEvents = 0;
   isListLost = false;
   areRecordsLost = false;
+  wereMarksDenied = false;
   failure: string | undefined;
   #pid = 100;
 
