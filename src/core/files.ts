@@ -1,7 +1,15 @@
+import { isUtf8 } from "node:buffer";
 import { randomUUID } from "node:crypto";
 import fs from "node:fs";
 import { dirname, join } from "node:path";
 import { errorCode, isMissing } from "./errors.ts";
+
+export interface FileText {
+  /** Without a byte-order mark. Bytes that are not UTF-8 are U+FFFD in it. */
+  readonly text: string;
+  readonly isUtf8: boolean;
+  readonly mtimeMs: number;
+}
 
 export interface FileStat {
   readonly isFile: boolean;
@@ -22,8 +30,8 @@ export interface Files {
   list(folder: string): string[];
   /** Undefined if there is no such file. */
   stat(path: string): FileStat | undefined;
-  /** Reads a regular UTF-8 file of the current user. Throws an Error that says what is wrong. */
-  read(path: string, maxBytes: number): { text: string; mtimeMs: number };
+  /** Reads a regular file of the current user. Throws an Error that says what is wrong. */
+  read(path: string, maxBytes: number): FileText;
   /** Creates a file. Throws EEXIST if there is one. */
   create(path: string, text: string): void;
   /** Appends to a file, which is created if it is missing. */
@@ -70,7 +78,7 @@ function withFile<T>(path: string, flags: number, work: (fd: number) => T): T {
   }
 }
 
-function readTextFile(path: string, maxBytes: number): { text: string; mtimeMs: number } {
+function readTextFile(path: string, maxBytes: number): FileText {
   if (fs.lstatSync(path).isSymbolicLink()) throw new Error("it is a symbolic link");
   return withFile(path, fs.constants.O_RDONLY, (fd) => {
     const stats = fs.fstatSync(fd);
@@ -80,16 +88,9 @@ function readTextFile(path: string, maxBytes: number): { text: string; mtimeMs: 
     if (stats.size > maxBytes) {
       throw new Error(`it has ${stats.size} bytes, the limit is ${maxBytes}`);
     }
-    return { text: decodeUtf8(fs.readFileSync(fd)), mtimeMs: stats.mtimeMs };
+    const bytes = fs.readFileSync(fd);
+    return { text: new TextDecoder().decode(bytes), isUtf8: isUtf8(bytes), mtimeMs: stats.mtimeMs };
   });
-}
-
-function decodeUtf8(bytes: Buffer): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    throw new Error("it is not UTF-8");
-  }
 }
 
 /**

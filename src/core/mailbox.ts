@@ -151,9 +151,9 @@ export class Mailbox {
     );
   }
 
-  /** The owner has taken a name; `unreadBefore` is its unread mail until then. */
-  onRenamed(unreadBefore: readonly Header[]): void {
-    this.#readStates.onRenamed(unreadBefore);
+  /** The owner takes a name; `unreadBefore` is its unread mail until then. */
+  takeName(name: Name, unreadBefore: readonly Header[]): void {
+    this.#readStates.take(name, unreadBefore);
   }
 
   /** Notes that the owner's names are in use, so that mail for them is accepted while it is away. */

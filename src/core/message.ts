@@ -179,7 +179,8 @@ export function readMessage(
   path: string,
   file: string,
 ): Message {
-  const { text, mtimeMs } = files.read(path, MAX_FILE_BYTES);
+  const { text, isUtf8, mtimeMs } = files.read(path, MAX_FILE_BYTES);
+  if (!isUtf8) throw new Error("it is not UTF-8");
   return parseMessage(file, text, localTime(clock, mtimeMs));
 }
 

@@ -269,7 +269,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
       else this.#rejoin(others);
       if (own.entry.cwd !== this.agent.folder()) this.#timer.schedule();
     } else if (same && !own && this.state !== "joining") {
-      this.#yieldTo(same);
+      this.#yieldTo(same, others);
     } else {
       // Another server of this session may have renamed it, and ended, since the last look.
       if (this.state !== "joining") {
@@ -304,10 +304,12 @@ export class Presence extends EventEmitter<PresenceEvents> {
     return unclaimedNames(held, this.#identities.uniqueName(conversation), others);
   }
 
-  #yieldTo(replacement: Session): void {
+  #yieldTo(replacement: Session, others: readonly Session[]): void {
     this.#role = "waiting";
     this.#identity = this.#identities.leaveTo(replacement, this.conversation);
-    this.#become("replaced", this.#identity.names);
+    const unique = this.#identities.uniqueName(this.conversation);
+    // The replacement may not have seen yet that somebody holds one of its names.
+    this.#become("replaced", unclaimedNames(this.#identity.names, unique, others));
   }
 
   #become(state: State, names: readonly [Name, ...Name[]]): void {
@@ -350,7 +352,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
       const { own, same, others } = online;
       if (same && !this.#takesOverFrom(same, own)) {
         if (own) list.entries.delete(own.name);
-        return { replacement: same };
+        return { replacement: same, others };
       }
       // A server that takes over from another one of its session goes on under that one's names.
       if (same && !own) wanted = this.#identities.succeed(same, wanted);
@@ -362,7 +364,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
     });
     if (!claimed) return false;
     if (!claimed.identity) {
-      this.#yieldTo(claimed.replacement);
+      this.#yieldTo(claimed.replacement, claimed.others);
       return true;
     }
     this.#noteTaken(wanted, claimed.identity.names[0], claimed.holder);
@@ -407,8 +409,16 @@ export class Presence extends EventEmitter<PresenceEvents> {
     if (this.leavesNames) await this.#identities.remember(identity);
   }
 
-  /** Takes a name, which is the open conversation's own from then on. Throws UserError. */
-  rename(name: Name, workingOn: string | undefined): Promise<void> {
+  /**
+   * Takes a name, which is the open conversation's own from then on. Throws UserError.
+   *
+   * @param beforeChange called when the name is on the list, before anybody here acts on it
+   */
+  rename(
+    name: Name,
+    workingOn: string | undefined,
+    beforeChange: () => void = () => {},
+  ): Promise<void> {
     return this.#inTurn(async () => {
       let problem = "heartbeats.json is locked by another process. Call again in a few seconds.";
       if (!this.hasJoined || this.state === "left") {
@@ -439,6 +449,7 @@ export class Presence extends EventEmitter<PresenceEvents> {
       if (!identity) {
         throw new UserError(`Not renamed, this session is still ${this.name}. ${problem}`);
       }
+      beforeChange();
       await this.#onListed(identity);
     });
   }

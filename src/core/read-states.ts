@@ -76,12 +76,12 @@ export class ReadStates {
   }
 
   /**
-   * The owner has taken a name. What it told everyone is not news to it under that name either, and
+   * The owner takes a name. What it told everyone is not news to it under that name either, and
    * what it had not read before stays unread, whatever a former holder of the name has read.
    */
-  onRenamed(unreadBefore: readonly Header[]): void {
-    const { name, notes } = this.owner;
-    const own = [...this.#broadcasts].filter(([, sentIn]) => sentIn === notes.conversation);
+  take(name: Name, unreadBefore: readonly Header[]): void {
+    const { conversation } = this.owner.notes;
+    const own = [...this.#broadcasts].filter(([, sentIn]) => sentIn === conversation);
     const unread = unreadBefore.filter(({ to }) => isEveryone(to));
     const state = this.of(name);
     state.disregard(unread.map(({ file }) => file));

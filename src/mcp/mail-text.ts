@@ -1,3 +1,5 @@
+import { messageOf } from "../core/errors.ts";
+import type { Unreadable } from "../core/inbox.ts";
 import type { Mailbox } from "../core/mailbox.ts";
 import { type Header, type Message, shortenBody } from "../core/message.ts";
 import { neutralizeTags, oneLine, plural, quote } from "../core/text.ts";
@@ -23,13 +25,16 @@ export function ownMailText(around: Surroundings): MailText {
   const page = mailPage(headers, around, true);
   const left = headers.length - page.gone - page.shown.length;
   const isCut = page.part !== undefined && page.shown.length === 0;
+  const problems = unreadableLines([...unreadable, ...page.unreadable]);
+  const none =
+    problems.length > 0 ? "No unread message can be read just now:" : "No unread messages.";
   const lines = [
     headers.length === page.gone
-      ? "No unread messages."
+      ? none
       : `${plural(headers.length - page.gone, "unread message")}:`,
     ...page.blocks,
     ...(left > 0 && !isCut ? [`${left} more left: call t9_ipc_unread again.`] : []),
-    ...unreadable.map(({ file, reason }) => `${file} cannot be read just now: ${reason}.`),
+    ...problems,
   ];
   return {
     text: lines.join("\n"),
@@ -53,16 +58,20 @@ export function otherMailText(around: Surroundings, whose: string): MailText {
       : `${plural(count, "unread message")} for ${name} (only looked at: they stay unread):`,
     ...page.blocks,
     ...(left > 0 ? [`${left} more left.`] : []),
-    ...unreadable.map(({ file, reason }) => `${file} cannot be read just now: ${reason}.`),
+    ...unreadableLines([...unreadable, ...page.unreadable]),
   ];
   return { text: lines.join("\n"), shown: page.shown, markRead() {} };
 }
+
+const unreadableLines = (files: readonly Unreadable[]): string[] =>
+  files.map(({ file, reason }) => `${file} cannot be read just now: ${reason}.`);
 
 interface Page {
   readonly blocks: readonly string[];
   readonly shown: readonly Header[];
   /** How many of the messages have gone, or are broken, by now. */
   readonly gone: number;
+  readonly unreadable: readonly Unreadable[];
   /** The part of a long message that is shown. After the last one, the message is shown whole. */
   readonly part?: { readonly file: string; readonly number: number } | undefined;
 }
@@ -72,10 +81,11 @@ function mailPage(headers: readonly Header[], around: Surroundings, isOwn: boole
   const { mailbox, maxBytes } = around;
   const blocks: string[] = [];
   const shown: Header[] = [];
+  const unreadable: Unreadable[] = [];
   let gone = 0;
   let bytes = FRAME_BYTES;
   for (const { file } of headers) {
-    const message = mailbox.inbox.read(file);
+    const message = tryRead(mailbox, file, unreadable);
     if (!message) {
       gone++;
       continue;
@@ -89,10 +99,20 @@ function mailPage(headers: readonly Header[], around: Surroundings, isOwn: boole
       break;
     } else {
       const { text, part, isLast } = partText(around, message, { isKept: isOwn });
-      return { blocks: [text], shown: isLast ? [message.header] : [], gone, part };
+      return { blocks: [text], shown: isLast ? [message.header] : [], gone, unreadable, part };
     }
   }
-  return { blocks, shown, gone };
+  return { blocks, shown, gone, unreadable };
+}
+
+/** Undefined if the message has gone; also if it cannot be read just now, which is noted. */
+function tryRead(mailbox: Mailbox, file: string, unreadable: Unreadable[]): Message | undefined {
+  try {
+    return mailbox.inbox.read(file);
+  } catch (error) {
+    unreadable.push({ file, reason: messageOf(error) });
+    return undefined;
+  }
 }
 
 /** The next part of a message that is too long for one answer; the first one if it is not kept. */

@@ -1,12 +1,14 @@
 import { join } from "node:path";
 import { isLeftBehind } from "../agents/claude/wake-file.ts";
 import { messageOf } from "../core/errors.ts";
-import { isTemporary, tryRemove, tryStat, writeFileAtomic } from "../core/files.ts";
+import { isTemporary, listIfThere, tryRemove, tryStat, writeFileAtomic } from "../core/files.ts";
+import { Heartbeats, namesOf } from "../core/heartbeats.ts";
 import type { Inbox } from "../core/inbox.ts";
 import { type Header, mayBeAddressedTo } from "../core/message.ts";
-import { isEveryone, type Name } from "../core/names.ts";
-import { isAddressee, isUnread, knownNames, ReadState, type ReadView } from "../core/read-state.ts";
+import { isEveryone, isKnownForm, type Name } from "../core/names.ts";
+import { isAddressee, isUnread, ReadState, type ReadView } from "../core/read-state.ts";
 import type { DataFolder, System, Timer } from "../core/system.ts";
+import type { Timestamp } from "../core/timestamps.ts";
 
 const HOUR_MS = 3600 * 1000;
 const DAY_MS = 24 * HOUR_MS;
@@ -65,12 +67,27 @@ export class Sweep {
     const pause = createPause(this.system);
     this.#removeTemporaries();
     this.#removeWakeFiles();
-    const states = knownNames(this.folder, this.system).map(
-      (name) => new ReadState(this.folder, this.system, name),
-    );
+    const states = this.#readStates();
     await this.#archiveOld(states, pause);
     await this.#compact(states, pause);
     await this.#forgetNames(states, pause);
+  }
+
+  /**
+   * Those of all known names. A session that has just come may be on the list and have no file yet.
+   * Throws if `read/` cannot be listed: then nothing is known to be read by all.
+   */
+  #readStates(): ReadState[] {
+    const known = listIfThere(this.system.files, this.folder.read).filter(isKnownForm);
+    const states = known.map((name) => new ReadState(this.folder, this.system, name));
+    for (const session of new Heartbeats(this.folder, this.system).online()) {
+      for (const name of namesOf(session).filter((each) => !known.includes(each))) {
+        const state = new ReadState(this.folder, this.system, name);
+        state.defaultSince = session.entry.since as Timestamp | undefined;
+        states.push(state);
+      }
+    }
+    return states;
   }
 
   async #archiveOld(states: readonly ReadState[], pause: () => Promise<void>): Promise<void> {

@@ -576,6 +576,20 @@ describe("two servers of one session", () => {
     assert.deepEqual([state(first), state(second)], ["replaced", "active"]);
   });
 
+  test("let go of a name that the original takes, also the replaced one", async () => {
+    const first = await program("c1", "ann");
+    await rename(first, "api");
+    await secondServer(first);
+    await later();
+    first.presence.check();
+    assert.deepEqual([state(first), names(first)], ["replaced", ["api", "ann"]]);
+    world.processes.running.set(7, undefined);
+    const original = { timestamp: "2026-11-22 15:30:00", status: "active", pid: 7 };
+    world.disk.put(FOLDER.heartbeats, JSON.stringify({ ...entriesOf(world), ann: original }));
+    first.presence.check();
+    assert.deepEqual([state(first), names(first)], ["replaced", ["api"]]);
+  });
+
   test("serve by turns: the latest call wins, if it is not a sub-agent's", async () => {
     const first = await program("c1", "ann");
     const second = await secondServer(first);

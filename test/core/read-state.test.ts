@@ -100,8 +100,10 @@ test("a whole name in a last line without its end is not taken for read", () => 
   assert.equal(state.view().hasRead(file(2)), false);
 });
 
-test("NUL bytes spoil only their line", () => {
-  world.disk.put(PATH, `${file(1)}\n\0\0\0\0\n${file(2)}\n`);
+test("NUL bytes and bytes that are not UTF-8 spoil only their line", () => {
+  const bytes = Buffer.from(`${file(1)}\n\0\0\0\0\n?\n${file(2)}\n`);
+  bytes[bytes.indexOf("?")] = 0xff;
+  world.disk.put(PATH, bytes);
   assert.equal(state.view().hasRead(file(1)), true);
   assert.equal(state.view().hasRead(file(2)), true);
 });

@@ -568,10 +568,7 @@ class Finale {
     // Another server may have noted later since when a name counts, which announces nothing.
     if (this.world.wereMarksDenied) return;
     for (const server of this.#active()) {
-      // A message that comes within moments of a rename counts as read, until the rename is done, if
-      // a former holder of the name had read it.
-      const all = server.mailbox.unread().headers;
-      const headers = all.filter(({ file }) => !server.hasDisregarded(file));
+      const { headers } = server.mailbox.unread();
       if (headers.length > 0 && server.notifier.noticeForToolResult() === undefined) {
         this.world.fail(`${server.pid} is not reminded of ${headers.map(({ file }) => file)}`);
       }

@@ -281,12 +281,11 @@ export class Server {
       const { headers } = this.mailbox.unread();
       const before = this.presence.names;
       try {
-        await this.presence.rename(name, undefined);
+        await this.presence.rename(name, undefined, () => this.mailbox.takeName(name, headers));
       } catch (error) {
         this.#checkNotRenamed(name, before);
         throw error;
       }
-      this.mailbox.onRenamed(headers);
       for (const file of this.toldEveryone.keys()) this.world.onShown({ file, names: [name] });
       for (const { file, to } of headers)
         if (isEveryone(to)) this.disregarded.add(`${name}/${file}`);
@@ -301,11 +300,6 @@ export class Server {
     const entry = world.entries().find(([, { pid }]) => pid === this.pid);
     const listed = entry ? [entry[0], ...(entry[1].names ?? [])] : [];
     if (!listed.includes(name)) world.fail(`${this.pid} is ${name}, though that was refused`);
-  }
-
-  /** True if it knew that it had not read this when it took the name of somebody who had. */
-  hasDisregarded(file: string): boolean {
-    return this.presence.names.some((name) => this.disregarded.has(`${name}/${file}`));
   }
 
   /** True if it has marked the message as read under one of its present names. */

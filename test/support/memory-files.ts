@@ -2,7 +2,7 @@
 // the same contract.
 
 import { posix } from "node:path";
-import type { FileStat, Files } from "../../src/core/files.ts";
+import type { FileStat, Files, FileText } from "../../src/core/files.ts";
 import type { FolderListener, WatchFolder } from "../../src/core/system.ts";
 
 /** On Windows the core joins its paths with backslashes, and resolves them to a drive. */
@@ -134,15 +134,15 @@ export class MemoryDisk implements Files {
     );
   };
 
-  read = (path: string, maxBytes: number): { text: string; mtimeMs: number } => {
+  read = (path: string, maxBytes: number): FileText => {
     const node = this.#find(path);
     if (!node) throw systemError("ENOENT", path);
     if (node.kind !== "file") throw new Error(`it is not a regular file (${node.kind})`);
     if (node.isDenied) throw systemError("EACCES", path);
     if (node.bytes.length > maxBytes) throw new Error(`it has ${node.bytes.length} bytes`);
     const text = node.bytes.toString("utf8");
-    if (!Buffer.from(text).equals(node.bytes)) throw new Error("it is not UTF-8");
-    return { text: text.replace(/^\ufeff/, ""), mtimeMs: node.mtimeMs };
+    const isUtf8 = Buffer.from(text).equals(node.bytes);
+    return { text: text.replace(/^\ufeff/, ""), isUtf8, mtimeMs: node.mtimeMs };
   };
 
   create = (path: string, text: string): void => {

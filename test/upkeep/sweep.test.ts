@@ -13,7 +13,12 @@ import { isUnread, ReadState } from "../../src/core/read-state.ts";
 import { Sweep } from "../../src/upkeep/sweep.ts";
 import { createSystem } from "../../src/upkeep/system.ts";
 import { childEnv } from "../support/environment.ts";
-import { createSession, createWorld, FOLDER } from "../support/fake-system.ts";
+import {
+  createSession,
+  createWorld,
+  FOLDER,
+  startSession as startFakeSession,
+} from "../support/fake-system.ts";
 import { tempDir } from "../support/folder.ts";
 import { filesIn, mail, readMail, stamp, writeMail } from "../support/mail.ts";
 import { systemError } from "../support/memory-files.ts";
@@ -303,6 +308,24 @@ test("nothing counts as read by all while the marks of one name cannot be read",
   assert.deepEqual(world.disk.list(FOLDER.inbox), [file]);
   system.fault = undefined;
   world.disk.put(`${FOLDER.read}/ann`, `# since 20261122T120000000000\n${file}\n`);
+  await world.time.wait(sweep.sweep());
+  assert.deepEqual(world.disk.list(FOLDER.archive), [file]);
+});
+
+test("a session on the list that has no file of marks yet has read nothing", async () => {
+  const world = createWorld();
+  const ann = await startFakeSession(world, "ann");
+  const bob = await startFakeSession(world, "bob");
+  const request = { to: ["all"], subject: "news", body: "", priority: "normal" as const };
+  const { deliveries } = await world.time.wait(ann.mailbox.send(request));
+  const { file } = deliveries[0]?.header ?? assert.fail();
+  world.disk.erase(`${FOLDER.read}/bob`);
+  ann.system.clock.skewMs = 2 * DAY_MS;
+  const sweep = new Sweep(FOLDER, ann.system, ann.inbox);
+  await world.time.wait(sweep.sweep());
+  assert.deepEqual(world.disk.list(FOLDER.inbox), [file]);
+  bob.mailbox.markRead(bob.mailbox.unread().headers);
+  await world.time.wait(bob.mailbox.close());
   await world.time.wait(sweep.sweep());
   assert.deepEqual(world.disk.list(FOLDER.archive), [file]);
 });
