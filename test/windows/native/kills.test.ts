@@ -6,10 +6,11 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { envOf } from "../../support/folder.ts";
 import { heartbeats, localTime } from "../../support/mail.ts";
-import { isRunning } from "../../support/process.ts";
+import { isRunning, SERVER } from "../../support/process.ts";
 import { waitFor } from "../../support/wait.ts";
-import { ask, makeFolder, SERVER, windowsEnv } from "./windows.ts";
+import { ask, makeFolder } from "./windows.ts";
 
 test("a killed server is not listed", async (t) => {
   const { start } = makeFolder(t);
@@ -31,7 +32,7 @@ test("a server whose client is killed leaves the list within a second", async (t
       protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "c", version: "1" } } };
     server.stdin.write(JSON.stringify(initialize) + "\\n");
     setInterval(() => {}, 1000);`;
-  const env = { ...windowsEnv(dir), IPC_SESSION_ID: "orphan" };
+  const env = { ...envOf(dir), IPC_SESSION_ID: "orphan" };
   const client = spawn(process.execPath, ["-e", script, SERVER], { env, stdio: "ignore" });
   t.after(() => client.kill());
   const pid = await waitFor(() => heartbeats(dir).orphan?.pid, "orphan is online");

@@ -5,8 +5,9 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, delimiter, dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { homeOf, tempDir } from "../../support/folder.ts";
-import { CLAUDE, needsClaude, needsWine, SERVER, windowsEnv } from "./windows.ts";
+import { envOf, homeOf, tempDir } from "../../support/folder.ts";
+import { SERVER } from "../../support/process.ts";
+import { CLAUDE, needsClaude, needsWine } from "./windows.ts";
 
 /** The file keeps its name, which tells Node what is in it. */
 const inOtherLetters = (path: string): string =>
@@ -20,8 +21,9 @@ function makeHome(t: TestContext, ...path: string[]) {
   const dir = tempDir(t);
   const home = homeOf(dir);
   const env = {
-    ...windowsEnv(dir),
+    ...envOf(dir),
     PATH: [dirname(process.execPath), ...path].join(delimiter),
+    COMSPEC: "", // cmd.exe is there if SYSTEM is on PATH
     HTTP_PROXY: "http://127.0.0.1:9",
     HTTPS_PROXY: "http://127.0.0.1:9",
     DISABLE_AUTOUPDATER: "1",

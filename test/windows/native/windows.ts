@@ -1,14 +1,9 @@
-// What the tests here have in common. They run on Windows: on a real one, or bundled under Wine.
+// What the tests here have in common. They run on Windows, or under Wine.
 
 import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
-import { envOf, homeOf, tempDir } from "../../support/folder.ts";
-import { SERVER as BUILT } from "../../support/process.ts";
+import { tempDir } from "../../support/folder.ts";
 import { type Options, startSession, type TestSession } from "../../support/session.ts";
-
-/** The built server. Under Wine it is a copy, and the tests are bundled elsewhere. */
-export const SERVER = process.env.T9_IPC_SERVER ?? BUILT;
-export const SERVE: readonly string[] = [process.execPath, SERVER];
 
 /** The real Claude Code; undefined if there is none. */
 export const CLAUDE = process.env.CLAUDE_BIN || undefined;
@@ -17,13 +12,7 @@ export const needsClaude = {
   timeout: 120_000,
 };
 /** For what changes the machine. */
-export const needsWine = { skip: !process.env.T9_IPC_SERVER && "only under Wine" };
-
-/** The whole environment of a child: its homes and temporary folders are the test's own. */
-export function windowsEnv(dir: string): Record<string, string> {
-  const home = homeOf(dir);
-  return { ...envOf(dir), TEMP: home, TMP: home };
-}
+export const needsWine = { skip: !process.env.T9_IPC_WINE && "only under Wine" };
 
 export interface Folder {
   /** The data folder. */
@@ -39,13 +28,8 @@ export function makeFolder(t: TestContext): Folder {
   t.after(() => Promise.all(sessions.map((session) => session.close().catch(() => {}))));
   return {
     dir,
-    async start(name, { env, ...options } = {}) {
-      const session = await startSession(name, {
-        dir,
-        command: SERVE,
-        env: { ...windowsEnv(dir), ...env },
-        ...options,
-      });
+    async start(name, options = {}) {
+      const session = await startSession(name, { dir, ...options });
       sessions.push(session);
       return session;
     },
