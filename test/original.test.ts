@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { diskFiles } from "../src/core/files.ts";
 import { tempDir } from "./support/folder.ts";
 import {
   type Entry,
@@ -53,7 +54,8 @@ function originalBeats(dir: string, entries: Record<string, unknown>): void {
   mkdirSync(dir, { recursive: true });
   writeFileSync(join(dir, "heartbeats.lock"), "");
   writeFileSync(temporary, JSON.stringify(entries, null, 2));
-  renameSync(temporary, join(dir, "heartbeats.json"));
+  // Windows refuses while a server reads the file.
+  diskFiles.rename(temporary, join(dir, "heartbeats.json"));
 }
 
 const beat = (fields: Partial<Entry> = {}): Entry => ({

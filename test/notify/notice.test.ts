@@ -162,7 +162,7 @@ describe("a notice on the session's inbox socket", () => {
 
   test("the next tool result announces the mail if the post failed", async (t) => {
     const dir = tempDir(t);
-    const path = await listen(t, (each) => each.destroy());
+    const path = socketOf(dir, "nobody-listens");
     const env = { CLAUDE_CODE_MESSAGING_SOCKET: path, CLAUDE_CODE_MESSAGING_TOKEN: TOKEN };
     const alpha = await startSession("alpha", { dir });
     const beta = await startSession("beta", { dir, env, client: "claude-code" });

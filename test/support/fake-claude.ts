@@ -1,9 +1,10 @@
 // A stand-in for one running Claude Code: a living process, what Claude Code writes about it into
 // its folder, and the environment that it gives its servers.
 
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { dirname, join } from "node:path";
+import { diskFiles } from "../../src/core/files.ts";
 import { createProcessTable } from "../../src/core/process.ts";
 import { homeOf, socketOf } from "./folder.ts";
 import { endWithFolder, Process, waiting } from "./process.ts";
@@ -85,7 +86,8 @@ export class FakeClaude {
     mkdirSync(folder, { recursive: true });
     const path = join(folder, `${this.pid}.json`);
     writeFileSync(`${path}.tmp`, JSON.stringify(this.#fields));
-    renameSync(`${path}.tmp`, path);
+    // Windows refuses while a server reads the file.
+    diskFiles.rename(`${path}.tmp`, path);
   }
 
   /** Leaves `sessions/PID.json` as it is in the middle of being rewritten. */
