@@ -15,6 +15,8 @@ const WAKE_INTERVAL_MS = 2000;
 const TOOLS_READY_MS = 500;
 /** Mail that was shown this long ago and is still unread is announced again, on a tool result. */
 const REMIND_MS = 5 * 60_000;
+/** All mail is checked again this often: marks that another process changes raise no event. */
+const RECHECK_MS = 60_000;
 /** An idle session that sees channel events starts its turn well within this time. */
 const CHANNEL_PROOF_MS = 5000;
 /** A turn that an event has started reads the mail within this time. */
@@ -62,6 +64,8 @@ export class Notifier {
   /** True from the start until the mail that was there is announced. */
   #isStarting = false;
   #mayBeMine: (file: string) => boolean = () => false;
+  /** When all mail was checked last, by the clock's `elapsed`. */
+  #checkedAt = 0;
   /** The earliest time for the next notice; undefined until the client has our tools. */
   #nextWakeAt: number | undefined;
   #wakeTimer: Timer | undefined;
@@ -95,6 +99,7 @@ export class Notifier {
   }
 
   #enqueueAll(): void {
+    this.#checkedAt = this.system.clock.elapsed();
     this.#mayBeMine = mayBeAddressedTo(this.presence.names);
     for (const file of this.mailbox.inbox.files) this.#enqueue(file);
   }
@@ -274,6 +279,7 @@ export class Notifier {
     const { files } = this.mailbox.inbox;
     for (const file of this.#announced.keys()) if (!files.has(file)) this.#announced.delete(file);
     for (const file of this.#retry) this.#enqueue(file);
+    if (this.system.clock.elapsed() - this.#checkedAt > RECHECK_MS) this.#enqueueAll();
     this.#scheduleWake();
   }
 
@@ -295,12 +301,12 @@ export class Notifier {
   }
 
   async #wakeIfDue(): Promise<void> {
+    const waker = this.#usableWaker();
+    if (!waker || waker.isPending()) return;
     this.presence.check();
     if (!this.presence.isReceiving) return;
     const due = this.#unread().filter((header) => this.#wakes(header) && this.#needsNotice(header));
-    const waker = this.#usableWaker();
-    const isNothingDue = due.length === 0 && this.#lines.length === 0;
-    if (isNothingDue || !waker || waker.isPending()) return;
+    if (due.length === 0 && this.#lines.length === 0) return;
     const now = this.system.clock.elapsed();
     this.#nextWakeAt = now + WAKE_INTERVAL_MS;
     const lines = this.#lines;

@@ -195,6 +195,23 @@ describe("the channel", () => {
     );
   });
 
+  test("gets what another process makes this session's mail, within two minutes", async () => {
+    const file = putBroadcast("20261122T140000000000");
+    world.disk.put("/ipc/read/dora", "# since 20261122T143000000000\n");
+    const dora = createSession(world, fakeAgent({ pid: 8, given: "dora" }));
+    await world.time.wait(dora.presence.join());
+    dora.inbox.start();
+    start({}, dora);
+    await world.time.advance(10_000);
+    assert.deepEqual(subjects(), [], "it is from before the name appeared");
+    world.disk.put("/ipc/read/dora", "# since 20261122T130000000000\n");
+    await world.time.advance(120_000);
+    assert.deepEqual(
+      sent.map(({ meta }) => meta.filename),
+      [file],
+    );
+  });
+
   test("gets nothing while it is unknown who holds the names, and all of it later", async () => {
     start();
     await world.time.advance(1000);
