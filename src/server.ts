@@ -108,20 +108,7 @@ async function serve(): Promise<void> {
     );
     const cache = new SqliteHeaderCache(config.db, config.log);
     const inbox = new Inbox({ folder: config, poll: config.poll, cache }, system);
-    const owner = {
-      get name() {
-        return presence.name;
-      },
-      get names() {
-        return presence.names;
-      },
-      get notes() {
-        const { since, conversation } = presence;
-        return { since, conversation, folder: agent.session.folder() };
-      },
-      check: () => presence.check(),
-    };
-    const mailbox = new Mailbox(config, system, inbox, heartbeats, owner);
+    const mailbox = new Mailbox(config, system, inbox, heartbeats, presence);
     const { wakers, toolPrefix, expectsChannel } = agent;
     const notifier = new Notifier(
       {

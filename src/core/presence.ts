@@ -15,6 +15,8 @@ import { mayBeAddressedTo } from "./message.ts";
 import { isSameName, type Name } from "./names.ts";
 import { claimNames, explainTakenName, namesWithout, unclaimedNames } from "./naming.ts";
 import { type Online, OwnEntry } from "./own-entry.ts";
+import type { NameNotes } from "./read-state.ts";
+import type { Owner } from "./read-states.ts";
 import type { System } from "./system.ts";
 import { endOfOrder, isImplausible, type Timestamp } from "./timestamps.ts";
 
@@ -49,7 +51,7 @@ export interface LostName {
 type Role = "new" | "serving" | "waiting";
 
 /** This server's own session: its state and names, and how it gets on the list and off again. */
-export class Presence extends EventEmitter<PresenceEvents> {
+export class Presence extends EventEmitter<PresenceEvents> implements Owner {
   state: State = "joining";
   /** Messages that another server has announced to the same program. */
   announcedBefore: ReadonlySet<string> = new Set();
@@ -105,6 +107,11 @@ export class Presence extends EventEmitter<PresenceEvents> {
   /** The name and earlier names, which still receive mail. */
   get names(): readonly Name[] {
     return this.#names;
+  }
+
+  /** What is noted with each name while it is in use. */
+  get notes(): NameNotes {
+    return { since: this.#since, conversation: this.conversation, folder: this.agent.folder() };
   }
 
   get conversation(): string | undefined {

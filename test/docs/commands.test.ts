@@ -124,7 +124,7 @@ const NOT_RUN: Readonly<Record<string, string>> = {
   "npm install": INSTALLS,
   "npm link": "changes the machine; test/install puts t9-ipc on PATH by `npm install -g`",
   "npm test": "is what runs this test",
-  "npm run bench -- --only readme": "takes many minutes, and needs a quiet machine",
+  "npm run bench -- --only readme --vs ORIGINAL": "takes many minutes, and needs a quiet machine",
   "npm run bench -- --only sessions": "the same",
   "node dist/server.js COMMAND": PATTERN,
   "t9-ipc COMMAND": PATTERN,

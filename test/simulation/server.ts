@@ -134,20 +134,7 @@ export class Server {
     );
     const { presence } = this;
     this.inbox = new Inbox({ folder: FOLDER, cache: world.cache }, system);
-    const owner = {
-      get name() {
-        return presence.name;
-      },
-      get names() {
-        return presence.names;
-      },
-      get notes() {
-        const { since, conversation } = presence;
-        return { since, conversation, folder: agent.session.folder() };
-      },
-      check: () => presence.check(),
-    };
-    this.mailbox = new Mailbox(FOLDER, system, this.inbox, heartbeats, owner);
+    this.mailbox = new Mailbox(FOLDER, system, this.inbox, heartbeats, presence);
     this.waker = new FakeWaker(world);
     this.notifier = new Notifier(
       {

@@ -8,7 +8,6 @@ import { Inbox } from "../../src/core/inbox.ts";
 import { Mailbox } from "../../src/core/mailbox.ts";
 import type { Name } from "../../src/core/names.ts";
 import { Presence, type PresenceOptions } from "../../src/core/presence.ts";
-import type { Owner } from "../../src/core/read-states.ts";
 import type { DataFolder, ProcessTable, System, WithLock } from "../../src/core/system.ts";
 import { MemoryDisk, slashed } from "./memory-files.ts";
 import { VirtualClock, VirtualTime } from "./virtual-clock.ts";
@@ -170,20 +169,7 @@ export function createSession(
   const heartbeats = new Heartbeats(FOLDER, system);
   const presence = new Presence({ folder: FOLDER, agent, ...rest }, system, heartbeats);
   const inbox = new Inbox({ folder: FOLDER }, system);
-  const owner: Owner = {
-    get name() {
-      return presence.name;
-    },
-    get names() {
-      return presence.names;
-    },
-    get notes() {
-      const { since, conversation } = presence;
-      return { since, conversation, folder: agent.folder() };
-    },
-    check: () => presence.check(),
-  };
-  const mailbox = new Mailbox(FOLDER, system, inbox, heartbeats, owner);
+  const mailbox = new Mailbox(FOLDER, system, inbox, heartbeats, presence);
   return { agent, system, heartbeats, presence, inbox, mailbox };
 }
 
