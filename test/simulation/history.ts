@@ -1,6 +1,6 @@
 // Histories of several sessions, drawn by fast-check, and the promises that hold after each.
 
-import { join } from "node:path";
+import { join } from "node:path/posix";
 import fc from "fast-check";
 import { InDoubtError, PartlyStoredError } from "../../src/core/inbox.ts";
 import { isEveryone, nameKey } from "../../src/core/names.ts";

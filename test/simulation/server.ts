@@ -1,6 +1,6 @@
 // One server process, wired as server.ts does it, whose file calls can fail and end it.
 
-import { basename, dirname } from "node:path";
+import { basename, dirname } from "node:path/posix";
 import { UserError } from "../../src/core/errors.ts";
 import type { Files } from "../../src/core/files.ts";
 import { Heartbeats } from "../../src/core/heartbeats.ts";
@@ -14,7 +14,7 @@ import type { Waker } from "../../src/notify/waker.ts";
 import { HandwrittenFiles } from "../../src/upkeep/handwritten-files.ts";
 import { Sweep } from "../../src/upkeep/sweep.ts";
 import { FOLDER, faulty, named } from "../support/fake-system.ts";
-import { systemError } from "../support/memory-files.ts";
+import { slashed, systemError } from "../support/memory-files.ts";
 import type { VirtualClock } from "../support/virtual-clock.ts";
 import { isMessagePath } from "./truth.ts";
 import type { Agent, Fault, World } from "./world.ts";
@@ -296,8 +296,9 @@ export class Server {
     );
   }
 
-  readonly #withLock: WithLock = async (path, work) => {
+  readonly #withLock: WithLock = async (nativePath, work) => {
     const { world, clock } = this;
+    const path = slashed(nativePath);
     const deadline = clock.elapsed() + 2000;
     world.disk.makeFolder(dirname(path));
     await this.#pause(world.lockDelay());
@@ -323,7 +324,7 @@ export class Server {
 
   #files(): Files {
     const { disk } = this.world;
-    const failing = faulty(disk, (call, path) => this.#beforeCall(call, path));
+    const failing = faulty(disk, (call, path) => this.#beforeCall(call, slashed(path)));
     const shortly =
       (call: "create" | "append" | "overwrite") =>
       (path: string, text: string): void => {
@@ -344,13 +345,13 @@ export class Server {
     };
     return {
       ...all,
-      rename: (from, to) => this.#rename(from, to, all.rename),
+      rename: (from, to) => this.#rename(slashed(from), slashed(to), all.rename),
       create: (path, text) => {
         all.create(path, text);
         this.#afterCall("create", path);
       },
       append: (path, text) => {
-        this.world.truth.onWrite(path, this.#hasLock);
+        this.world.truth.onWrite(slashed(path), this.#hasLock);
         all.append(path, text);
         this.#afterCall("append", path);
       },

@@ -1,6 +1,6 @@
 // What can be said of a history from outside, by the files on the disk and by what was shown.
 
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path/posix";
 import type { UnreadMail } from "../../src/core/mailbox.ts";
 import type { Header } from "../../src/core/message.ts";
 import { isEveryone, nameKey } from "../../src/core/names.ts";
