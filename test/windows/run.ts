@@ -13,14 +13,15 @@ import { testWaking } from "./woken.ts";
 const ROOT = resolve(import.meta.dirname, "../..");
 const TESTS = join(ROOT, "test");
 const NATIVE = "windows/native";
-const QUICK_ROOMS = ["core", "agents", "notify"];
-const OTHER_ROOMS = [
+/** A minute each, or more, under Wine. */
+const LONG_ROOMS = ["mail", "sessions", "cli"];
+const QUICK_ROOMS = [
+  "core",
+  "agents",
+  "notify",
   "simulation",
   "mcp",
-  "mail",
-  "sessions",
   "upkeep",
-  "cli",
   "docs",
   "build",
   ".",
@@ -85,7 +86,7 @@ async function runUnderWine(): Promise<number> {
   }
   if (!wine.claude) console.log(`skipped: Claude Code (${wine.withoutClaude})`);
 
-  const rooms = [...QUICK_ROOMS, ...(process.argv.includes("--all") ? OTHER_ROOMS : [])];
+  const rooms = [...QUICK_ROOMS, ...(process.argv.includes("--all") ? LONG_ROOMS : [])];
   let hasPassed = await passes(() => runTests(wine, NATIVE, 1));
   for (const room of rooms) hasPassed = (await passes(() => runTests(wine, room, 2))) && hasPassed;
   if (wine.claude) hasPassed = (await passes(() => testWaking(wine))) && hasPassed;
