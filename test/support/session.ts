@@ -180,6 +180,11 @@ export class TestSession {
     return withoutCacheNote(this.#stderr);
   }
 
+  /** With the line about the cache. */
+  allStderr(): string {
+    return this.#stderr;
+  }
+
   /** Closes stdin and waits for the end of the process. Returns how long that took, in ms. */
   async close(): Promise<number> {
     const start = performance.now();

@@ -94,10 +94,10 @@ describe("the cache", { concurrency: 3 }, () => {
     );
     await beta.waitForPush(({ meta }) => meta.subject === "three");
     assert.match((await beta.call("unread")).text, /^1 unread message:.*subject: three/s);
-    if (said) await waitFor(() => /^t9-ipc: cache /m.test(beta.stderr()), "the line on stderr");
+    if (said) await waitFor(() => /^t9-ipc: cache /m.test(beta.allStderr()), "the line on stderr");
     await beta.close();
     assert.match(
-      beta.stderr(),
+      beta.allStderr(),
       said ? /^t9-ipc: cache .*\n$/ : /^(t9-ipc: cache .*\n)?$/,
       "one line",
     );
@@ -152,6 +152,6 @@ describe("the cache", { concurrency: 3 }, () => {
       // SQLite itself would wait 5 s for the lock.
       assert.ok(performance.now() - start < 3000, "a tool waits for the cache");
     }
-    assert.deepEqual([alpha.stderr(), beta.stderr()], ["", ""]);
+    assert.deepEqual([alpha.allStderr(), beta.allStderr()], ["", ""]);
   });
 });

@@ -105,13 +105,13 @@ describe("the data folder", { concurrency: 4 }, () => {
       const { text } = await looker.call("unread", { session_id: "beta" });
       answers.push(text);
       const said = looker
-        .stderr()
+        .allStderr()
         .split("\n")
         .filter((line) => line.includes("cache"));
       assert.equal(
         said.length,
         cache === "kept" || cache === "deleted" ? 0 : 1,
-        `${cache}: ${looker.stderr()}`,
+        `${cache}: ${looker.allStderr()}`,
       );
       await looker.close();
     }
