@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { findMeantName, meansHere, meansOneself, similarNames, toAddress } from "./addresses.ts";
-import { UserError, unreachableFolder } from "./errors.ts";
+import { reachFolder, UserError } from "./errors.ts";
 import { tryStat } from "./files.ts";
 import { findHolder, type Heartbeats, namesOf, type Session } from "./heartbeats.ts";
 import type { Inbox } from "./inbox.ts";
@@ -36,15 +36,7 @@ export class Directory {
 
   /** Throws UserError if the list cannot be read just now. */
   online(): Session[] {
-    return this.#reach(() => this.heartbeats.online());
-  }
-
-  #reach<T>(work: () => T): T {
-    try {
-      return work();
-    } catch (error) {
-      throw unreachableFolder(this.folder.dir, error, "Nothing was done.");
-    }
+    return reachFolder(this.folder.dir, () => this.heartbeats.online());
   }
 
   /**
@@ -185,7 +177,7 @@ export class Directory {
   /** Offline names that were used last in this folder, over an hour ago. */
   abandonedIn(folder: string): Name[] {
     const held = this.online().flatMap(namesOf);
-    return this.#reach(() => knownNames(this.folder, this.system))
+    return reachFolder(this.folder.dir, () => knownNames(this.folder, this.system))
       .filter((name) => !held.some((each) => isSameName(each, name)))
       .filter((name) => isSamePath(this.readStates.of(name).view().notes.folder ?? "", folder))
       .filter((name) => this.#unusedFor(name) > ABANDONED_MS);

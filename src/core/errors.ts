@@ -51,6 +51,15 @@ export const unreachableFolder = (dir: string, error: unknown, outcome: string):
     `${outcome} The data folder ${dir} does not answer: ${messageOf(error)}. Nothing is lost. If it is on a network mount, mount it again, then call again.`,
   );
 
+/** Runs `work`; what it throws is taken for a data folder that does not answer. Throws UserError. */
+export function reachFolder<T>(dir: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw unreachableFolder(dir, error, "Nothing was done.");
+  }
+}
+
 /**
  * True for system errors that pass. They say nothing about a file's content, so the call is tried
  * again later and nothing is concluded meanwhile.

@@ -1,6 +1,6 @@
 import { toMessageFile } from "./addresses.ts";
 import { Directory } from "./directory.ts";
-import { isUnreachable, messageOf, UserError, unreachableFolder } from "./errors.ts";
+import { isUnreachable, messageOf, reachFolder, UserError, unreachableFolder } from "./errors.ts";
 import { findHolder, type Heartbeats, namesOf, type Session } from "./heartbeats.ts";
 import { type Inbox, InDoubtError, PartlyStoredError, type Unreadable } from "./inbox.ts";
 import {
@@ -261,19 +261,11 @@ export class Mailbox {
   }
 
   #ownMessage(file: string): (Message & { isArchived: boolean }) | undefined {
-    const found = this.#findMessage(file);
+    const found = reachFolder(this.folder.dir, () => this.inbox.find(file));
     if (!found) return undefined;
     const { from, to } = found.header;
     const isOwn = (name: string): boolean => this.owner.names.some((own) => isSameName(own, name));
     return isEveryone(to) || isOwn(from) || isOwn(to) ? found : undefined;
-  }
-
-  #findMessage(file: string): (Message & { isArchived: boolean }) | undefined {
-    try {
-      return this.inbox.find(file);
-    } catch (error) {
-      throw unreachableFolder(this.folder.dir, error, "Nothing was done.");
-    }
   }
 
   /** How many messages in the inbox answer this one. */

@@ -1,6 +1,6 @@
 import { EventEmitter } from "node:events";
 import type { AgentSession } from "./agent.ts";
-import { messageOf, UserError, unreachableFolder } from "./errors.ts";
+import { messageOf, reachFolder, UserError } from "./errors.ts";
 import { listIfThere } from "./files.ts";
 import { HeartbeatTimer } from "./heartbeat-timer.ts";
 import { type Entry, findHolder, type Heartbeats, namesOf, type Session } from "./heartbeats.ts";
@@ -208,14 +208,12 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
    */
   check(): void {
     if (!this.hasJoined || this.state === "left") return;
-    try {
+    reachFolder(this.options.folder.dir, () => {
       this.#updateSince();
       const before = this.#identity;
       if (this.#currentIdentity() !== before) this.#timer.scheduleNow();
       this.#look();
-    } catch (error) {
-      throw unreachableFolder(this.options.folder.dir, error, "Nothing was done.");
-    }
+    });
   }
 
   /** For timers: logs what `check` throws. */

@@ -208,12 +208,8 @@ export class ReadState {
       const before = this.#readContents();
       const marked = [...this.#unsaved];
       const parts = [...this.#unsavedParts];
-      const lines = [
-        ...noteLines(this.#notesOf(before), notes),
-        ...parts.map(([file, part]) => `# part ${part} of ${file}`),
-        ...marked,
-      ];
-      const text = lines.map((line) => `${line}\n`).join("");
+      const lines = [...noteLines(this.#notesOf(before), notes), ...parts.map(partLine), ...marked];
+      const text = toText(lines);
       if (text) this.system.files.append(this.#path, (before.endsWithLine ? "" : "\n") + text);
       this.#contents = extended(before, this.#parse(text));
       for (const file of marked) this.#unsaved.delete(file);
@@ -230,14 +226,11 @@ export class ReadState {
       const lines = [
         ...sinces.map((since) => SINCE + since),
         ...noteLines({}, notes),
-        ...[...parts]
-          .filter(([file]) => !gone.has(file))
-          .map(([file, part]) => `# part ${part} of ${file}`),
+        ...[...parts].filter(([file]) => !gone.has(file)).map(partLine),
         ...[...files].filter((file) => !gone.has(file)),
       ];
       const lastUsed = tryStat(this.system.files, this.#path)?.mtimeMs ?? this.system.clock.now();
-      const text = lines.map((line) => `${line}\n`).join("");
-      writeFileAtomic(this.system.files, this.#path, text);
+      writeFileAtomic(this.system.files, this.#path, toText(lines));
       this.system.files.touch(this.#path, lastUsed);
     });
   }
@@ -278,6 +271,10 @@ const extended = (before: Contents, added: Contents): Contents => ({
   notes: { ...before.notes, ...added.notes },
   endsWithLine: true,
 });
+
+const toText = (lines: readonly string[]): string => lines.map((line) => `${line}\n`).join("");
+
+const partLine = ([file, part]: readonly [string, number]): string => `# part ${part} of ${file}`;
 
 function noteLines(before: NameNotes, { since, conversation, folder }: NameNotes): string[] {
   const lines: string[] = [];

@@ -12,6 +12,9 @@ declare const isChecked: unique symbol;
  */
 export type Timestamp = string & { readonly [isChecked]: true };
 
+/** Where the order is noted, and where it can be found out if the note is lost. */
+type OrderFolder = Pick<DataFolder, "dir" | "inbox">;
+
 const LENGTH = 21;
 /** Local time is at most 14 hours ahead of UTC, and a clock may be wrong by a day. */
 const MAX_AHEAD_MS = (14 + 24) * 3600 * 1000;
@@ -68,7 +71,7 @@ export function parseLocalTime(clock: Clock, text: string): number | undefined {
 export function nextTimestamps(
   files: Files,
   clock: Clock,
-  folder: Pick<DataFolder, "dir" | "inbox">,
+  folder: OrderFolder,
   count: number,
 ): readonly Timestamp[] {
   const last = readLast(files, clock, folder);
@@ -90,23 +93,15 @@ export function nextTimestamps(
  * A place in the order that is before all messages to come, and after those that were sent. Throws
  * if it cannot be known just now.
  */
-export function endOfOrder(
-  files: Files,
-  clock: Clock,
-  folder: Pick<DataFolder, "dir" | "inbox">,
-): Timestamp {
+export function endOfOrder(files: Files, clock: Clock, folder: OrderFolder): Timestamp {
   // In a new folder the first message may come from any clock.
   return toTimestamp(readLast(files, clock, folder) ?? 0);
 }
 
-const orderPath = ({ dir }: Pick<DataFolder, "dir">): string => join(dir, ".order");
+const orderPath = ({ dir }: OrderFolder): string => join(dir, ".order");
 
 /** The last timestamp in microseconds; undefined in a new folder. */
-function readLast(
-  files: Files,
-  clock: Clock,
-  folder: Pick<DataFolder, "dir" | "inbox">,
-): number | undefined {
+function readLast(files: Files, clock: Clock, folder: OrderFolder): number | undefined {
   const path = orderPath(folder);
   try {
     const last = plausibleMicros(files.read(path, MAX_BYTES).text, clock);

@@ -146,9 +146,7 @@ export class Sweep {
   /** Names that were last in use 30 days ago and have no mail waiting. */
   async #forgetNames(states: readonly ReadState[], pause: () => Promise<void>): Promise<void> {
     const path = (name: Name): string => join(this.folder.read, name);
-    const now = this.system.clock.now();
-    const lastUsed = (name: Name) => tryStat(this.system.files, path(name))?.mtimeMs ?? now;
-    const old = states.filter(({ name }) => now - lastUsed(name) > MONTH_MS);
+    const old = states.filter(({ name }) => this.#ageOf(path(name)) > MONTH_MS);
     for (const state of old) {
       await pause();
       const mine = this.inbox.headers(mayBeAddressedTo([state.name])).headers;
@@ -174,23 +172,27 @@ export class Sweep {
 
   /** A session that was killed leaves the files through which the plugin's hook wakes it. */
   #removeWakeFiles(): void {
-    const { clock, files, processes } = this.system;
+    const { files, processes } = this.system;
     const folder = join(this.folder.dir, "wake");
     if (!tryStat(files, folder)) return;
     for (const file of files.list(folder)) {
       const path = join(folder, file);
       // Those of other hosts are theirs to remove, and of hosts that never come back nobody's.
-      const age = clock.now() - (tryStat(files, path)?.mtimeMs ?? clock.now());
-      if (isLeftBehind(file, processes) || age > MONTH_MS) tryRemove(files, path);
+      if (isLeftBehind(file, processes) || this.#ageOf(path) > MONTH_MS) tryRemove(files, path);
     }
   }
 
+  /** How long ago the file was changed, in ms; 0 if it is gone. */
+  #ageOf(path: string): number {
+    const now = this.system.clock.now();
+    return now - (tryStat(this.system.files, path)?.mtimeMs ?? now);
+  }
+
   #removeTemporariesIn(folder: string): void {
-    const { files, clock } = this.system;
+    const { files } = this.system;
     for (const file of files.list(folder).filter(isTemporary)) {
       const path = join(folder, file);
-      const age = clock.now() - (tryStat(files, path)?.mtimeMs ?? clock.now());
-      if (age > HOUR_MS) files.remove(path);
+      if (this.#ageOf(path) > HOUR_MS) files.remove(path);
     }
   }
 }

@@ -9,6 +9,7 @@ import { filesIn, mail, readMail, stamp, writeMail } from "../support/mail.ts";
 import { SERVER, works } from "../support/process.ts";
 import { runHere } from "../support/run-here.ts";
 import { startSession } from "../support/session.ts";
+import { waitFor } from "../support/wait.ts";
 
 const COMMANDS = [
   "setup",
@@ -204,7 +205,11 @@ test("unread with a name marks nothing, and as JSON has header and body", async 
   assert.equal(message.body, "first\nbody");
   assert.equal(message.file, filesIn(dir)[0]);
   assert.match((await beta.call("unread")).text, /^1 unread message:/);
-  assert.equal((await runHere(dir, ["unread", "beta", "--json"])).stdout, "[]\n");
+  // The mark is written once the answer is out.
+  await waitFor(
+    async () => (await runHere(dir, ["unread", "beta", "--json"])).stdout === "[]\n",
+    "the mark, seen from outside",
+  );
 });
 
 test("unread prints all mail at once, without the control characters of a message", async (t) => {

@@ -6,6 +6,7 @@ import { InDoubtError, PartlyStoredError } from "../../src/core/inbox.ts";
 import { isEveryone, nameKey } from "../../src/core/names.ts";
 import { localTime } from "../../src/core/timestamps.ts";
 import { FOLDER, named } from "../support/fake-system.ts";
+import { createRandom } from "../support/random.ts";
 import type { Server } from "./server.ts";
 import { Agent, FAULTS, Violation, World } from "./world.ts";
 
@@ -150,17 +151,6 @@ function parseRecords(text = "{}"): Record<string, { name: string; by: string }>
   } catch {
     return {};
   }
-}
-
-/** A small generator of numbers from 0 to 1 (mulberry32). */
-function createRandom(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
 }
 
 /** Lets the history happen. Throws Violation if a promise does not hold. */

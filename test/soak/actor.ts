@@ -226,6 +226,27 @@ export class Actor {
   }
 
   /** Sends a message of which the ledger keeps account. */
+  /** One thing that a session does. `name` is drawn only for a rename, and `to` only for a send. */
+  perform(
+    action: "send" | "broadcast" | "reply" | "read" | "who" | "rename",
+    { to, name }: { to: () => string; name?: () => string },
+  ): Promise<unknown> {
+    switch (action) {
+      case "send":
+        return this.send(to());
+      case "broadcast":
+        return this.send("all");
+      case "reply":
+        return this.reply();
+      case "read":
+        return this.read();
+      case "who":
+        return this.call("who");
+      case "rename":
+        return this.rename(name?.() ?? this.label);
+    }
+  }
+
   async send(to: string, more: Record<string, string> = {}): Promise<void> {
     const { ledger } = this.world;
     const sent = ledger.open(this, to);

@@ -35,19 +35,11 @@ export async function long(world: World, minutes: number): Promise<void> {
   await finish(world);
 }
 
-async function act(world: World, actor: Actor, names: readonly string[]): Promise<unknown> {
-  switch (world.draw({ send: 4, reply: 2, broadcast: 0.3, read: 4, who: 1 })) {
-    case "send":
-      return actor.send(world.pick(names.filter((name) => name !== actor.label)));
-    case "reply":
-      return actor.reply();
-    case "broadcast":
-      return actor.send("all");
-    case "read":
-      return actor.read();
-    case "who":
-      return actor.call("who");
-  }
+function act(world: World, actor: Actor, names: readonly string[]): Promise<unknown> {
+  const action = world.draw({ send: 4, reply: 2, broadcast: 0.3, read: 4, who: 1 });
+  return actor.perform(action, {
+    to: () => world.pick(names.filter((name) => name !== actor.label)),
+  });
 }
 
 /** The average server. Of Pss, the part that depends on no other process: Node itself is shared. */

@@ -52,19 +52,9 @@ const pickName = (world: World): string => {
   return world.random() < 0.1 ? name.toUpperCase() : name;
 };
 
-async function act(world: World, actor: Actor): Promise<unknown> {
-  switch (world.draw({ rename: 3, send: 5, broadcast: 0.3, read: 4, who: 0.5 })) {
-    case "rename":
-      return actor.rename(pickName(world));
-    case "send":
-      return actor.send(pickName(world));
-    case "broadcast":
-      return actor.send("all");
-    case "read":
-      return actor.read();
-    case "who":
-      return actor.call("who");
-  }
+function act(world: World, actor: Actor): Promise<unknown> {
+  const action = world.draw({ rename: 3, send: 5, broadcast: 0.3, read: 4, who: 0.5 });
+  return actor.perform(action, { to: () => pickName(world), name: () => pickName(world) });
 }
 
 /** Another conversation in the same process, or another process. */

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { makeDir, removeDir } from "../support/folder.ts";
 import { endAllIn } from "../support/process.ts";
+import { createRandom } from "../support/random.ts";
 import type { Actor } from "./actor.ts";
 import { Ledger } from "./ledger.ts";
 import { NameTimeline } from "./names.ts";
@@ -13,17 +14,6 @@ import { NameTimeline } from "./names.ts";
 const ANSWER_MS = 15_000;
 /** More violations of one run tell nothing new. */
 const MAX_SHOWN = 20;
-
-/** Numbers from 0 to 1 (mulberry32). */
-function createRandom(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 export class World {
   readonly dir = makeDir();
