@@ -52,7 +52,7 @@ export function readConfig(env: NodeJS.ProcessEnv, cwd: string, log: Log = logTo
     /** The environment of the programs that we start, and the user's home folder in it. */
     env,
     home,
-    /** What Claude Code tells its servers. Other clients that it started inherit it. */
+    /** Set by Claude Code for its servers, and inherited by other clients that it starts. */
     claude: {
       conversation: env.CLAUDE_CODE_SESSION_ID || undefined,
       socketPath: env.CLAUDE_CODE_MESSAGING_SOCKET || undefined,

@@ -20,7 +20,7 @@ export interface Agent {
   readonly toolPrefix: string;
   /** How many bytes of an answer the client shows the model. */
   readonly maxAnswerBytes: number;
-  /** What the model is told at the start, the most important first. */
+  /** Instructions for the model, the most important first. */
   readonly instructions: string;
   /** True between the client's turns; undefined if the client does not say. */
   isIdle(): boolean | undefined;

@@ -11,7 +11,7 @@ export interface InstructionOptions {
 }
 
 /**
- * What every model is told at the start. Codex shows only the first paragraph until a tool is
+ * The instructions that every model gets. Codex shows only the first paragraph until a tool is
  * searched for, and Claude Code shares one budget among all servers, so what matters comes first.
  */
 export function instructionsFor(options: InstructionOptions): string {

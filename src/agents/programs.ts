@@ -6,7 +6,7 @@ const TIMEOUT_MS = 30_000;
 export interface ProgramResult {
   /** False also if the program is missing or did not end in time. */
   readonly hasSucceeded: boolean;
-  /** True if there is no such program on PATH. */
+  /** True if the program is not on PATH. */
   readonly isMissing: boolean;
   /** Everything that it printed. */
   readonly output: string;

@@ -22,7 +22,7 @@ export function resolveLink(path: string): string {
   return lstatSync(path, { throwIfNoEntry: false }) ? realpathSync(path) : path;
 }
 
-/** The file's text; empty if there is no file. */
+/** The file's text; empty if the file is missing. */
 export function readText(path: string): string {
   return existsSync(path) ? readFileSync(path, "utf8") : "";
 }

@@ -23,7 +23,7 @@ export async function demo(): Promise<void> {
 
 /**
  * Sends a message between two servers that are started for it. Resolves to the milliseconds from
- * the send to the notification; rejects with what did not happen.
+ * the send to the notification; rejects with the step that failed.
  */
 export async function exchangeMessage(print: (line: string) => void = () => {}): Promise<number> {
   const dir = mkdtempSync(join(tmpdir(), "t9-ipc-demo-"));

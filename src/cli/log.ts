@@ -80,7 +80,7 @@ function addTo<K, V>(groups: Map<K, V[]>, key: K, value: V): void {
 
 /**
  * Every message that is connected with this one by answers, in the order of sending. Answers to a
- * message that is gone belong together too. Throws UserError if there is no such message.
+ * message that is gone belong together too. Throws UserError if the message does not exist.
  */
 function threadOf(messages: readonly Message[], text: string): Message[] {
   const neighbours = new Map<string, string[]>();

@@ -11,7 +11,7 @@ import { endOfOrder } from "../core/timestamps.ts";
 import type { Surroundings } from "../mcp/surroundings.ts";
 import { createSystem } from "../upkeep/system.ts";
 
-/** Who is at the command line, and what the answers need. */
+/** The mailbox of the person at the command line, and the surroundings for the answers. */
 export interface UserMailbox {
   readonly mailbox: Mailbox;
   readonly around: Surroundings;

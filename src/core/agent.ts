@@ -1,9 +1,9 @@
 /**
- * What the program that a session runs in says of it. Each agent's folder in `agents/` implements
- * this, so the core knows none of them.
+ * A session from the point of view of the program that it runs in. Each agent's folder in
+ * `agents/` implements this, so the core knows none of them.
  */
 export interface AgentSession {
-  /** What others are told that the session runs in; undefined for Claude Code. */
+  /** The program's name, as others see it; undefined for Claude Code. */
   readonly client?: string | undefined;
   /** The agent's process. Servers of one process serve one session. */
   readonly pid?: number | undefined;

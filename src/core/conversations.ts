@@ -4,11 +4,11 @@ import { JsonFile } from "./json-file.ts";
 import { isKnownForm, type Name } from "./names.ts";
 import type { DataFolder, System } from "./system.ts";
 
-/** A conversation that was not open for this long has no names any more. */
+/** A conversation loses its names after it was not open for this long. */
 const MONTH_MS = 30 * 24 * 3600 * 1000;
 const DAY_MS = 24 * 3600 * 1000;
 
-/** Where a session's name came from, strongest first. */
+/** The sources of a session's name, strongest first. */
 export const NAME_SOURCES = ["set_name", "environment", "user", "folder"] as const;
 export type NameSource = (typeof NAME_SOURCES)[number];
 
@@ -20,7 +20,7 @@ const StoredRecord = z.object({
   names: z.array(KnownName).default([]),
   working_on: z.string().default(""),
   by: z.enum(NAME_SOURCES).default("set_name"),
-  /** What the environment or the user asked for, if somebody else held just that name. */
+  /** The name that the environment or the user asked for, if somebody else held it. */
   asked: z.string().optional(),
   /** When the conversation was last open, in ms since 1970. */
   seen: z.number(),

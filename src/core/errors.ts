@@ -51,7 +51,7 @@ export const unreachableFolder = (dir: string, error: unknown, outcome: string):
     `${outcome} The data folder ${dir} does not answer: ${messageOf(error)}. Nothing is lost. If it is on a network mount, mount it again, then call again.`,
   );
 
-/** Runs `work`; what it throws is taken for a data folder that does not answer. Throws UserError. */
+/** Runs `work`. If it throws, the data folder does not answer: throws a UserError that says so. */
 export function reachFolder<T>(dir: string, work: () => T): T {
   try {
     return work();
@@ -67,6 +67,6 @@ export function reachFolder<T>(dir: string, work: () => T): T {
 export const isTransient = (error: unknown): boolean =>
   isUnreachable(error) || SHORTAGES.has(errorCode(error) ?? "");
 
-/** True if there is no such file, or if a file takes the place of one of its folders. */
+/** True if the file is missing, or if one of its folders is a file. */
 export const isMissing = (error: unknown): boolean =>
   errorCode(error) === "ENOENT" || errorCode(error) === "ENOTDIR";

@@ -28,7 +28,7 @@ export interface FileStat {
 export interface Files {
   /** File names in a folder, in no particular order. */
   list(folder: string): string[];
-  /** Undefined if there is no such file. */
+  /** Returns undefined if the file is missing. */
   stat(path: string): FileStat | undefined;
   /** Reads a regular file of the current user. Throws an Error that says what is wrong. */
   read(path: string, maxBytes: number): FileText;
@@ -39,7 +39,7 @@ export interface Files {
   /** Writes over the start of a file, which is created if it is missing. */
   overwrite(path: string, text: string): void;
   rename(from: string, to: string): void;
-  /** Does nothing if there is no such file. */
+  /** Does nothing if the file is missing. */
   remove(path: string): void;
   /** Sets a file's modification time, in ms since 1970. */
   touch(path: string, ms: number): void;
@@ -190,7 +190,7 @@ export function tryRemove(files: Files, path: string): void {
   }
 }
 
-/** Undefined if there is no such file, or if it cannot be looked at. */
+/** Returns undefined if the file is missing or cannot be examined. */
 export function tryStat(files: Files, path: string): FileStat | undefined {
   try {
     return files.stat(path);
@@ -199,7 +199,7 @@ export function tryStat(files: Files, path: string): FileStat | undefined {
   }
 }
 
-/** Empty if there is no such folder. */
+/** Returns an empty list if the folder is missing. */
 export function listIfThere(files: Files, folder: string): string[] {
   try {
     return files.list(folder);
@@ -214,7 +214,7 @@ export class CachedFile<T> {
   #version: string | undefined;
   #value: T | undefined;
 
-  /** `parse` gets undefined if there is no such file. */
+  /** @param parse parses the file's text, or undefined if the file is missing */
   constructor(
     private readonly files: Files,
     private readonly path: string,

@@ -7,7 +7,7 @@ import { parseLocalTime } from "./timestamps.ts";
 
 /** On another host a session counts as online for this long after its last beat. */
 const REMOTE_TIMEOUT_MS = 90_000;
-/** Where the system tells no start times, a PID counts only with a beat that is younger than this. */
+/** If the system does not report start times, a PID counts only with a beat younger than this. */
 const UNSURE_TIMEOUT_MS = 5 * 60_000;
 /** An entry of another implementation or host is kept for this long. */
 const DAY_MS = 24 * 3600 * 1000;
@@ -26,7 +26,7 @@ const Entry = z.looseObject({
   started: z.string().optional(),
   /** The folder in which the session works. */
   cwd: z.string().optional(),
-  /** What the session runs in, unless that is Claude Code. */
+  /** The program that the session runs in, unless that is Claude Code. */
   client: z.string().optional(),
   /** Earlier names, which still receive mail. */
   names: z.array(z.string()).optional(),
@@ -48,7 +48,7 @@ const Entry = z.looseObject({
   unattended: z.boolean().optional(),
   /** Full names of our tools start with this in the session. */
   tool_prefix: z.string().optional(),
-  /** Sessions that this one is told about when they go idle. */
+  /** Sessions whose next idle moment is announced to this one. */
   watching: z.array(z.unknown()).optional(),
   /** Version and place of the installation that serves the session. */
   version: z.string().optional(),

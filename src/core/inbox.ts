@@ -238,7 +238,7 @@ export class Inbox extends EventEmitter<InboxEvents> {
     return join(this.options.folder.inbox, file);
   }
 
-  /** Undefined if there is no such message. Throws if it cannot be read just now. */
+  /** Returns undefined if the message does not exist. Throws if it cannot be read just now. */
   header(file: string): Header | undefined {
     if (!this.files.has(file) || this.#invalid.has(file)) return undefined;
     const known = this.#headers.get(file) ?? this.options.cache?.get(file);

@@ -11,7 +11,7 @@ type Entries = ReadonlyMap<string, unknown>;
 export class JsonFile<T> {
   readonly #file: CachedFile<T>;
 
-  /** @param parse gets the object's entries, none if there is no usable file */
+  /** @param parse parses the object's entries, of which a missing or unusable file has none */
   constructor(
     private readonly path: string,
     private readonly system: System,

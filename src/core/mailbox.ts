@@ -47,7 +47,7 @@ export interface Sent {
   readonly recentCount: number;
 }
 
-/** What the owner has sent to one session or name, and what of it is unread there. */
+/** The owner's mail to one session or name, and the part of it that is unread there. */
 export interface DeliveryStatus {
   readonly sent: readonly Header[];
   readonly unread: readonly Header[];
@@ -223,7 +223,7 @@ export class Mailbox {
     this.#readStates.saveLater();
   }
 
-  /** Writes what is marked. Resolves when no lock of a read state is held any more. */
+  /** Writes the marks. Resolves when all locks of read states are released. */
   async close(): Promise<void> {
     await this.#readStates.close();
   }
@@ -274,7 +274,7 @@ export class Mailbox {
       .length;
   }
 
-  /** What became of the owner's mail, for each of these sessions and each offline name with mail. */
+  /** The status of the owner's mail, for each of these sessions and each offline name with mail. */
   deliveryStatus(online: readonly Session[]): {
     sessions: Map<string, DeliveryStatus>;
     offline: Map<string, DeliveryStatus>;

@@ -24,7 +24,7 @@ const UNIQUE_DIGITS = 12;
 export interface WantedNames {
   readonly names: readonly [Name, ...Name[]];
   readonly by: NameSource;
-  /** What the environment or the user asked for. */
+  /** The name that the environment or the user asked for. */
   readonly asked?: string | undefined;
   readonly workingOn: string;
 }
@@ -58,7 +58,7 @@ export const closestName = (text: string): Name => (isName(text) ? text : toName
 export const namesWithout = (names: readonly Name[], others: readonly Session[]): Name[] =>
   names.filter((name) => findHolder(others, name) === undefined);
 
-/** What remains for a session that can look at the list, but cannot claim anything on it yet. */
+/** The names of a session that can read the list, but cannot claim anything on it yet. */
 export function unclaimedNames(
   held: readonly Name[],
   unique: Name,

@@ -14,7 +14,7 @@ export interface Online {
   readonly others: readonly Session[];
 }
 
-/** This server's entry in heartbeats.json: how to recognise it, and what it says. */
+/** This server's entry in heartbeats.json: recognises it among others, and writes it. */
 export class OwnEntry {
   #details: Partial<Entry>;
 

@@ -62,7 +62,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
 
   /** The names that the session goes by. */
   #names: readonly [Name, ...Name[]];
-  /** What the next claim asks for; undefined until the conversation's names are known. */
+  /** The names for the next claim; undefined until the conversation's names are known. */
   #identity: Identity | undefined;
   #role: Role = "new";
   /** True if a tool was called since another server of the session was seen to serve it. */
@@ -109,7 +109,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
     return this.#names;
   }
 
-  /** What is noted with each name while it is in use. */
+  /** Noted with each name while it is in use. */
   get notes(): NameNotes {
     return { since: this.#since, conversation: this.conversation, folder: this.agent.folder() };
   }
@@ -174,7 +174,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
     if (before !== undefined) this.emit("change"); // more is unread now
   }
 
-  /** Changes what others are told of this session. It is written within two seconds. */
+  /** Changes fields of this session's entry. They are written within two seconds. */
   update(details: Partial<Entry>): void {
     if (this.#entry.update(details) && this.state !== "replaced") this.#timer.schedule();
   }
@@ -189,7 +189,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
     this.#isCalled = this.state === "replaced" && !isSubAgent;
     if (this.#isCalled || this.state === "joining") await this.#timer.run();
     if (this.state === "joining") this.#keepNames();
-    // Later calls are told with the next heartbeat, which is soon enough.
+    // The time of a later call is written with the next heartbeat, which is soon enough.
     if (isFirst && this.state === "active") this.#timer.schedule();
     if (isFirst) this.emit("change"); // from now on its names are noted, whatever run it is
   }
@@ -303,7 +303,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
     this.#become(isReplaced ? "replaced" : "joining", names);
   }
 
-  /** What the session may go by of these names before it has claimed them. */
+  /** Those of these names that the session may go by before it has claimed them. */
   #unclaimed({ names, conversation }: Identity, others: readonly Session[]): [Name, ...Name[]] {
     const held = this.#names.filter((name) => names.includes(name));
     return unclaimedNames(held, this.#identities.uniqueName(conversation), others);

@@ -13,9 +13,9 @@ const CONVERSATION = "# conversation ";
 const WORKED_IN = "# folder ";
 const PART = /^# part (\d+) of (.+)$/;
 
-/** What is noted of a name beside what it has read. */
+/** Facts about a name that its read file keeps beside the marks. */
 export interface NameNotes {
-  /** When the name first appeared. What was sent to everyone before is not its mail. */
+  /** When the name first appeared. Earlier messages to everyone are not its mail. */
   readonly since?: Timestamp | undefined;
   /** The conversation that uses the name, or used it last. */
   readonly conversation?: string | undefined;
@@ -23,7 +23,7 @@ export interface NameNotes {
   readonly folder?: string | undefined;
 }
 
-/** What one name has read, at one moment. */
+/** The marks of one name at one moment. */
 export interface ReadView {
   readonly name: Name;
   readonly notes: NameNotes;
@@ -137,7 +137,7 @@ export class ReadState {
     return this.#contents;
   }
 
-  /** What could be read last, if the file cannot be read just now. */
+  /** The file's contents; the last ones that could be read, if it cannot be read just now. */
   #known(): Contents {
     try {
       const contents = this.#readContents();
@@ -160,7 +160,7 @@ export class ReadState {
     return this.#notesOf(this.#readContents());
   }
 
-  /** What the name has read by now. Costs one look at the file, so ask once for many messages. */
+  /** The present marks. Costs one `stat` of the file, so use one view for many messages. */
   view(): ReadView {
     const contents = this.#known();
     const { files, parts } = contents;
@@ -196,7 +196,7 @@ export class ReadState {
   }
 
   /**
-   * Appends what was marked, and the notes that differ from those in the file. `since` is written
+   * Appends the new marks, and the notes that differ from those in the file. `since` is written
    * only if the file has none. If the file cannot be written, the next call tries again. Resolves
    * when earlier calls have ended as well: a process that exits before leaves the lock behind.
    */

@@ -48,7 +48,7 @@ export class ReadStates {
     return this.own().some((state) => state.view().hasRead(file));
   }
 
-  /** False if it may still turn out what is unread: a file cannot be read just now. */
+  /** False if the marks of one of the owner's names could not be read for the last view. */
   get areKnown(): boolean {
     return this.own().every((state) => state.problem === undefined);
   }
@@ -93,17 +93,17 @@ export class ReadStates {
     await Promise.all(this.own().map((state) => state.save(this.owner.notes)));
   }
 
-  /** Writes what is marked. Never rejects: what could not be written is tried again. */
+  /** Writes the marks. Never rejects: the next call tries again if that failed. */
   async save(): Promise<void> {
     await Promise.all([...this.#states.values()].map((state) => state.save()));
   }
 
-  /** Writes what is marked once the answer to the present call is out. */
+  /** Writes the marks once the answer to the present call is out. */
   saveLater(): void {
     void this.system.clock.nextTurn().then(() => this.save());
   }
 
-  /** Writes what is marked. Resolves when no lock of a read state is held any more. */
+  /** Writes the marks. Resolves when all locks of read states are released. */
   async close(): Promise<void> {
     await this.system.clock.nextTurn(); // what `saveLater` saves is under way from here on
     await this.save();

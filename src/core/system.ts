@@ -19,7 +19,7 @@ export interface Clock {
   nextTurn(): Promise<void>;
 }
 
-/** What the system says about processes on this host. */
+/** The system's knowledge of the processes on this host. */
 export interface ProcessTable {
   /** Identifies the machine, its boot and PID namespace: within one, a PID means one process. */
   readonly host: string;
@@ -67,7 +67,7 @@ export interface System {
   readonly log: Log;
 }
 
-/** Where the data lies. All paths are absolute. */
+/** The paths of the data folder. All are absolute. */
 export interface DataFolder {
   readonly dir: string;
   readonly inbox: string;

@@ -12,7 +12,7 @@ declare const isChecked: unique symbol;
  */
 export type Timestamp = string & { readonly [isChecked]: true };
 
-/** Where the order is noted, and where it can be found out if the note is lost. */
+/** The folder with `.order`, and the inbox, whose file names replace that file if it is lost. */
 type OrderFolder = Pick<DataFolder, "dir" | "inbox">;
 
 const LENGTH = 21;
@@ -83,7 +83,7 @@ export function nextTimestamps(
     // In place: some file systems flush a renamed file to the disk, which takes milliseconds.
     files.overwrite(orderPath(folder), issued.at(-1) ?? "");
   } catch {
-    // What was issued before must not decide about the next timestamp any more.
+    // An older timestamp that stayed in the file would decide about the next one.
     tryRemove(files, orderPath(folder));
   }
   return issued;

@@ -8,12 +8,12 @@ import type { Surroundings } from "./surroundings.ts";
 /** For the lines around messages. */
 const FRAME_BYTES = 600;
 
-/** An answer with messages, and what to do once it is sure that the model sees it. */
+/** An answer with messages, which are marked once it is sure that the model sees it. */
 export interface MailText {
   readonly text: string;
   /** The messages that the text contains, whole or in their last part. */
   readonly shown: readonly Header[];
-  /** Marks exactly what was shown. Does nothing for another session's mail. */
+  /** Marks exactly the messages that were shown. Does nothing for another session's mail. */
   markRead(): void;
 }
 

@@ -6,7 +6,7 @@ import { oneLine } from "../core/text.ts";
 import { describeRoute } from "../notify/routes.ts";
 import { activityText, lastCallText, type Surroundings } from "./surroundings.ts";
 
-/** From this many messages in ten minutes on, a session is told that they are many. */
+/** Above this many messages in ten minutes, the answer says that they are many. */
 const MANY_SENT = 20;
 const LOW = "low priority wakes nobody";
 
@@ -57,7 +57,7 @@ function deliveryText({ header, online }: Delivery, around: Surroundings): strin
   return `${stored} ${header.to}${now} is online, ${facts.filter(Boolean).join("; ")}. Not read yet.`;
 }
 
-/** Only what the sender should know: the session does nothing before its user answers. */
+/** Only for a session that waits for its user: it does nothing before the user answers. */
 function waitsText({ entry }: Session, around: Surroundings): string | undefined {
   const { status } = around.statusOf(entry) ?? {};
   return status === "waiting" ? activityText(entry, around) : undefined;

@@ -3,9 +3,9 @@ import type { LostName, Presence } from "../core/presence.ts";
 import { plural } from "../core/text.ts";
 
 /**
- * Returns what a session has to know at a call, whatever it asked for, each thing once: that a name
- * of its has a new holder; and at the first call, mail for names that were last used in its folder
- * and that nobody has now.
+ * Returns notes that are added to the answer of any tool, each once: that a name of the session has
+ * a new holder; and at the first call, mail for names that were last used in its folder and that
+ * nobody has now.
  */
 export function createSessionNotes(mailbox: Mailbox, presence: Presence, folder: () => string) {
   let isFirst = true;

@@ -6,7 +6,7 @@ import type { IdleWatch } from "../notify/idle-watch.ts";
 import type { Notifier } from "../notify/notifier.ts";
 import type { Surroundings } from "./surroundings.ts";
 
-/** What the tools need of the session that calls them. `server.ts` puts it together. */
+/** The session that calls the tools, as far as they need it. `server.ts` puts it together. */
 export interface ToolContext {
   readonly agent: Agent;
   readonly mailbox: Mailbox;
@@ -18,7 +18,7 @@ export interface ToolContext {
   readonly isForwarding: boolean;
   /** Forwards an escalation. Never rejects: a failure comes to the sender as a message. */
   forward(header: Header, body: string): Promise<void>;
-  /** What the session has to know at this call, whatever it asked for. */
+  /** Notes that are added to the answer of any tool. */
   sessionNotes(): string[];
   /** Opens the mailbox, unless it is open: a Codex server opens nothing before its first call. */
   start(): Promise<void>;

@@ -3,12 +3,12 @@ import type { Entry, Session } from "../core/heartbeats.ts";
 import type { Mailbox } from "../core/mailbox.ts";
 import { duration, oneLine } from "../core/text.ts";
 
-/** What answers need to know. */
+/** Sources of the facts in answers. */
 export interface Surroundings {
   readonly mailbox: Mailbox;
   /** The most that the client shows the model of an answer. */
   readonly maxBytes: number;
-  /** What the agent says that a session is doing. */
+  /** The state of a session, as its agent reports it. */
   readonly statusOf: (entry: Readonly<Entry>) => RegisteredSession | undefined;
   /** Sessions of this user that run without t9-ipc. */
   readonly unlisted: (online: readonly Session[]) => readonly RegisteredSession[];

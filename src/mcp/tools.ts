@@ -195,7 +195,7 @@ function withUnlisted(
   return new UserError(`${error.message} ${text}`, error.hint);
 }
 
-/** What became of the wish for a notice. */
+/** The answer to the wish for a notice. */
 function watchText(name: string, answer: WatchAnswer): string {
   const shown = oneLine(name, 80);
   switch (answer) {

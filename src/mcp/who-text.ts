@@ -8,7 +8,7 @@ import { activityText, lastCallText, type Surroundings } from "./surroundings.ts
 /** For a notice at the end of the answer. */
 const NOTICE_BYTES = 600;
 
-/** Who is online, and what became of the mail that the owner sent them. */
+/** Lists who is online, each with the status of the owner's mail to that session. */
 export function whoText(around: Surroundings, isOwner: boolean): string {
   const { mailbox, maxBytes } = around;
   const online = mailbox.heartbeats.online();

@@ -5,7 +5,7 @@ import type { Name } from "../core/names.ts";
 import type { Presence } from "../core/presence.ts";
 import { oneLine, quote } from "../core/text.ts";
 
-/** What a session is doing, as far as its agent says. */
+/** The state of a session, as its agent reports it. */
 export interface Activity {
   readonly status?: "busy" | "idle" | "waiting" | undefined;
   readonly waitingFor?: string | undefined;
@@ -44,7 +44,7 @@ export class IdleWatch {
 
   constructor(private readonly options: IdleWatchOptions) {}
 
-  /** Takes over what an earlier server of this session was watching. */
+  /** Goes on to watch the sessions that an earlier server of this session watched. */
   restore(): void {
     try {
       const { watching = [] } = this.options.presence.ownEntry() ?? {};
@@ -90,7 +90,7 @@ export class IdleWatch {
     }
   }
 
-  /** Returns what is still to be watched. */
+  /** Returns the sessions that are still to be watched. */
   #checkOne(watched: Watched, online: readonly Session[]): Watched[] {
     const session = findHolder(online, watched.name);
     if (!session && !watched.isAbsent) return [{ ...watched, isAbsent: true }];

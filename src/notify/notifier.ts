@@ -29,7 +29,7 @@ export interface NotifierOptions {
   readonly expectsChannel: boolean;
   /** Other ways to wake the session, the best one first. */
   readonly wakers: readonly Waker[];
-  /** What others are told if there is no other way. */
+  /** The route that others see if there is no other way. */
   readonly fallback: Extract<Route, "tool-result" | "none">;
   /** Full tool names start with this in the client. */
   readonly toolPrefix: string;
@@ -51,7 +51,7 @@ interface Announcement {
 
 /** Announces each unread message once to this session's client, in the order of sending. */
 export class Notifier {
-  /** Files that have appeared and were not looked at yet. */
+  /** New files that are still to be checked. */
   readonly #queue = new Set<string>();
   readonly #announced = new Map<string, Announcement>();
   /** Files that could not be read just now, or whose marks could not. */
@@ -78,7 +78,7 @@ export class Notifier {
     private readonly presence: Presence,
   ) {}
 
-  /** Announces what is there, and from then on what comes. */
+  /** Announces the present mail, and from then on new mail. */
   start(): void {
     this.mailbox.inbox.on("message", (file) => this.#enqueue(file));
     this.mailbox.inbox.on("scan", () => this.#onScan());
@@ -340,7 +340,7 @@ export class Notifier {
     return this.options.wakers.find((waker) => waker.problem() === undefined);
   }
 
-  /** Tells the others how mail reaches this session. */
+  /** Publishes how mail reaches this session. */
   reportRoute(): void {
     const { expectsChannel, wakers, fallback } = this.options;
     const waker = this.#usableWaker();

@@ -8,7 +8,7 @@ export interface TelegramOptions {
   readonly api: string;
 }
 
-/** What the Bot API answers if it does not send; `retry_after` in seconds. */
+/** The Bot API's answer if it does not send; `retry_after` in seconds. */
 interface ErrorResponse {
   readonly description?: string;
   readonly parameters?: { readonly retry_after?: number };

@@ -11,7 +11,7 @@ import { WakeFile } from "./wake-file.ts";
 
 /** Claude Code cuts results near 25,000 tokens. This many bytes stay below that in any script. */
 const MAX_ANSWER_BYTES = 40_000;
-/** One token of our answers has at least so many bytes. */
+/** The fewest bytes that one token of our answers can have. */
 const BYTES_PER_TOKEN = MAX_ANSWER_BYTES / 25_000;
 
 const ARRIVAL =

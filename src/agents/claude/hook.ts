@@ -12,7 +12,7 @@ import { readyFile, wakeFile } from "./wake-file.ts";
 
 const MAX_NOTICE_BYTES = 64 * 1024;
 
-/** What a hook of the plugin has to do. */
+/** The result of a hook of the plugin. */
 export interface HookResult {
   /** For standard output, which Claude Code reads. */
   readonly output?: string;
@@ -21,9 +21,9 @@ export interface HookResult {
 }
 
 /**
- * Runs one of the plugin's hooks. At SessionStart, Claude Code is told which file to watch; when
- * that file changes, the notice is taken out of it. A hook that always exited with 2 would wake the
- * session forever, so every failure is an empty result.
+ * Runs one of the plugin's hooks. At SessionStart, it names the file that Claude Code is to watch.
+ * When that file changes, the hook takes the notice out of it. A hook that always exited with 2
+ * would wake the session forever, so every failure is an empty result.
  */
 export async function runHook(config: Config): Promise<HookResult> {
   try {
@@ -43,7 +43,7 @@ export async function runHook(config: Config): Promise<HookResult> {
   }
 }
 
-/** Where the notices for one session are. */
+/** Identifies the wake file of one session. */
 interface WakeFiles {
   readonly dir: string;
   /** Claude Code's process. */

@@ -4,7 +4,7 @@ import type { System } from "../../core/system.ts";
 
 const MAX_BYTES = 64 * 1024;
 
-/** What the session is doing: working, between turns, or waiting for its user. */
+/** The session works, is between turns, or waits for its user. */
 export type SessionStatus = "busy" | "idle" | "waiting";
 
 export interface RegisteredSession {

@@ -12,7 +12,7 @@ import { isUnread, ReadState } from "../../core/read-state.ts";
 import type { System } from "../../core/system.ts";
 import type { Timestamp } from "../../core/timestamps.ts";
 
-/** What the data folder tells of one Claude Code session, for a program that is not its server. */
+/** One Claude Code session as the data folder shows it, for a program that is not its server. */
 export interface SessionMail {
   readonly name: Name;
   /** False if no server of the session runs: then the names are those that it will ask for. */

@@ -47,7 +47,7 @@ export class ClaudeSession implements AgentSession {
     return registered;
   }
 
-  /** What does not change by itself. A status does: an old one says nothing. */
+  /** The facts that do not change by themselves. A status does, so an old one is not kept. */
   #known(): RegisteredSession | undefined {
     return this.registered() ?? this.#lastRegistered;
   }

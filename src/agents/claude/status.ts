@@ -3,7 +3,7 @@ import type { Entry, Session } from "../../core/heartbeats.ts";
 import type { System } from "../../core/system.ts";
 import { listRegistered, type RegisteredSession, readRegistered } from "./registry.ts";
 
-/** What Claude Code says of a session of this host; undefined for other hosts and agents. */
+/** The registry entry of a session on this host; undefined for other hosts and agents. */
 export function statusOf(
   { host, client, claude_pid: pid, claude_dir: dir }: Readonly<Entry>,
   claudeDir: string,

@@ -2,7 +2,7 @@ import type { Clock } from "../../core/system.ts";
 import type { ToolCall } from "../../notify/waker.ts";
 import type { RegisteredSession } from "./registry.ts";
 
-/** A notice that has not been acted on after this long is not waited for any more. */
+/** After this long, a notice without a reaction counts as lost. */
 const GIVE_UP_MS = 5 * 60_000;
 /** A notice that is let through starts a turn of an idle session within a second. */
 const START_MS = 5000;

@@ -1,4 +1,4 @@
-/** What Codex says of a session with each tool call: `_meta` (seen in 0.169). */
+/** Facts about the session that Codex sends with each tool call, in `_meta` (seen in 0.169). */
 export interface CodexCall {
   /** The conversation that calls. Codex starts one server for each. */
   readonly thread: string;

@@ -50,7 +50,7 @@ function checkWritable(folders: readonly string[]): Finding | undefined {
 const nearestExisting = (path: string): string =>
   fs.existsSync(path) || path === dirname(path) ? path : nearestExisting(dirname(path));
 
-/** What helps depends on who refuses: the mount, the owner, or the mode. */
+/** The remedy depends on the cause: the mount, the owner, or the mode. */
 export function adviseUnwritable(path: string, error: unknown): Finding {
   if (errorCode(error) === "EROFS") {
     const remedy = `allow this program to write to ${path} (in the sandbox's settings), mount it writable, or set IPC_DIR to a folder that is`;
