@@ -14,6 +14,7 @@ import { basename, dirname, join } from "node:path";
 import type { TestContext } from "node:test";
 import { childEnv } from "./environment.ts";
 import { endAllIn } from "./process.ts";
+import { waitFor } from "./wait.ts";
 
 const isWindows = process.platform === "win32";
 
@@ -39,7 +40,26 @@ export function makeDir(): string {
 export async function removeDir(dir: string): Promise<void> {
   const root = dirname(dir);
   await endAllIn(root);
-  rmSync(root, { recursive: true, force: true, maxRetries: 5 });
+  await removeFolder(root);
+}
+
+/**
+ * Removes a folder in which a program may still write for a moment: one on a terminal ends only
+ * after its parent was killed. All is removed again then. `maxRetries` of Node 20 is not enough,
+ * since it does not list the folder again.
+ */
+export async function removeFolder(path: string): Promise<void> {
+  let problem: unknown;
+  const isRemoved = (): boolean => {
+    try {
+      rmSync(path, { recursive: true, force: true });
+      return true;
+    } catch (error) {
+      problem = error;
+      return false;
+    }
+  };
+  await waitFor(isRemoved, () => `${path} to be removed: ${problem}`);
 }
 
 /** The home folder that belongs to a data folder of `tempDir`. */

@@ -16,6 +16,7 @@ import {
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { removeFolder } from "../../support/folder.ts";
 import { find, onPath } from "../find.ts";
 import type { Api } from "./api.ts";
 import { descendants, endTree, killTmux, openTerminal, send, type Terminal } from "./terminal.ts";
@@ -211,7 +212,7 @@ export function makeClient(options: ClientOptions): Client {
     async close() {
       for (const end of running) await end();
       for (const terminal of opened) await terminal.close();
-      rmSync(home, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+      await removeFolder(home);
       homes.delete(home);
     },
   };
