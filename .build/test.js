@@ -7,12 +7,10 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
-import { build } from "esbuild";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
+import { bundle, ROOT } from "./bundle.js";
 
-const ROOT = resolve(import.meta.dirname, "..");
 const TESTS = join(ROOT, "test");
 /** More than there are cores, since many tests wait. */
 const CONCURRENCY = 6;
@@ -47,39 +45,12 @@ function allFiles() {
 /** Returns the paths of the compiled files. The runner sorts them, so each has its number first. */
 async function compile(files) {
   const names = files.map((file, index) => `${String(index).padStart(3, "0")}-${basename(file)}`);
-  await build({
+  await bundle({
     entryPoints: files.map((file, index) => ({ in: file, out: names[index] })),
-    absWorkingDir: ROOT,
     outdir: out,
-    bundle: true,
     splitting: true,
-    platform: "node",
-    format: "esm",
-    target: "node20.19",
-    charset: "utf8",
-    logLevel: "warning",
-    sourcemap: true,
-    sourcesContent: false,
-    external: ["better-sqlite3", "esbuild"],
-    // Its main file is UMD, whose `require` calls esbuild cannot follow.
-    alias: { "jsonc-parser": "jsonc-parser/lib/esm/main.js" },
-    // CommonJS packages in the bundle call `require` for Node's own modules.
-    banner: {
-      js: 'import { createRequire as requireFrom } from "node:module"; const require = requireFrom(import.meta.url);',
-    },
-    plugins: [{ name: "own-path", setup: keepOwnPath }],
   });
   return names.map((name) => join(out, `${name}.js`));
-}
-
-/** A module goes by the path of its source, and not by that of the bundle that it is in. */
-function keepOwnPath(plugins) {
-  plugins.onLoad({ filter: /\.ts$/, namespace: "file" }, ({ path }) => {
-    const contents = readFileSync(path, "utf8")
-      .replaceAll("import.meta.dirname", JSON.stringify(dirname(path)))
-      .replaceAll("import.meta.url", JSON.stringify(pathToFileURL(path).href));
-    return { contents, loader: "ts" };
-  });
 }
 
 /** Returns the exit code. */

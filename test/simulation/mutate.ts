@@ -1,43 +1,20 @@
 // node --import tsx test/simulation/mutate.ts [--file src/core/x.ts] [--every N] [--offset K]
-// Changes one place of core or notify at a time, and runs the in-process tests. A change that no
-// test notices is a survivor: either a rule without a test, or a line without a purpose.
+//     [--histories N]
+// Changes one place of core or notify at a time, and runs the in-process tests: first those of the
+// file, then all, then N histories of the simulation. A change that no test notices is a survivor:
+// either a rule without a test, or a line without a purpose.
 
-import { spawnSync } from "node:child_process";
-import {
-  cpSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
-import { basename, join, resolve } from "node:path";
+import { spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { bundle, ROOT } from "../../.build/bundle.js";
 
-const ROOT = resolve(import.meta.dirname, "../..");
 const ROOMS = ["src/core", "src/notify"];
 /** A mutant may loop forever. */
 const TIMEOUT_MS = 60_000;
-/** Tests that a file has besides the one with its own name. */
-const MORE_TESTS: Record<string, string[]> = {
-  files: ["files.contract"],
-  lock: ["lock.contract"],
-  watch: ["watch.contract"],
-  errors: ["inbox", "mailbox", "read-state"],
-  process: ["presence", "heartbeats"],
-  "json-file": ["heartbeats", "conversations"],
-  "own-entry": ["presence"],
-  "heartbeat-timer": ["presence"],
-  identity: ["presence"],
-  directory: ["mailbox"],
-  "read-states": ["mailbox"],
-  "send-limits": ["mailbox"],
-  channel: ["notifier", "wording"],
-  notice: ["notifier", "wording"],
-  routes: ["notifier", "wording"],
-};
+/** Tests that start servers, which do not see a change, and tests of what is handed in, which wait. */
+const IS_LEFT_OUT = /support\/(session|command|process|rpc)\.ts"|contract/;
 
 interface Mutant {
   readonly file: string;
@@ -106,58 +83,52 @@ function mutantsOf(file: string): Mutant[] {
   });
 }
 
-function testsOf(file: string): string[] {
-  const name = basename(file, ".ts");
-  const room = file.split("/")[1] ?? "";
-  const own = [name, ...(MORE_TESTS[name] ?? [])];
-  const all = ["core", "notify"].flatMap((folder) =>
-    own.map((each) => `test/${folder}/${each}.test.ts`),
+const allTests = ROOMS.flatMap((room) => {
+  const folder = room.replace("src", "test");
+  return readdirSync(join(ROOT, folder)).map((name) => `${folder}/${name}`);
+});
+
+/** The tests of a file by name, which are most likely to notice a change of it. */
+const testsOf = (file: string): string[] =>
+  ["test", "contract.test"]
+    .map((kind) => `${file.replace("src", "test").replace(/\.ts$/, "")}.${kind}.ts`)
+    .filter((path) => allTests.includes(path));
+
+const inProcess = allTests.filter(
+  (path) => !IS_LEFT_OUT.test(path + readFileSync(join(ROOT, path), "utf8")),
+);
+
+/** Runs these modules with one source changed. True if a test fails. */
+async function fails(modules: readonly string[], { file, text }: Mutant, args: string[] = []) {
+  await bundle(
+    {
+      stdin: {
+        contents: modules.map((path) => `import "./${path}";`).join("\n"),
+        resolveDir: ROOT,
+      },
+      outfile: join(out, "tests.js"),
+      sourcemap: false,
+    },
+    new Map([[join(ROOT, file), text]]),
   );
-  const neighbours = room === "notify" ? ["test/notify/notifier.test.ts"] : [];
-  return [...new Set([...all, ...neighbours])].filter((path) => {
-    const [, folder = ""] = path.split("/");
-    return readdirSync(join(ROOT, "test", folder)).includes(basename(path));
+  const child = spawn(process.execPath, [join(out, "tests.js"), ...args], {
+    stdio: ["ignore", "pipe", "ignore"],
+    timeout: TIMEOUT_MS,
+    killSignal: "SIGKILL",
   });
+  child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+    if (/^ *not ok/m.test(chunk)) child.kill("SIGKILL");
+  });
+  return new Promise<boolean>((done) => child.once("close", (code) => done(code !== 0)));
 }
 
-/** A copy of the sources and tests, in which one file is changed at a time. */
-function createCopy(): string {
-  const copy = mkdtempSync(join(tmpdir(), "t9-ipc-mutants-"));
-  for (const each of ["src", "test", "package.json", "tsconfig.json"]) {
-    cpSync(join(ROOT, each), join(copy, each), { recursive: true });
-  }
-  symlinkSync(join(ROOT, "node_modules"), join(copy, "node_modules"));
-  return copy;
-}
-
-const copy = createCopy();
-
-/** True if a test fails. */
-function isNoticed({ file, text }: Mutant): boolean {
-  const path = join(copy, file);
-  const original = readFileSync(path, "utf8");
-  writeFileSync(path, text);
-  try {
-    const run = (...args: string[]): boolean =>
-      spawnSync(process.execPath, ["--import", "tsx", ...args], {
-        cwd: copy,
-        timeout: TIMEOUT_MS,
-        stdio: "ignore",
-      }).status !== 0;
-    if (run("--test", ...testsOf(file))) return true;
-    const all = readdirSync(join(ROOT, "test/core")).filter((each) =>
-      /^(inbox|mailbox|presence)\./.test(each),
-    );
-    if (run("--test", ...all.map((each) => `test/core/${each}`), "test/notify/notifier.test.ts")) {
-      return true;
-    }
-    const { histories } = values;
-    return (
-      histories !== "0" && run("test/simulation/simulate.ts", "--runs", histories, "--seed", "1")
-    );
-  } finally {
-    writeFileSync(path, original);
-  }
+async function isNoticed(mutant: Mutant): Promise<boolean> {
+  const own = testsOf(mutant.file);
+  if (own.length > 0 && (await fails(own, mutant))) return true;
+  if (await fails(inProcess, mutant)) return true;
+  const { histories } = values;
+  const args = ["--runs", histories, "--seed", "1", "--first"];
+  return histories !== "0" && fails(["test/simulation/simulate.ts"], mutant, args);
 }
 
 const files =
@@ -166,11 +137,12 @@ const files =
 const mutants = files
   .flatMap(mutantsOf)
   .filter((_, index) => index % Number(values.every) === Number(values.offset));
+const out = mkdtempSync(join(ROOT, ".tests-"));
 let survivors = 0;
 for (const mutant of mutants) {
-  if (isNoticed(mutant)) continue;
+  if (await isNoticed(mutant)) continue;
   survivors++;
   console.log(`${mutant.file}:${mutant.line}: ${mutant.what}`);
 }
 console.log(`${mutants.length} mutants, ${survivors} survivors`);
-rmSync(copy, { recursive: true, force: true });
+rmSync(out, { recursive: true, force: true });
