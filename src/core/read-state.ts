@@ -182,6 +182,11 @@ export class ReadState {
     for (const file of files) this.#foreign.add(file);
   }
 
+  /** Counts all marks again: the name is another session's by now. */
+  regardAll(): void {
+    this.#foreign.clear();
+  }
+
   /** Counts these messages as read from now on. `save` writes them to the disk. */
   markRead(files: Iterable<string>): void {
     const { hasRead } = this.view();

@@ -28,6 +28,7 @@ export class ReadStates {
 
   of(name: Name): ReadState {
     const known = this.#states.get(name);
+    if (known && !this.owner.names.includes(name)) known.regardAll();
     if (known) return known;
     const state = new ReadState(this.folder, this.system, name);
     this.#states.set(name, state);

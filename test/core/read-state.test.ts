@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import type { Header } from "../../src/core/message.ts";
 import { isAddressee, isUnread, knownNames, ReadState } from "../../src/core/read-state.ts";
+import { ReadStates } from "../../src/core/read-states.ts";
 import type { Timestamp } from "../../src/core/timestamps.ts";
 import {
   createWorld,
@@ -259,6 +260,16 @@ test("a message that was read under one of a session's names is read", async () 
   assert.equal(isUnread([other.view(), state.view()], header("all")), false);
   await state.save();
   assert.equal(isUnread([other.view(), state.view()], header("all")), false, "after it is saved");
+});
+
+test("marks under a name that was taken and is another session's by now count for that one", () => {
+  const owner = { name: named("bob"), names: [named("bob"), named("ann")], notes: {}, check() {} };
+  const states = new ReadStates(FOLDER, system, owner);
+  states.take(named("ann"), [header("all")]);
+  world.disk.put(PATH, `# since ${SINCE}\n${file(1)}\n`);
+  assert.equal(states.of(named("ann")).view().hasRead(file(1)), false);
+  owner.names.pop();
+  assert.equal(states.of(named("ann")).view().hasRead(file(1)), true);
 });
 
 test("the names that were used are those of the files", () => {

@@ -265,7 +265,7 @@ export class Server {
   /** `t9_ipc_set_name`. */
   async rename(name: Name): Promise<void> {
     await this.call(async () => {
-      const { headers } = this.mailbox.unread();
+      const { headers } = this.#unreadMail();
       const before = this.presence.names;
       try {
         await this.presence.rename(name, undefined, () => this.mailbox.takeName(name, headers));
@@ -274,8 +274,11 @@ export class Server {
         throw error;
       }
       for (const file of this.toldEveryone.keys()) this.world.onShown({ file, names: [name] });
-      for (const { file, to } of headers)
-        if (isEveryone(to)) this.disregarded.add(`${name}/${file}`);
+      for (const { file, to } of headers) {
+        if (!isEveryone(to)) continue;
+        this.disregarded.add(`${name}/${file}`);
+        this.#marked.delete(file); // in another conversation
+      }
       await this.mailbox.register();
     });
   }
