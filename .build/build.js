@@ -1,13 +1,13 @@
-// Builds dist/: the launcher (server.js), the bundles that it starts, and the plugin's files that fit
-// there.
+// Builds dist/: the launcher (server.js), the bundles that it starts, and the plugin's files that
+// fit there.
 //
 // Servers and hooks are started from dist/ at any moment, also in the middle of a build. So every
 // file is written under another name and renamed into place, and only when all of them are made:
 // a build that fails leaves dist/ as it was. A running server has read its one bundle and needs
 // no file of dist/ again.
 //
-// The script has a folder of its own because npm runs it also for who installs from git ("prepare"),
-// and the top level is kept for what a reader looks for.
+// The script has a folder of its own because npm runs it also for who installs from git
+// ("prepare"), and the top level is kept for what a reader looks for.
 
 import {
   chmodSync,
@@ -74,7 +74,10 @@ function pluginJson() {
   return text.replaceAll("/dist/server.js", "/server.js");
 }
 
-/** Makes dist/ a marketplace too, with itself as the plugin: then nothing depends on the source in the repository's. */
+/**
+ * Makes dist/ a marketplace too, with itself as the plugin: then nothing depends on the source in
+ * the repository's.
+ */
 function marketplaceJson() {
   const json = JSON.parse(readFileSync(join(ROOT, ".claude-plugin/marketplace.json"), "utf8"));
   json.plugins[0].source = "./";
@@ -89,7 +92,8 @@ async function replace(path, text) {
     try {
       return renameSync(temporary, path);
     } catch (error) {
-      // Windows refuses while anybody has the former file open. A start has it open for milliseconds.
+      // Windows refuses while anybody has the former file open. A start has it open for
+      // milliseconds.
       if (!["EPERM", "EBUSY", "EACCES"].includes(error.code) || attempt === 40) throw error;
       await sleep(25);
     }

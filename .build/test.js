@@ -31,8 +31,8 @@ try {
 }
 
 /**
- * The test files in test/ and in its folders. What is deeper has a command of its own. The histories
- * are first: they take longest, and started last they would leave a core idle.
+ * The test files in test/ and in its folders. What is deeper has a command of its own. The
+ * histories are first: they take longest, and started last they would leave a core idle.
  */
 function allFiles() {
   const names = readdirSync(TESTS, { recursive: true });

@@ -1,4 +1,5 @@
-// The entry of dist/statusline.js: `t9-ipc statusline [-- COMMAND]`, without what servers need.
+// The entry of dist/statusline.js: `t9-ipc statusline [-- COMMAND]`, without the modules of a
+// server.
 
 import { statusLine } from "./cli/statusline.ts";
 import { readConfig, workingFolder } from "./config.ts";

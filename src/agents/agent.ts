@@ -7,7 +7,9 @@ import type { Waker } from "../notify/waker.ts";
  */
 export type Caller = "session" | "sub-agent";
 
-/** The program that started this server, as it named itself at `initialize`. One folder for each. */
+/**
+ * The program that started this server, as it named itself at `initialize`. One folder for each.
+ */
 export interface Agent {
   readonly session: AgentSession;
   /** Ways to wake the session beside the channel notification, the best one first. */
@@ -24,7 +26,7 @@ export interface Agent {
   readonly instructions: string;
   /** True between the client's turns; undefined if the client does not say. */
   isIdle(): boolean | undefined;
-  /** Takes note of a call, and tells who made it as soon as that is known, within `patienceMs`. */
+  /** Notes a call. Resolves to who made it as soon as that is known, within `patienceMs`. */
   identifyCaller(
     meta: Readonly<Record<string, unknown>>,
     patienceMs: number,

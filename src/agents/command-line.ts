@@ -1,7 +1,9 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 
-/** The arguments of a process, program first. Empty if the system does not tell, as on Windows. */
+/**
+ * The arguments of a process, program first. Empty if the system does not show them, as on Windows.
+ */
 export function commandLine(pid: number, platform: string = process.platform): readonly string[] {
   try {
     if (platform === "linux") {

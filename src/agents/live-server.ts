@@ -3,7 +3,10 @@
  */
 export interface LiveServer {
   readonly name: string;
-  /** Beginning of the full names of its tools; tells the plugin's server from the entry's. */
+  /**
+   * Beginning of the full names of its tools, which differs between the plugin's server and the
+   * entry's.
+   */
   readonly toolPrefix: string | undefined;
   /** The process of the session it belongs to. */
   readonly agentPid: number | undefined;

@@ -59,5 +59,5 @@ export function removeBackup(path: string): void {
   rmSync(backupPath(path), { force: true });
 }
 
-/** A line that tells the user about the copy. */
+/** A line for the user about the copy. */
 export const backupNote = (path: string): string => `As it was: ${backupPath(path)}`;

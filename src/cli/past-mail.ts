@@ -7,8 +7,8 @@ import type { System } from "../core/system.ts";
 
 /**
  * The messages in the archive and in these files of the inbox, in the order of sending. With
- * `sinceMs` only those of the last `sinceMs` milliseconds, by the time of the file: the timestamp in
- * its name is in the sender's time zone.
+ * `sinceMs` only those of the last `sinceMs` milliseconds, by the time of the file: the timestamp
+ * in its name is in the sender's time zone.
  */
 export function pastMail(
   { inbox, archive }: Config,

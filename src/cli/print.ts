@@ -3,7 +3,9 @@ import { stripVTControlCharacters, styleText } from "node:util";
 
 export type Style = Parameters<typeof styleText>[0];
 
-/** Embeddings, overrides and isolates, which make a line read in another order than it is written. */
+/**
+ * Embeddings, overrides and isolates, which make a line read in another order than it is written.
+ */
 const BIDI_OVERRIDES = /[\u202a-\u202e\u2066-\u2069]/g;
 /** Characters that JSON allows in a text and that change the terminal, or how a line reads. */
 const UNSAFE_IN_JSON = /[\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;

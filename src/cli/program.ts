@@ -176,7 +176,7 @@ const UNIT_MS: Readonly<Record<string, number>> = {
   d: 86_400_000,
 };
 
-/** The milliseconds that `10m`, `2h` or `1d` stands for. */
+/** The milliseconds of `10m`, `2h` or `1d`. */
 function parseDuration(text: string): number {
   const [, count, unit = ""] = /^(\d+)([smhd])$/.exec(text) ?? [];
   if (!count)

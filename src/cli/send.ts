@@ -13,7 +13,7 @@ interface SendOptions {
   /** A session's name, several with commas, or `all`. */
   readonly to: string;
   readonly subject: string;
-  /** `-` stands for standard input. */
+  /** `-` means standard input. */
   readonly body?: string;
   readonly priority: Priority;
   readonly allowUnknown?: true;

@@ -26,8 +26,8 @@ export async function statusLine(config: Config, command: readonly string[]): Pr
 }
 
 /**
- * The shell for a user's command: `true` is the system's. On Windows, Claude Code runs such commands
- * with Git Bash and names it in SHELL; cmd.exe does not understand them.
+ * The shell for a user's command: `true` is the system's. On Windows, Claude Code runs such
+ * commands with Git Bash and names it in SHELL; cmd.exe does not understand them.
  */
 export const shellFor = (env: NodeJS.ProcessEnv, platform: string): string | true =>
   (platform === "win32" && env.SHELL) || true;

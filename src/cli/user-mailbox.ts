@@ -18,7 +18,9 @@ export interface UserMailbox {
   readonly system: System;
 }
 
-/** Opens the mailbox of the person at the command line, runs `work` with it, and closes it again. */
+/**
+ * Opens the mailbox of the person at the command line, runs `work` with it, and closes it again.
+ */
 export async function withUserMailbox<T>(
   config: Config,
   work: (user: UserMailbox) => Promise<T>,

@@ -24,8 +24,8 @@ interface WatchOptions {
 }
 
 /**
- * Prints mail as it arrives, after that of the last `since` milliseconds. On a terminal each message
- * is one line, and who comes, goes or waits for its user is printed too. Never resolves.
+ * Prints mail as it arrives, after that of the last `since` milliseconds. On a terminal each
+ * message is one line, and who comes, goes or waits for its user is printed too. Never resolves.
  */
 export async function watch(config: Config, options: WatchOptions): Promise<never> {
   const isTerminal = process.stdout.isTTY && !options.json;

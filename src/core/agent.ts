@@ -9,7 +9,9 @@ export interface AgentSession {
   readonly pid?: number | undefined;
   /** Fields that the agent adds to the session's entry in heartbeats.json. */
   readonly details?: Readonly<Record<string, unknown>>;
-  /** False while the session is not to be listed: a spare worker, a Codex session before its call. */
+  /**
+   * False while the session is not to be listed: a spare worker, a Codex session before its call.
+   */
   mayJoin(): boolean;
   /** Identifies the conversation that is open now; undefined if the agent does not say. */
   conversation(): string | undefined;

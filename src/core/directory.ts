@@ -111,7 +111,9 @@ export class Directory {
     return name === undefined ? undefined : findHolder(online, name);
   }
 
-  /** The names of a session or of one that is away. Throws UserError if nobody has or had that name. */
+  /**
+   * The names of a session or of one that is away. Throws UserError if nobody has or had that name.
+   */
   namesOf(text: string): [Name, ...Name[]] {
     const online = this.online();
     const name = this.#find(text, online);

@@ -31,7 +31,9 @@ export class HeartbeatTimer {
     this.#cancel();
   }
 
-  /** Beats within two seconds, or later after failures. Does nothing unless the timer was started. */
+  /**
+   * Beats within two seconds, or later after failures. Does nothing unless the timer was started.
+   */
   schedule(): void {
     this.#schedule(DEBOUNCE_MS * this.#backoff * (1 + Math.random()));
   }

@@ -34,7 +34,7 @@ const Entry = z.looseObject({
   borrowed: z.record(z.string(), z.string()).optional(),
   /** Time of the last tool call, in ms since 1970. */
   last_call: z.number().optional(),
-  /** How mail reaches the session: the id of a route, and what is known against it. */
+  /** How mail reaches the session: the id of a route, and the route's problem if it has one. */
   push: z.string().optional(),
   push_note: z.string().optional(),
   /** Mail to everyone is this session's from this timestamp on. */
@@ -89,10 +89,14 @@ interface Contents {
   readonly sessions: readonly Session[];
 }
 
-/** heartbeats.json: who is online. It is shared with the Python original, whose entries are kept. */
+/**
+ * heartbeats.json: who is online. It is shared with the Python original, whose entries are kept.
+ */
 export class Heartbeats {
   readonly #file: JsonFile<Contents>;
-  /** Last beats of sessions on other hosts, and when they changed by our clock: theirs may be wrong. */
+  /**
+   * Last beats of sessions on other hosts, and when they changed by our clock: theirs may be wrong.
+   */
   readonly #remoteBeats = new Map<string, { beat: number; changedAt: number | undefined }>();
 
   constructor(

@@ -72,7 +72,10 @@ export class Identities {
     return uniqueName(this.options.agent.folder(), this.#digits(conversation));
   }
 
-  /** Follows the agent while the conversation stays the same. Returns `identity` if all is as before. */
+  /**
+   * Follows the agent while the conversation stays the same. Returns `identity` if all is as
+   * before.
+   */
   update(identity: Identity): Identity {
     return this.#followGivenName(this.#continueConversation(identity));
   }

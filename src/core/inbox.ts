@@ -17,7 +17,9 @@ import { localTime, nextTimestamps } from "./timestamps.ts";
 
 /** Scan interval, in case events are missed. */
 const SCAN_MS = 2000;
-/** Scan interval while the system has no watch to give: Linux has 128 for all programs of a user. */
+/**
+ * Scan interval while the system has no watch to give: Linux has 128 for all programs of a user.
+ */
 const UNWATCHED_SCAN_MS = 500;
 /** After this, a watch is asked for again. */
 const WATCH_AGAIN_MS = 120_000;
@@ -58,7 +60,9 @@ export class PartlyStoredError extends Error {
   }
 }
 
-/** It is unknown whether a message was stored: the file system failed in the middle of the rename. */
+/**
+ * It is unknown whether a message was stored: the file system failed in the middle of the rename.
+ */
 export class InDoubtError extends Error {
   /** The system's, which passes. */
   readonly code: string | undefined;

@@ -17,7 +17,9 @@ export interface Lock {
   whenIdle(): Promise<void>;
 }
 
-/** Locks between processes: `PATH.lock` is a folder while proper-lockfile holds the lock of PATH. */
+/**
+ * Locks between processes: `PATH.lock` is a folder while proper-lockfile holds the lock of PATH.
+ */
 export function createLock(files: Files, log: Log): Lock {
   const queues = new Map<string, Promise<unknown>>();
   return { withLock, whenIdle };

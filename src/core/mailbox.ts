@@ -117,7 +117,7 @@ export class Mailbox {
 
   async #store(drafts: readonly Draft[]): Promise<Header[]> {
     try {
-      // What the owner tells everyone is not news to it, from the first moment on.
+      // The owner's messages to everyone count as read by it, from the first moment on.
       return await this.inbox.store(drafts, (header) => {
         if (isEveryone(header.to)) this.#readStates.markSent(header);
       });
@@ -156,7 +156,9 @@ export class Mailbox {
     this.#readStates.take(name, unreadBefore);
   }
 
-  /** Notes that the owner's names are in use, so that mail for them is accepted while it is away. */
+  /**
+   * Notes that the owner's names are in use, so that mail for them is accepted while it is away.
+   */
   async register(): Promise<void> {
     await this.#readStates.register();
   }

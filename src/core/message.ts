@@ -22,7 +22,7 @@ const SENDER_POSITION = 31;
 export const PRIORITIES = ["low", "normal", "high", "critical"] as const;
 export type Priority = (typeof PRIORITIES)[number];
 
-/** A message without its body. Every value is the text that stands in the file. */
+/** A message without its body. Every value is the text in the file. */
 export interface Header {
   readonly file: string;
   readonly from: string;
@@ -99,7 +99,9 @@ export function mayBeSentBy(names: readonly string[]): (file: string) => boolean
   return (file) => starts.some((start) => file.startsWith(start, SENDER_POSITION));
 }
 
-/** At most MAX_BODY_LENGTH characters of a body, and then how many more there are, and where. */
+/**
+ * At most MAX_BODY_LENGTH characters of a body, then the number of those left out and their file.
+ */
 export function shortenBody(body: string, path: string): string {
   const more = lengthOf(body) - MAX_BODY_LENGTH;
   if (more <= 0) return body;
@@ -123,7 +125,9 @@ export function formatMessage(draft: Draft, created: string): string {
   return `---\n${lines.join("")}---\n\n${body}\n`;
 }
 
-/** Text that YAML reads as itself stays as it is. Anything else is a JSON string, which is YAML too. */
+/**
+ * Text that YAML reads as itself stays as it is. Anything else is a JSON string, which is YAML too.
+ */
 function quoteIfNeeded(text: string): string {
   if (isPlainYaml(text)) return text;
   // Some readers break a line at these characters.
@@ -136,7 +140,8 @@ function quoteIfNeeded(text: string): string {
 function isPlainYaml(text: string): boolean {
   if (/[\p{Cc}\p{Cs}\u2028\u2029\ufeff]/u.test(text)) return false;
   // A line reader would take the escapes of a quoted text literally, so most texts stay plain.
-  // A colon or a number sign beside a space would end the value, and spaces at its ends are dropped.
+  // A colon or a number sign beside a space would end the value, and spaces at its ends are
+  // dropped.
   if (/: |:$| #|\s$/.test(text)) return false;
   // Words that one of the YAML versions takes for a boolean or for nothing.
   if (/^(y|n|yes|no|on|off|true|false|null)$/i.test(text)) return false;

@@ -106,7 +106,7 @@ export function nameFromEnvironment(value: string | undefined, log: Log): Name |
   return undefined;
 }
 
-/** The digits of a conversation's default name; random ones if the agent tells no conversation. */
+/** The digits of a conversation's default name; random ones if the agent names no conversation. */
 export function conversationDigits(conversation: string | undefined): string {
   return createHash("sha256")
     .update(conversation ?? randomBytes(16))

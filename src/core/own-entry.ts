@@ -87,7 +87,7 @@ export class OwnEntry {
     const started = processes.startOf(processes.pid);
     const { pid, client, details } = this.agent;
     return {
-      ...before, // keeps what others have written into it
+      ...before, // keeps fields that others have written
       timestamp: localTime(clock),
       status: "active",
       pid: processes.pid,

@@ -1,8 +1,8 @@
 import { normalize } from "node:path";
 
 /**
- * What all spellings of one path have in common: on Windows neither letter case nor the kind of
- * slash tells files apart, and shells disagree about the case of a drive's letter.
+ * The same for all spellings of one path, which on Windows may differ in letter case and the kind
+ * of slash. Shells disagree about the case of a drive's letter.
  */
 const pathKey = (path: string): string =>
   process.platform === "win32" ? normalize(path).toLowerCase() : path;

@@ -21,7 +21,7 @@ import type { System } from "./system.ts";
 import { endOfOrder, isImplausible, type Timestamp } from "./timestamps.ts";
 
 /**
- * - `joining`: not listed yet, or not any more
+ * - `joining`: not listed yet, or no longer
  * - `active`: listed; receives mail
  * - `replaced`: another server of the same session was called later and receives the mail
  * - `left`: no longer listed, for good
@@ -95,7 +95,9 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
     return this.options.agent;
   }
 
-  /** Mail to everyone counts from here on if the name is new; undefined before the session joins. */
+  /**
+   * Mail to everyone counts from here on if the name is new; undefined before the session joins.
+   */
   get since(): Timestamp | undefined {
     return this.#since;
   }
@@ -135,7 +137,9 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
     return this.#hasFailed && this.#isAlone;
   }
 
-  /** False for a run that nobody watches and that has not taken part: it is not to be written to. */
+  /**
+   * False for a run that nobody watches and that has not taken part: it is not to be written to.
+   */
   get leavesNames(): boolean {
     return !this.agent.details?.unattended || this.#entry.lastCall !== undefined;
   }
@@ -256,7 +260,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
       return { ...borrowNames(before, former), conversation };
     }
     const wanted = this.#identities.open(conversation);
-    // Until now the agent had not told which conversation this is. Mail may be under way to the name.
+    // Until now the agent had not named its conversation. Mail may be under way to the name.
     const provisional = former === undefined && before ? this.#names : [];
     const identity: Identity = { ...wanted, names: [...wanted.names, ...provisional] };
     if (this.state !== "replaced") this.#become("joining", this.#unclaimed(identity, []));

@@ -7,7 +7,7 @@ import type { ProcessTable } from "./system.ts";
 /** `ps` takes 5 to 10 ms: its answer about a PID that is still running is used for this long. */
 const PS_CACHE_MS = 60_000;
 
-/** Linux: /proc; macOS and BSD: `ps`; Windows tells no start times. */
+/** Linux: /proc; macOS and BSD: `ps`; Windows shows no start times. */
 export function createProcessTable(platform: string = process.platform): ProcessTable {
   const fromPs = new Map<number, { started: string | undefined; at: number }>();
 
@@ -33,7 +33,8 @@ export function createProcessTable(platform: string = process.platform): Process
     host: hostId(platform),
     pid: process.pid,
     startOf: (pid) => (pid === process.pid ? ownStart : ask(pid)),
-    // On Linux a process that has ended still answers to signals until its parent has waited for it.
+    // On Linux a process that has ended still answers to signals until its parent has waited for
+    // it.
     isRunning: (pid) => isRunning(pid) && !(platform === "linux" && isZombie(pid)),
   };
 }
@@ -105,7 +106,7 @@ export interface ProcessId {
 
 /**
  * True if the process still runs and is not another one with the same PID. Undefined if a process
- * with this PID runs and the system does not tell when it started.
+ * with this PID runs and its start time is not known.
  */
 export function isSameProcess(processes: ProcessTable, id: ProcessId): boolean | undefined {
   const started = processes.startOf(id.pid);

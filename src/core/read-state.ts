@@ -70,7 +70,7 @@ export class ReadState {
   /** Read according to this process, and not on disk yet. */
   readonly #unsaved = new Set<string>();
   readonly #unsavedParts = new Map<string, number>();
-  /** Counts while the file says nothing of it, or cannot be read. It is never written from here. */
+  /** Counts while the file has none, or cannot be read. It is never written from here. */
   defaultSince: Timestamp | undefined;
   /** Marks of a former holder of the name, which hide nothing from the present one. */
   readonly #foreign = new Set<string>();
@@ -219,7 +219,7 @@ export class ReadState {
       this.#contents = extended(before, this.#parse(text));
       for (const file of marked) this.#unsaved.delete(file);
       for (const [file] of parts) this.#unsavedParts.delete(file);
-      // The file's time tells when the name was last in use.
+      // The file's time is when the name was last in use.
       if (notes.since) this.system.files.touch(this.#path, this.system.clock.now());
     });
   }

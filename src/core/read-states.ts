@@ -70,15 +70,15 @@ export class ReadStates {
     for (const name of names) this.of(name).markRead(files);
   }
 
-  /** The owner has sent this to everyone, so it is not news to the owner. */
+  /** The owner has sent this to everyone, so it counts as read by the owner. */
   markSent(header: Header): void {
     this.#broadcasts.set(header.file, this.owner.notes.conversation);
     this.markRead([header], this.owner.names);
   }
 
   /**
-   * The owner takes a name. What it told everyone is not news to it under that name either, and
-   * what it had not read before stays unread, whatever a former holder of the name has read.
+   * The owner takes a name. Its own messages to everyone are read under that name too, and its
+   * unread ones stay unread, even if a former holder of the name has read them.
    */
   take(name: Name, unreadBefore: readonly Header[]): void {
     const { conversation } = this.owner.notes;
@@ -89,7 +89,9 @@ export class ReadStates {
     state.markRead(own.map(([file]) => file));
   }
 
-  /** Notes that the owner's names are in use, so that mail for them is accepted while it is away. */
+  /**
+   * Notes that the owner's names are in use, so that mail for them is accepted while it is away.
+   */
   async register(): Promise<void> {
     await Promise.all(this.own().map((state) => state.save(this.owner.notes)));
   }
@@ -106,7 +108,7 @@ export class ReadStates {
 
   /** Writes the marks. Resolves when all locks of read states are released. */
   async close(): Promise<void> {
-    await this.system.clock.nextTurn(); // what `saveLater` saves is under way from here on
+    await this.system.clock.nextTurn(); // a save by `saveLater` has begun by then
     await this.save();
   }
 }

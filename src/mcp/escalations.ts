@@ -8,7 +8,7 @@ import { sendToTelegram, type TelegramOptions } from "../notify/telegram.ts";
 /** The sender of our own reports. No session can take this name. */
 const REPORTER = "t9-ipc" as Name;
 
-/** Forwards an escalation to Telegram. If that fails, a message tells its sender. */
+/** Forwards an escalation to Telegram. If that fails, its sender gets a message about it. */
 export async function forwardEscalation(
   telegram: TelegramOptions | undefined,
   inbox: Inbox,

@@ -11,7 +11,9 @@ import type { ToolCall, Waker } from "./waker.ts";
 
 /** Pause between two notices. Claude Code drops what comes faster. */
 const WAKE_INTERVAL_MS = 2000;
-/** Claude Code has our tools this long after it asked for them; an earlier turn does not see them. */
+/**
+ * Claude Code has our tools this long after it asked for them; an earlier turn does not see them.
+ */
 const TOOLS_READY_MS = 500;
 /** Mail that was shown this long ago and is still unread is announced again, on a tool result. */
 const REMIND_MS = 5 * 60_000;

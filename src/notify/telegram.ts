@@ -80,7 +80,9 @@ async function toFailure(response: Response): Promise<Failure> {
   return { reason, isFinal: response.status < 500 };
 }
 
-/** Pieces of at most MAX_TEXT units, cut at line ends if there are any, never within a character. */
+/**
+ * Pieces of at most MAX_TEXT units, cut at line ends if there are any, never within a character.
+ */
 function split(text: string): string[] {
   const toLineEnd = `[^]{1,${MAX_TEXT - 1}}(?:\\n|$)`;
   const toCharacterEnd = `[^]{1,${MAX_TEXT}}(?<![\\ud800-\\udbff])`;

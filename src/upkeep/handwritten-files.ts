@@ -72,7 +72,7 @@ export class HandwrittenFiles {
     this.system.log(`inbox/${file} ${what}: ${messageOf(error)}`);
   }
 
-  /** Resolves when no file waits any more, or after `ms`. For commands that read once and end. */
+  /** Resolves when no file waits, or after `ms`. For commands that read once and end. */
   async whenIdle(ms: number): Promise<void> {
     const deadline = this.system.clock.elapsed() + ms;
     while (this.#waiting.size > 0 && this.system.clock.elapsed() < deadline) {

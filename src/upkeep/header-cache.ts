@@ -168,7 +168,7 @@ function openDatabase(path: string): Statements {
 }
 
 function prepare(db: Database.Database, path: string): Statements {
-  db.pragma("synchronous = OFF"); // what a power cut takes away is parsed again
+  db.pragma("synchronous = OFF"); // headers lost in a power cut are parsed again
   const names = COLUMNS.map((column) => `"${column}"`).join(", ");
   db.exec(`CREATE TABLE IF NOT EXISTS ${TABLE} (${names}, PRIMARY KEY (file)) WITHOUT ROWID`);
   const values = COLUMNS.map((column) => `@${column}`).join(", ");

@@ -53,7 +53,7 @@ export class Sweep {
     }
   }
 
-  /** The file `.swept` tells when the folder was last swept. */
+  /** The time of the file `.swept` is when the folder was last swept. */
   #isDue(): boolean {
     const mark = join(this.folder.dir, ".swept");
     const swept = tryStat(this.system.files, mark)?.mtimeMs ?? 0;
@@ -157,7 +157,9 @@ export class Sweep {
     }
   }
 
-  /** A temporary file lives for milliseconds. One that is an hour old was left by a killed writer. */
+  /**
+   * A temporary file lives for milliseconds. One that is an hour old was left by a killed writer.
+   */
   #removeTemporaries(): void {
     const { dir, inbox, read } = this.folder;
     for (const folder of [dir, inbox, read, join(dir, "wake")]) {

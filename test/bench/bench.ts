@@ -1,15 +1,16 @@
 /**
- * Measures real servers over stdio and prints two tables and their targets: folders of many messages with few sessions,
- * and an empty folder with many sessions.
+ * Measures real servers over stdio and prints two tables and their targets: folders of many
+ * messages with few sessions, and an empty folder with many sessions.
  *
  *     node --import tsx test/bench/bench.ts [--vs CHECKOUT] [--quick] [--json]
  *         [--only folders|sessions|readme] [--sizes 0,1000,10000,100000]
  *         [--sessions 2,10,25,50,100,200] [--server SERVER.JS]
  *
  * --only readme  what the README's table shows, printed as that table; takes about five minutes
- * --vs     the same against a checkout of the Python original, in the same run, on a temporary copy of it
- * --quick  sizes 0 and 10,000, 2, 50 and 200 sessions, fewer rounds; CPU at rest and growth only of t9-ipc with 10,000
- *          in the inbox; of the original no more than 50 sessions
+ * --vs     the same against a checkout of the Python original, in the same run, on a temporary
+ *          copy of it
+ * --quick  sizes 0 and 10,000, 2, 50 and 200 sessions, fewer rounds; CPU at rest and growth only of
+ *          t9-ipc with 10,000 in the inbox; of the original no more than 50 sessions
  * --sizes  how many messages lie on disk: each in the archive, then in the inbox
  * --server another build of ours, to measure a change
  */
@@ -146,7 +147,10 @@ function readmeTable(): string {
   ].join("\n");
 }
 
-/** What is asked for of full folders, each as "at most"; "worst" is over all fillings that were measured. */
+/**
+ * What is asked for of full folders, each as "at most"; "worst" is over all fillings that were
+ * measured.
+ */
 function targets() {
   if (plan.length === 0) return [];
   const figure =
@@ -203,7 +207,10 @@ function targets() {
   return asked.map(judge);
 }
 
-/** What is asked for of many sessions, each as "at most"; "worst" is over all numbers that were measured. */
+/**
+ * What is asked for of many sessions, each as "at most"; "worst" is over all numbers that were
+ * measured.
+ */
 function crowdTargets() {
   if (crowds.length === 0) return [];
   const at =
@@ -255,7 +262,10 @@ function print({ machine, targets, failures }: typeof report): string {
   ].join("\n");
 }
 
-/** One line a figure; below it that of the bare case, of the original, and of the column `base`, with ratios. */
+/**
+ * One line a figure; below it that of the bare case, of the original, and of the column `base`,
+ * with ratios.
+ */
 function table(columns: Column[], base?: string): string[] {
   if (columns.length === 0) return [];
   const lines = [["", ...columns.map(({ title }) => title)]];

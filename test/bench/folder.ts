@@ -4,7 +4,9 @@ import { cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { launch, Session } from "./session.ts";
 
-/** What is on disk: `count` messages in `folder`; each of the ten OWNERS has `mine` of them to read. */
+/**
+ * What is on disk: `count` messages in `folder`; each of the ten OWNERS has `mine` of them to read.
+ */
 export interface Filling {
   title: string;
   folder: "inbox" | "archive";
@@ -61,7 +63,10 @@ export function original(dir: string, checkout: string): Server {
   return { label: "original", data: join(copy, "data/ipc"), open };
 }
 
-/** Inbox messages are from the last twelve hours, so that no sweep takes them; archived ones a month old. */
+/**
+ * Inbox messages are from the last twelve hours, so that no sweep takes them; archived ones a month
+ * old.
+ */
 export function fill(data: string, { folder, count, mine }: Filling): void {
   for (const name of ["inbox", "archive"])
     mkdirSync(join(data, name), { recursive: true, mode: 0o700 });

@@ -1,12 +1,14 @@
 /**
- * Measures the lock alone: many processes acquire it again and again for a short piece of file work.
+ * Measures the lock alone: many processes acquire it again and again for a short piece of file
+ * work.
  *
- *     node --import tsx test/bench/lock.ts [--lock PATH] [--processes 50] [--holds 2,100,1000] [--rounds 5] [--json]
+ *     node --import tsx test/bench/lock.ts [--lock PATH] [--processes 50] [--holds 2,100,1000]
+ *         [--rounds 5] [--json]
  *
  * --lock  another version of src/core/lock.ts, to measure a change: run both in turn, several times
  *
- * Every holder reads a number from a file and writes the next one. Where the number at the end is not the number
- * of holds, two processes have held the lock at once.
+ * Every holder reads a number from a file and writes the next one. Where the number at the end is
+ * not the number of holds, two processes have held the lock at once.
  */
 
 import { type ChildProcess, fork } from "node:child_process";

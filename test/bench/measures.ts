@@ -5,7 +5,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { dropCache, OWNERS, reset, type Server, sessionName } from "./folder.ts";
 import { type Answer, cpu, launch, leave, memory, type Session, TELLS_HEAP } from "./session.ts";
 
-/** A figure by its name and unit; where the name ends in BARE, it is that of a bare Node in the same moment. */
+/**
+ * A figure by its name and unit; where the name ends in BARE, it is that of a bare Node in the same
+ * moment.
+ */
 export type Figures = Record<string, number>;
 
 /** `rounds` scales every measure; `long` takes in the two that last: CPU at rest, and growth. */
@@ -46,7 +49,9 @@ export async function start(
   );
 }
 
-/** One sender, one receiver: sends at a steady pace, then bursts, then growth over many messages. */
+/**
+ * One sender, one receiver: sends at a steady pace, then bursts, then growth over many messages.
+ */
 export function pair(server: Server, { rounds, long }: Effort): Promise<Figures> {
   const scene: Scene = async (sender, [receiver]) => ({
     ...(await paced(sender, receiver, rounds * 40)),
@@ -134,7 +139,10 @@ async function growth(sender: Session, receiver: Session): Promise<Figures> {
   };
 }
 
-/** Fan-out to 10; then 20 sessions: memory of the first ten beside bare Node, CPU at rest; fan-out to 50. */
+/**
+ * Fan-out to 10; then 20 sessions: memory of the first ten beside bare Node, CPU at rest; fan-out
+ * to 50.
+ */
 export function crowd(server: Server, { rounds, long }: Effort): Promise<Figures> {
   return together(server, 10, async (sender, receivers, more) => {
     const toTen = await fanOut(sender, receivers, rounds);
@@ -168,7 +176,10 @@ async function fanOut(sender: Session, receivers: Session[], count: number): Pro
   return quantile(times);
 }
 
-/** `unread` right after start: without a cache, with the one an earlier session left, and again and again. */
+/**
+ * `unread` right after start: without a cache, with the one an earlier session left, and again and
+ * again.
+ */
 export async function unread(server: Server, { rounds }: Effort): Promise<Figures> {
   reset(server.data);
   const [cold, first, later]: [number[], number[], number[]] = [[], [], []];
@@ -191,7 +202,9 @@ export async function unread(server: Server, { rounds }: Effort): Promise<Figure
 type More = (count: number) => Promise<void>;
 type Scene = (sender: Session, receivers: [Session, ...Session[]], more: More) => Promise<Figures>;
 
-/** Runs a scene with one sender and its receivers: all online, each having received a first message. */
+/**
+ * Runs a scene with one sender and its receivers: all online, each having received a first message.
+ */
 async function together(
   server: Server,
   count: number,
@@ -253,7 +266,9 @@ export function anyPhase(): Promise<void> {
   return sleep(200 + Math.random() * 2000);
 }
 
-/** Waits until the sessions use less than 1 % of a core each; a server that never rests gets 20 s. */
+/**
+ * Waits until the sessions use less than 1 % of a core each; a server that never rests gets 20 s.
+ */
 export async function atRest(sessions: Session[]): Promise<void> {
   for (let second = 0; second < 20; second++) {
     const before = cpu(...sessions);

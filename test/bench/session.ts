@@ -1,4 +1,7 @@
-/** One server process, the raw JSON-RPC spoken with it over stdio, and what the kernel says it costs. */
+/**
+ * One server process, the raw JSON-RPC spoken with it over stdio, and what the kernel says it
+ * costs.
+ */
 
 import { type ChildProcessWithoutNullStreams as Child, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -117,7 +120,10 @@ export class Session {
     return this.call("send", { to: to.name, subject, body, priority: "normal" });
   }
 
-  /** When each subject was first pushed here; resolves when all were, or after `ms` with those that were. */
+  /**
+   * When each subject was first pushed here; resolves when all were, or after `ms` with those that
+   * were.
+   */
   pushed(subjects: string[], ms = 30_000): Promise<Map<string, number>> {
     const missing = new Set(subjects);
     const seen = new Map<string, number>();
@@ -132,7 +138,10 @@ export class Session {
     });
   }
 
-  /** Bytes of the heap in use after a collection; NaN where the process was not started with TELLS_HEAP. */
+  /**
+   * Bytes of the heap in use after a collection; NaN where the process was not started with
+   * TELLS_HEAP.
+   */
   async heap(): Promise<number> {
     if (!this.child.spawnargs.includes("--expose-gc")) return NaN;
     this.child.kill("SIGUSR2");
@@ -200,7 +209,10 @@ function cpuOf(pid: number): number {
   }
 }
 
-/** Resident memory in MB: whole, and (Pss) with shared pages divided among their users; NaN without /proc. */
+/**
+ * Resident memory in MB: whole, and (Pss) with shared pages divided among their users; NaN without
+ * /proc.
+ */
 export function memory({ pid = 0 }: { pid?: number | undefined }): { rss: number; pss: number } {
   const mb = (file: string, key: RegExp) => Number(key.exec(proc(pid, file))?.[1]) / 1024;
   return { rss: mb("status", /^VmRSS:\s+(\d+)/m), pss: mb("smaps_rollup", /^Pss:\s+(\d+)/m) };

@@ -34,7 +34,10 @@ export interface Plan {
   rest: number;
 }
 
-/** All measures for one number of sessions. The first sends, the second receives, the others stand by. */
+/**
+ * All measures for one number of sessions. The first sends, the second receives, the others stand
+ * by.
+ */
 export async function sessions(server: Server, { count, rounds, rest }: Plan): Promise<Figures> {
   reset(server.data);
   const alone = server.elsewhere ? await startAlone(server, count) : {};
@@ -47,8 +50,8 @@ export async function sessions(server: Server, { count, rounds, rest }: Plan): P
     const answered = performance.now() - began;
     if (server.label === "original") for (const session of all) await session.call("who"); // lists it
     const listed = (await untilListed(server, all)) - began;
-    // 15 s after its start a server does what it does then once. V8 drops code that rests, and compiles it again: with
-    // many sessions, that takes minutes.
+    // 15 s after its start a server does what it does then once. V8 drops code that rests, and
+    // compiles it again: with many sessions, that takes minutes.
     await sleep(count < 200 ? 20_000 : 180_000);
     await atRest(all);
     const before = cpu(...all);
@@ -80,7 +83,10 @@ export async function sessions(server: Server, { count, rounds, rest }: Plan): P
   }
 }
 
-/** The bare start: as many of the same servers at once, none of which meets another; and as many `node -e 0`. */
+/**
+ * The bare start: as many of the same servers at once, none of which meets another; and as many
+ * `node -e 0`.
+ */
 async function startAlone(server: Server, count: number): Promise<Figures> {
   const folders = Array.from({ length: count }, (_, n) => join(server.data, `../alone-${n}`));
   for (const folder of folders) mkdirSync(folder, { recursive: true });
@@ -108,7 +114,10 @@ async function untilListed({ data }: Server, all: Session[]): Promise<number> {
   return Infinity;
 }
 
-/** One message at a time, from the first to the second: how long its sender waits, and what it costs the others. */
+/**
+ * One message at a time, from the first to the second: how long its sender waits, and what it costs
+ * the others.
+ */
 async function single(
   [sender, receiver, ...others]: Session[],
   count: number,
@@ -194,7 +203,10 @@ async function broadcasts([sender, ...others]: Session[], rounds: number): Promi
   };
 }
 
-/** The burst again, with broadcasts: every session reads what all others send, and all must read it in one order. */
+/**
+ * The burst again, with broadcasts: every session reads what all others send, and all must read it
+ * in one order.
+ */
 async function ordered(all: Session[]): Promise<Figures> {
   await anyPhase();
   const sends = all.map((session) => ({ session, subjects: some(2) }));

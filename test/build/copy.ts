@@ -12,7 +12,9 @@ const SOURCES = [
   ...["LICENSE", "README.md"],
 ];
 
-/** Copies the sources to `folder`, with `dist` and the installed packages unless `isBuilt` is false. */
+/**
+ * Copies the sources to `folder`, with `dist` and the installed packages unless `isBuilt` is false.
+ */
 export function copySources(folder: string, { isBuilt = true } = {}): void {
   mkdirSync(folder, { recursive: true });
   for (const name of isBuilt ? [...SOURCES, "dist"] : SOURCES)

@@ -13,7 +13,10 @@ export interface Wanted {
   readonly package: string;
   /** What its `--version` says, among other things. */
   readonly says: string;
-  /** Where in the package's scope the program may be as well, where npm skipped the install script that links it. */
+  /**
+   * Where in the package's scope the program may be as well, where npm skipped the install script
+   * that links it.
+   */
   readonly places?: readonly string[];
 }
 
@@ -22,8 +25,9 @@ export type Found =
   | { readonly program?: undefined; readonly reason: string };
 
 /**
- * The real client: what the variable names, else the program on PATH, else, with `fetch`, the newest from the npm
- * registry in a folder under the system's temporary one, kept for the next run (about 300 MB each).
+ * The real client: what the variable names, else the program on PATH, else, with `fetch`, the
+ * newest from the npm registry in a folder under the system's temporary one, kept for the next run
+ * (about 300 MB each).
  */
 export function find(
   wanted: Wanted,

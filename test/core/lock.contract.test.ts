@@ -1,4 +1,5 @@
-// The same rules hold for the lock of the system, also between processes, and for that of the tests.
+// The same rules hold for the lock of the system, also between processes, and for that of the
+// tests.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";

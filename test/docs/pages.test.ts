@@ -1,4 +1,5 @@
-// What README and data/README say of names, fields, variables and files is compared with the source.
+// What README and data/README say of names, fields, variables and files is compared with the
+// source.
 
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";

@@ -1,4 +1,5 @@
-// npm, run with an environment made from nothing. Only where packages come from is the developer's own setting.
+// npm, run with an environment made from nothing. Only where packages come from is the developer's
+// own setting.
 
 import { execFile, execFileSync } from "node:child_process";
 import { mkdirSync, realpathSync, statSync } from "node:fs";

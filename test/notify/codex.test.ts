@@ -117,7 +117,9 @@ describe("a session of Codex", { concurrency: 2 }, () => {
   });
 });
 
-/** Files, watches and sockets that a process has opened beside its standard streams and libuv's own. */
+/**
+ * Files, watches and sockets that a process has opened beside its standard streams and libuv's own.
+ */
 async function opened(pid: number): Promise<string[]> {
   const own = /^(pipe|socket):|eventpoll|eventfd|io_uring|signalfd|\/dev\/null$/;
   return readdirSync(`/proc/${pid}/fd`)

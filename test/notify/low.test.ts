@@ -1,4 +1,5 @@
-// Priority low: news that nobody waits for. It wakes nobody, and is told when its reader is at work anyway.
+// Priority low: news that nobody waits for. It wakes nobody, and is told when its reader is at work
+// anyway.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";

@@ -307,7 +307,8 @@ test("eight processes sending at once lose nothing, and all see one order: that 
       text,
     );
   await Promise.all(sessions.map((session) => session.waitForPushes(7 * each)));
-  // Who cannot get the lock within 2 s says so and goes on without: then nothing is lost, but the order is weaker.
+  // Who cannot get the lock within 2 s says so and goes on without: then nothing is lost, but the
+  // order is weaker.
   const stderr = sessions.map((session) => session.stderr()).join("");
   for (const [i, session] of sessions.entries()) {
     const others = files.filter((file) => !file.includes(`-session-${i}-`));

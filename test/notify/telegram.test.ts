@@ -25,7 +25,10 @@ const answer =
 const ok = answer(200, { ok: true, result: { message_id: 1 } });
 const cut: Answer = (_response, request) => request.socket.destroy();
 
-/** A server on loopback that answers as told, one request after the other, then with ok; what it was sent. */
+/**
+ * A server on loopback that answers as told, one request after the other, then with ok; what it was
+ * sent.
+ */
 async function botApi(
   t: TestContext,
   ...answers: Answer[]

@@ -13,7 +13,9 @@ import { bundle, ROOT } from "../../.build/bundle.js";
 const ROOMS = ["src/core", "src/notify"];
 /** A mutant may loop forever. */
 const TIMEOUT_MS = 60_000;
-/** Tests that start servers, which do not see a change, and tests of what is handed in, which wait. */
+/**
+ * Tests that start servers, which do not see a change, and tests of what is handed in, which wait.
+ */
 const IS_LEFT_OUT = /support\/(session|command|process|rpc)\.ts"|contract/;
 
 interface Mutant {

@@ -231,7 +231,9 @@ for (const each of ["src", "test", "package.json", "tsconfig.json"]) {
 }
 symlinkSync(join(ROOT, "node_modules"), join(copy, "node_modules"));
 
-/** The simulation's words for what went wrong, after how many histories; undefined if nothing did. */
+/**
+ * The simulation's words for what went wrong, after how many histories; undefined if nothing did.
+ */
 function find({ what, file, right, wrong }: Fault): string | undefined {
   const path = join(copy, "src", file);
   const source = readFileSync(path, "utf8");

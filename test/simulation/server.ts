@@ -19,7 +19,9 @@ import type { VirtualClock } from "../support/virtual-clock.ts";
 import { isMessagePath } from "./truth.ts";
 import type { Agent, Fault, World } from "./world.ts";
 
-/** Thrown by the file call at which the process ends. Nothing the process does afterwards counts. */
+/**
+ * Thrown by the file call at which the process ends. Nothing the process does afterwards counts.
+ */
 export class Killed extends Error {}
 
 /** Keeps callbacks of a process that has ended or is stopped from running. */

@@ -6,7 +6,10 @@ import { histories, run } from "./history.ts";
  * As many as take some fifteen seconds of CPU.
  */
 const RUNS = 1000;
-/** Always the same histories, so that a change is told from bad luck. `npm run simulate` draws others. */
+/**
+ * Always the same histories, so that a change is told from bad luck. `npm run simulate` draws
+ * others.
+ */
 const SEED = 20261126;
 
 test("no history of sends, reads, renames, faults and crashes breaks a promise", async () => {

@@ -11,7 +11,9 @@ import type { World } from "./world.ts";
 
 /** The SDK's client gives up after this. Our limit is shorter, but a session may be stopped. */
 const GIVE_UP_MS = 300_000;
-/** Other hosts count a session as gone when its last beat is 90 s old; it may be 30 s old already. */
+/**
+ * Other hosts count a session as gone when its last beat is 90 s old; it may be 30 s old already.
+ */
 const FORGOTTEN_MS = 55_000;
 /** Nobody's mail needs more answers. */
 const MAX_ANSWERS = 300;
@@ -139,7 +141,9 @@ export class Actor {
     }
   }
 
-  /** Ends the server with a kill -9, at whatever it is doing, and Claude Code as well if told so. */
+  /**
+   * Ends the server with a kill -9, at whatever it is doing, and Claude Code as well if told so.
+   */
   async kill({ withClaude = false } = {}): Promise<void> {
     if (!this.isUp) return;
     const session = this.#close();

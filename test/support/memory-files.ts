@@ -1,5 +1,5 @@
-// Files in memory, with a folder watch. They behave as those on a disk do: `test/core` holds both to
-// the same contract.
+// Files in memory, with a folder watch. They behave as those on a disk do: `test/core` holds both
+// to the same contract.
 
 import { posix } from "node:path";
 import type { FileStat, Files, FileText } from "../../src/core/files.ts";

@@ -122,8 +122,8 @@ export function isRunning(pid: number): boolean {
 }
 
 /**
- * What came on stderr, without the line about the cache: better-sqlite3 is optional, and need not be
- * built for the Node that runs this.
+ * What came on stderr, without the line about the cache: better-sqlite3 is optional, and need not
+ * be built for the Node that runs this.
  */
 export const withoutCacheNote = (stderr: string): string =>
   stderr.replace(/^t9-ipc: cache .+ not used .+\n/gm, "");

@@ -100,7 +100,9 @@ async function runUnderWine(): Promise<number> {
   return 1;
 }
 
-/** A fault of ours fails twice. Wine loses a handle now and then ("sendmsg: Bad file descriptor"). */
+/**
+ * A fault of ours fails twice. Wine loses a handle now and then ("sendmsg: Bad file descriptor").
+ */
 async function passes(test: () => Promise<boolean>): Promise<boolean> {
   if (await test()) return true;
   console.log("Once more, in case it was Wine:");

@@ -12,8 +12,8 @@ export interface RunningSession extends RegisteredSession {
 
 /**
  * The registered sessions whose process still runs, without workers that wait for a task. Windows
- * does not tell when a process was started: there, a file from before this boot is known only by its
- * age, if its PID is another process's by now.
+ * does not tell when a process was started: there, a file from before this boot is known only by
+ * its age, if its PID is another process's by now.
  */
 export function runningSessions(claudeDir: string): RunningSession[] {
   const sessions = listRegistered(claudeDir, { files: diskFiles, processes: createProcessTable() });

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** One of Claude Code's settings files. No other file can change what an administrator's says. */
+/** One of Claude Code's settings files. No other file can override an administrator's. */
 export interface Layer {
   readonly path: string;
   readonly json: Settings;
@@ -98,8 +98,8 @@ export interface Rule {
 
 /**
  * The rule that decides whether Claude may use these tools of a server (`mcp__NAME`) without
- * asking: a rule that denies a tool or makes Claude ask, else one that allows. Undefined if a tool has
- * no rule, and then Claude asks as well.
+ * asking: a rule that denies a tool or makes Claude ask, else one that allows. Undefined if a tool
+ * has no rule, and then Claude asks as well.
  */
 export function toolsAllowed(
   layers: readonly Layer[],

@@ -9,7 +9,7 @@ import { CodexQueue } from "./queue.ts";
 /** An answer of this size gets through, unless the user has set a lower limit. */
 export const MAX_ANSWER_BYTES = 8000;
 
-/** A Codex session is known from its first tool call on: only a call tells the conversation. */
+/** A Codex session is known from its first tool call on: only a call names the conversation. */
 class CodexSession implements AgentSession {
   readonly client = "Codex";
   #call: CodexCall | undefined;

@@ -15,7 +15,7 @@ const GIVE_UP_MS = 30 * 60_000;
  */
 export class CodexQueue implements Waker {
   readonly route = "codex";
-  /** The session's last call, which tells whom to wake. */
+  /** The session's last call, which names the conversation to wake. */
   #call: CodexCall | undefined;
   /** When the message was queued that has not run yet, in ms since 1970. */
   #queuedAt: number | undefined;
@@ -60,9 +60,9 @@ export class CodexQueue implements Waker {
 }
 
 /**
- * On Windows npm installs Codex as `codex.cmd`, whose arguments cmd.exe reads twice. So a subject in
- * the notice must not have the characters that mean something to cmd.exe: no way to quote them is
- * safe there.
+ * On Windows npm installs Codex as `codex.cmd`, whose arguments cmd.exe reads twice. So a subject
+ * in the notice must not have the characters that mean something to cmd.exe: no way to quote them
+ * is safe there.
  */
 function withoutShellCharacters(arg: string): string {
   return process.platform === "win32" ? arg.replace(/["%!^&|<>\r\n]/g, " ") : arg;

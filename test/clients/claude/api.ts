@@ -1,6 +1,6 @@
 // A scripted Messages API on loopback. The real Claude Code talks to it as if it were the model's:
-// a test's script decides each reply, and every request is kept, so that a test sees exactly what the
-// model was shown. It is also the client's only proxy, and lets nothing through.
+// a test's script decides each reply, and every request is kept, so that a test sees exactly what
+// the model was shown. It is also the client's only proxy, and lets nothing through.
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -14,7 +14,9 @@ export interface ToolUse {
 /** What the scripted model answers: text, tool calls, or several of both in order. */
 export type Reply = string | ToolUse | (string | ToolUse)[];
 
-/** Called once for each request of the main loop. Titles, quota checks and the like never reach it. */
+/**
+ * Called once for each request of the main loop. Titles, quota checks and the like never reach it.
+ */
 export type Script = (request: ModelRequest) => Reply | Promise<Reply>;
 
 interface Block {
@@ -57,7 +59,10 @@ export interface ModelRequest {
   system: string;
   /** Names of the tools on offer. */
   tools: string[];
-  /** All text that came since the model last spoke: what is new in this request, tool results included. */
+  /**
+   * All text that came since the model last spoke: what is new in this request, tool results
+   * included.
+   */
   last: string;
   /** The tool results in it. */
   results: ToolResult[];
@@ -80,7 +85,9 @@ export interface Api {
   refused: string[];
   /** Errors thrown by the script; the client was answered with an error. */
   errors: Error[];
-  /** Resolves with the first main-loop request, at or after `from`, that fits; rejects after `ms`. */
+  /**
+   * Resolves with the first main-loop request, at or after `from`, that fits; rejects after `ms`.
+   */
   waitFor(
     what: string,
     fits: (request: ModelRequest) => boolean,
@@ -122,7 +129,8 @@ export async function startApi(script: Script): Promise<Api> {
       json(res, { input_tokens: Math.ceil(text.length / 4) });
       return;
     }
-    // Only the main loop is offered the shell; side requests come with no tools, or with one of their own.
+    // Only the main loop is offered the shell; side requests come with no tools, or with one of
+    // their own.
     const main = body.tools?.some(({ name }) => name === "Bash" || name === "PowerShell") ?? false;
     const list = main ? requests : side;
     const request = describe(body, list.length);
@@ -201,7 +209,8 @@ export async function startApi(script: Script): Promise<Api> {
 
 function describe(body: Body, index: number): ModelRequest {
   const messages = body.messages ?? [];
-  // What came since the model last spoke: a user's message, and now and then one of role "system" after it.
+  // What came since the model last spoke: a user's message, and now and then one of role "system"
+  // after it.
   const since = messages.slice(messages.findLastIndex((each) => each.role === "assistant") + 1);
   const called = new Map<string, string>();
   for (const each of messages) {

@@ -1,6 +1,6 @@
-// The whole of t9-ipc in the real Claude Code. A scripted model stands in for the real one, so that each test
-// says what the model does and sees what the model is shown. Needs the built server, and the client: see
-// findClaude. Nothing here leaves loopback.
+// The whole of t9-ipc in the real Claude Code. A scripted model stands in for the real one, so that
+// each test says what the model does and sees what the model is shown. Needs the built server, and
+// the client: see findClaude. Nothing here leaves loopback.
 
 import { describe } from "node:test";
 import { conversations } from "./conversations.ts";

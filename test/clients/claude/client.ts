@@ -1,5 +1,5 @@
-// The real Claude Code, for tests: started with an environment made from nothing, in a temporary home, with a
-// scripted API on loopback as its only correspondent.
+// The real Claude Code, for tests: started with an environment made from nothing, in a temporary
+// home, with a scripted API on loopback as its only correspondent.
 
 import { spawn } from "node:child_process";
 import {
@@ -31,7 +31,9 @@ export const findClaude = () =>
     places: [join(PLATFORM, "claude"), join(`${PLATFORM}-musl`, "claude")],
   });
 
-/** Made up; long enough for the client, which remembers the last 20 characters of an approved key. */
+/**
+ * Made up; long enough for the client, which remembers the last 20 characters of an approved key.
+ */
 const API_KEY = "sk-ant-made-up-for-tests-0123456789abcdefghij";
 
 export interface ClientOptions {
@@ -77,7 +79,10 @@ export interface Client {
   run(args: string[], options?: RunOptions): Promise<Output>;
   /** Has a prompt answered in print mode, `claude -p PROMPT ARGS`. */
   print(prompt: string, args?: string[], options?: RunOptions): Promise<Output>;
-  /** Starts an interactive session in a terminal and waits for its prompt, and until it has its server's tools. */
+  /**
+   * Starts an interactive session in a terminal and waits for its prompt, and until it has its
+   * server's tools.
+   */
   open(args?: string[]): Promise<Terminal>;
   /** Ends what was started and removes the home. */
   close(): Promise<void>;
@@ -107,7 +112,8 @@ export function makeClient(options: ClientOptions): Client {
     mode === "bypassPermissions" ? { skipDangerousModePermissionPrompt: true } : undefined;
   if (options.settings || bypass) writeSettings(home, { ...bypass, ...options.settings });
   if (options.projectSettings) writeSettings(project, options.projectSettings);
-  // Our own command line finds `claude` on PATH. Claude Code's git would go by ssh where the proxy stops it.
+  // Our own command line finds `claude` on PATH. Claude Code's git would go by ssh where the proxy
+  // stops it.
   const bin = join(home, "bin");
   mkdirSync(bin);
   symlinkSync(realpathSync(options.claude), join(bin, "claude"));
@@ -138,7 +144,8 @@ export function makeClient(options: ClientOptions): Client {
     NO_PROXY: "127.0.0.1,localhost",
     DISABLE_AUTOUPDATER: "1",
     CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL: "1",
-    // Tool search is on for users. A Messages API that is not Anthropic's turns it off, so this turns it on again.
+    // Tool search is on for users. A Messages API that is not Anthropic's turns it off, so this
+    // turns it on again.
     ENABLE_TOOL_SEARCH: "true",
     // Root may use bypass mode in a sandbox only.
     ...(bypass && { IS_SANDBOX: "1" }),
@@ -184,7 +191,8 @@ export function makeClient(options: ClientOptions): Client {
       });
     },
     print(prompt, args = [], around = {}) {
-      // Print mode begins without a server that has not answered for some seconds. A busy machine takes longer.
+      // Print mode begins without a server that has not answered for some seconds. A busy machine
+      // takes longer.
       const patient = { MCP_CONNECTION_NONBLOCKING: "0", ...around.env };
       return client.run([...inMode, ...args, "-p", prompt], { ...around, env: patient });
     },
@@ -200,7 +208,8 @@ export function makeClient(options: ClientOptions): Client {
       ];
       const terminal = await openTerminal(command, project, env, home, options.size);
       opened.push(terminal);
-      // The last thing it does with a new server, and the only sign of it: what comes before finds no tools yet.
+      // The last thing it does with a new server, and the only sign of it: what comes before finds
+      // no tools yet.
       const connected = () =>
         existsSync(log) && /Channel notifications/.test(readFileSync(log, "utf8"));
       for (const end = Date.now() + 30_000; !connected(); await pause(25)) {

@@ -1,4 +1,5 @@
-// A session is a conversation: what Claude Code itself shows of it, in its registry and transcripts.
+// A session is a conversation: what Claude Code itself shows of it, in its registry and
+// transcripts.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";

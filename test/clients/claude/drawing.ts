@@ -28,7 +28,10 @@ const SIXTEEN =
     " ",
   );
 
-/** The screens one below the other, each in a window with a title; `label` says what is seen, for those who do not see. */
+/**
+ * The screens one below the other, each in a window with a title; `label` says what is seen, for
+ * those who do not see.
+ */
 export function drawScreens(
   screens: { title: string; screen: string }[],
   columns: number,
@@ -115,7 +118,8 @@ function piecesOf(line: string, before: Style): { pieces: Piece[]; after: Style 
   const [plain = "", ...escaped] = line.split("\u001b");
   add(plain);
   for (const part of escaped) {
-    // A style (`[1;31m`), or an end of a hyperlink (`]8;;URL`, then `\`), which has no place in a picture.
+    // A style (`[1;31m`), or an end of a hyperlink (`]8;;URL`, then `\`), which has no place in a
+    // picture.
     const [sequence = "", codes] = /^\[([\d;:]*)m/.exec(part) ?? /^(?:\]8;.*|\\)/.exec(part) ?? [];
     if (codes !== undefined) style = styleAfter(style, codes.split(/[;:]/).map(Number));
     add(part.slice(sequence.length));
@@ -149,7 +153,10 @@ function styleAfter(before: Style, codes: number[]): Style {
   return style;
 }
 
-/** What follows 38 or 48: `2;red;green;blue`, or `5;number` in xterm's table of 256. Takes it from the front. */
+/**
+ * What follows 38 or 48: `2;red;green;blue`, or `5;number` in xterm's table of 256. Takes it from
+ * the front.
+ */
 function takeColour(rest: number[]): string {
   if (rest.shift() === 2) return rgb(rest.splice(0, 3));
   const number = rest.shift() ?? 0;

@@ -1,4 +1,5 @@
-// The user's crossSessionInbound rules the inbox socket: where it holds or refuses, nobody may be told "inbox socket".
+// The user's crossSessionInbound rules the inbox socket: where it holds or refuses, nobody may be
+// told "inbox socket".
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,4 +1,5 @@
-// What the user calls a session in Claude Code, and what the session is doing, as the others are told.
+// What the user calls a session in Claude Code, and what the session is doing, as the others are
+// told.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,5 +1,5 @@
-// What every test of the real client starts from: a home that our own set-up has prepared, a scripted model, other
-// sessions to talk to; and what a model does that has been told of mail.
+// What every test of the real client starts from: a home that our own set-up has prepared, a
+// scripted model, other sessions to talk to; and what a model does that has been told of mail.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -27,7 +27,10 @@ export const needsTerminal = { skip: skip || noTerminal, timeout: 90_000 };
 /** The inbox socket switched off: what is left where a session has none. */
 export const noSocket = { CLAUDE_CODE_HARBOR_KITE: "0", DISABLE_TELEMETRY: "1" };
 
-/** What a session is told of its mail. All mail here is from a peer_…; the instructions have other examples. */
+/**
+ * What a session is told of its mail. All mail here is from a peer_…; the instructions have other
+ * examples.
+ */
 export const pointer = /t9-ipc: (\d+) new messages?, from peer_/;
 /** The tool it names for reading. */
 const namedTool = /t9-ipc: \d+ new messages?, from peer_.*?(mcp__[\w-]+__t9_ipc_unread)/gs;
@@ -35,7 +38,10 @@ const namedTool = /t9-ipc: \d+ new messages?, from peer_.*?(mcp__[\w-]+__t9_ipc_
 interface SceneOptions extends Omit<ClientOptions, "claude" | "api"> {
   /** The session's name, as IPC_SESSION_ID; by default the server finds one. */
   name?: string;
-  /** What `setup --allow` is to register; by default the server. `both`: with the plugin's folder beside it, by flag. */
+  /**
+   * What `setup --allow` is to register; by default the server. `both`: with the plugin's folder
+   * beside it, by flag.
+   */
   setup?: "server" | "plugin" | "both" | "nothing";
   /** What the model does; by default it says "ok". */
   script?: Script;
@@ -48,7 +54,10 @@ export interface Peer {
   lineOf(name: string, fits?: RegExp): Promise<string>;
 }
 
-/** An API, a home with a data folder, and other sessions to talk to. All of it goes away with the test. */
+/**
+ * An API, a home with a data folder, and other sessions to talk to. All of it goes away with the
+ * test.
+ */
 export async function scene(t: TestContext, options: SceneOptions) {
   const { name, setup = "server", script, env, ...rest } = options;
   const api = await startApi(script ?? (() => "ok"));
@@ -62,7 +71,8 @@ export async function scene(t: TestContext, options: SceneOptions) {
       env: { ...(sessionName ? { IPC_SESSION_ID: sessionName } : {}), ...env },
     });
     clients.push(made);
-    // One folder for all; in Claude Code's environment, since hooks do not get that of the server's entry.
+    // One folder for all; in Claude Code's environment, since hooks do not get that of the server's
+    // entry.
     made.env.IPC_DIR = join(clients[0]?.home ?? "", "ipc");
     await setUp(made, setup);
     return made;
@@ -129,7 +139,10 @@ export function call(tool: string, input: Record<string, unknown> = {}): ToolUse
 /** Was the session told of mail just now? */
 export const isTold = (request: ModelRequest): boolean => pointer.test(request.last);
 
-/** What a model does that was told of mail: calls the tool that the pointer names, after others if need be. */
+/**
+ * What a model does that was told of mail: calls the tool that the pointer names, after others if
+ * need be.
+ */
 export function reading(request: ModelRequest, ...before: string[]): ToolUse[] {
   const named = [...request.transcript.matchAll(namedTool)].at(-1)?.[1] ?? "";
   if (!request.tools.includes(named))
@@ -154,8 +167,9 @@ export function announcements(api: Api): ModelRequest[] {
 }
 
 /**
- * Sends a message to an idle session and waits until its model has been shown the body: in the turn right after the
- * one that brought the pointer, and with nothing on the screen that waits for the user. Gives what the send answered.
+ * Sends a message to an idle session and waits until its model has been shown the body: in the turn
+ * right after the one that brought the pointer, and with nothing on the screen that waits for the
+ * user. Gives what the send answered.
  */
 export async function sendAndSeeItRead(
   api: Api,

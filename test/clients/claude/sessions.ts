@@ -32,7 +32,8 @@ export function sessions(): void {
     const pid = sessions().claude_esc?.pid ?? 0;
     await peer.call("send", { to: "claude_esc", subject: "schema moved", body: "look at it" });
     await api.waitFor("the pointer", ({ last }) => pointer.test(last));
-    // A server that is stopped answers no sooner than we want: Esc comes before the answer, every time.
+    // A server that is stopped answers no sooner than we want: Esc comes before the answer, every
+    // time.
     process.kill(pid, "SIGSTOP");
     await session.waitForScreen(/Calling t9-ipc/);
     await session.press("Escape");

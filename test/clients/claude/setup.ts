@@ -15,7 +15,9 @@ const RULE = "mcp__plugin_t9-ipc_t9-ipc";
 const BEFORE = '{\n\t"cleanupPeriodDays": 30, "permissions": {"allow": ["WebFetch"]}\n}\n';
 const options = { ...needsClient, timeout: 120_000 };
 
-/** A home with these settings, and the real claude in it, which reaches nothing but this machine. */
+/**
+ * A home with these settings, and the real claude in it, which reaches nothing but this machine.
+ */
 function home(t: TestContext, settings?: string) {
   const dir = tempDir(t);
   const path = join(homeOf(dir), ".claude", "settings.json");
@@ -77,7 +79,8 @@ export function setup(): void {
     const { permissions } = JSON.parse(readFileSync(path, "utf8"));
     assert.deepEqual(permissions.allow, ["WebFetch", "mcp__t9-ipc", RULE]);
 
-    // The program of the entry: a session with the plugin and one with the entry meet in one data folder.
+    // The program of the entry: a session with the plugin and one with the entry meet in one data
+    // folder.
     assert.match(
       await ask("mcp", "list"),
       new RegExp(`^plugin:t9-ipc:t9-ipc: node ${SERVER} - ✔ Connected$`, "m"),

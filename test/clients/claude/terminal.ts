@@ -23,7 +23,10 @@ export interface Terminal {
   close(): Promise<void>;
 }
 
-/** Starts a command in a terminal of its own and waits for Claude Code's prompt. Its socket is in `home`. */
+/**
+ * Starts a command in a terminal of its own and waits for Claude Code's prompt. Its socket is in
+ * `home`.
+ */
 export async function openTerminal(
   command: string[],
   cwd: string,
@@ -89,7 +92,9 @@ export function killTmux(socket: string): void {
   }
 }
 
-/** Hangs a process up, waits for what it started (servers, hooks) to end, and kills what has not. */
+/**
+ * Hangs a process up, waits for what it started (servers, hooks) to end, and kills what has not.
+ */
 export async function endTree(pid: number | undefined): Promise<void> {
   if (pid === undefined) return;
   const kin = descendants(pid);
@@ -116,7 +121,9 @@ export function descendants(pid: number): number[] {
   return found;
 }
 
-/** Those that run. One that has ended and that nobody has asked after would still be listed, as Z. */
+/**
+ * Those that run. One that has ended and that nobody has asked after would still be listed, as Z.
+ */
 function processes(): { pid: number; parent: number }[] {
   const lines = execFileSync("ps", ["-A", "-o", "pid=,ppid=,stat="], { encoding: "utf8" })
     .trim()

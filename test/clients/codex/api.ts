@@ -1,12 +1,15 @@
-// A scripted Responses API on loopback. The real Codex talks to it as if it were the model's: a test's script decides
-// each reply, and every request is kept, so that a test sees what the model was shown. It is also the client's only
-// proxy, and lets nothing through.
+// A scripted Responses API on loopback. The real Codex talks to it as if it were the model's: a
+// test's script decides each reply, and every request is kept, so that a test sees what the model
+// was shown. It is also the client's only proxy, and lets nothing through.
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { TestContext } from "node:test";
 
-/** A tool call that the scripted model makes: `who` for our `t9_ipc_who`, or one of Codex's own in its namespace. */
+/**
+ * A tool call that the scripted model makes: `who` for our `t9_ipc_who`, or one of Codex's own in
+ * its namespace.
+ */
 export interface ToolUse {
   readonly tool: string;
   readonly namespace?: string;
@@ -15,7 +18,10 @@ export interface ToolUse {
 
 /** What the scripted model answers: text, or a tool call. */
 export type Reply = string | ToolUse;
-/** Called once for each request with tools. Requests for a title have none, and are answered with a word. */
+/**
+ * Called once for each request with tools. Requests for a title have none, and are answered with a
+ * word.
+ */
 export type Script = (request: ModelRequest) => Reply | Promise<Reply>;
 
 interface Item {

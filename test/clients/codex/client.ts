@@ -1,5 +1,5 @@
-// The real Codex, for tests: found or fetched, started with an environment made from nothing, in a temporary home,
-// with a scripted API on loopback as its only correspondent.
+// The real Codex, for tests: found or fetched, started with an environment made from nothing, in a
+// temporary home, with a scripted API on loopback as its only correspondent.
 
 import { execFile, execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -103,7 +103,10 @@ trust_level = "trusted"
     return terminal;
   }
 
-  /** The process that all interactive sessions share, and that starts their servers; 0 where none has been started. */
+  /**
+   * The process that all interactive sessions share, and that starts their servers; 0 where none
+   * has been started.
+   */
   daemon(): number {
     try {
       const folder = join(homeOf(this.dir), ".codex", "app-server-daemon");
@@ -173,8 +176,8 @@ export class Terminal {
   }
 
   /**
-   * Types a text and presses Enter, again where Codex was not ready for the first. Waits for the end of a turn first,
-   * since some commands are refused before.
+   * Types a text and presses Enter, again where Codex was not ready for the first. Waits for the
+   * end of a turn first, since some commands are refused before.
    */
   async type(text: string): Promise<void> {
     await this.#shows("the end of the turn", (screen) => !screen.includes("esc to interrupt"));

@@ -1,5 +1,6 @@
-// The whole of t9-ipc in the real Codex. A scripted model stands in for the real one, so that each test says what the
-// model does and sees what it is shown. Needs the built server, and the client: see findCodex. Nothing leaves loopback.
+// The whole of t9-ipc in the real Codex. A scripted model stands in for the real one, so that each
+// test says what the model does and sees what it is shown. Needs the built server, and the client:
+// see findCodex. Nothing leaves loopback.
 
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";

@@ -12,8 +12,8 @@ import { startSession, type TestSession } from "../../support/session.ts";
 import { waitFor } from "../../support/wait.ts";
 
 /**
- * A tool answers within this, whatever holds the locks: it waits 2 s for a lock and then goes on. One
- * that waited until a lock counts as abandoned would take 5 s.
+ * A tool answers within this, whatever holds the locks: it waits 2 s for a lock and then goes on.
+ * One that waited until a lock counts as abandoned would take 5 s.
  */
 const ANSWER_MS = 4500;
 

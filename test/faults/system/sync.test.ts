@@ -1,5 +1,5 @@
-// After the answer "Stored", the message is brought to the disk in the background. Only strace tells
-// a synced file from one that is not.
+// After the answer "Stored", the message is brought to the disk in the background. Only strace
+// tells a synced file from one that is not.
 
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";

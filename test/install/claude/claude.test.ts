@@ -15,7 +15,9 @@ import { startRegistry } from "../registry.ts";
 const claude = offline ? { reason: offline } : findClaude();
 const options = { skip: claude.reason ?? false, timeout: 180_000 };
 
-/** Runs a program in this home, with Claude Code on PATH, which reaches nothing but this machine. */
+/**
+ * Runs a program in this home, with Claude Code on PATH, which reaches nothing but this machine.
+ */
 async function run(dir: string, command: readonly string[], more: Record<string, string> = {}) {
   const home = homeOf(dir);
   const env = {

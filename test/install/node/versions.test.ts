@@ -1,4 +1,5 @@
-// Every Node that users have: the ones it runs on, from the clone to the demo, and the ones that are too old.
+// Every Node that users have: the ones it runs on, from the clone to the demo, and the ones that
+// are too old.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";

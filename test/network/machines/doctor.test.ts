@@ -1,5 +1,5 @@
-// What `doctor` says of a folder on a network: mounted as the README recommends, mounted with sshfs's
-// defaults, and dead.
+// What `doctor` says of a folder on a network: mounted as the README recommends, mounted with
+// sshfs's defaults, and dead.
 
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";

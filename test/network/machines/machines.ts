@@ -1,6 +1,6 @@
-// Two machines and a network between them: a dev box that serves a folder with an sshd of its own, and
-// laptops that mount it with sshfs and have no other way to it. Each machine has namespaces of its own
-// (processes, mounts, host name).
+// Two machines and a network between them: a dev box that serves a folder with an sshd of its own,
+// and laptops that mount it with sshfs and have no other way to it. Each machine has namespaces of
+// its own (processes, mounts, host name).
 
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -35,7 +35,9 @@ function whyNot(): string | false {
   return lacks.length > 0 && `needs ${lacks.join(", ")}`;
 }
 
-/** Namespaces with a first process that waits for our end, so that all in them ends with this test. */
+/**
+ * Namespaces with a first process that waits for our end, so that all in them ends with this test.
+ */
 class Machine {
   readonly #first: ChildProcess;
 

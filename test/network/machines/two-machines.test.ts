@@ -1,4 +1,5 @@
-// Two machines on one folder, over a real network file system: mail, order, locks and who is online.
+// Two machines on one folder, over a real network file system: mail, order, locks and who is
+// online.
 
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
@@ -171,7 +172,8 @@ describe("a dev box and a laptop", { concurrency: true, skip }, () => {
       };
       await waitFor(isTakenOver, `${lock} to be taken over`, TAKEN_OVER_MS);
     }
-    // Its name is not free yet, since its last beat is recent. A new session is listed all the same.
+    // Its name is not free yet, since its last beat is recent. A new session is listed all the
+    // same.
     const back = await Laptop.start(t, box);
     await back.session("on-another");
     await lists(there, "on-another");

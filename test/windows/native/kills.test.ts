@@ -1,4 +1,5 @@
-// On Windows a kill runs no handler, PIDs are reused soon, and Node is not told when a process began.
+// On Windows a kill runs no handler, PIDs are reused soon, and Node is not told when a process
+// began.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
