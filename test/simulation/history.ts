@@ -511,10 +511,9 @@ class Finale {
       const conversation = presence.conversation ?? "";
       const record = records[conversation];
       for (const [other, { names = [], borrowed = {} }] of this.world.entries()) {
-        const isHeld = record && [other, ...names].includes(record.name);
-        const isKept = isHeld && borrowed[record.name] === conversation;
-        if (isKept && !this.world.areRecordsLost) {
-          this.world.fail(`${other} still has ${record.name}, which is ${pid}'s`);
+        const kept = [other, ...names].find((name) => borrowed[name] === conversation);
+        if (kept && !this.world.areRecordsLost) {
+          this.world.fail(`${other} still has ${kept}, which is ${pid}'s`);
         }
       }
       if (record?.by === "set_name" && !presence.names.includes(record.name as never)) {
