@@ -36,8 +36,8 @@ export class Identities {
   readonly #randomDigits = conversationDigits(undefined);
   /** A conversation whose names were taken along once. */
   #continued: string | undefined;
-  /** True if conversations.json has our names, or newer ones of another server. */
-  #isRemembered = false;
+  /** True while conversations.json has neither our names nor newer ones of another server. */
+  #isUnwritten = false;
 
   constructor(
     private readonly options: IdentityOptions,
@@ -122,26 +122,26 @@ export class Identities {
 
   /** From here on another server of this session keeps the names in conversations.json. */
   leaveTo(server: Session, conversation: string | undefined): Identity {
-    this.#isRemembered = true;
+    this.#isUnwritten = false;
     return this.ofServer(server, conversation);
   }
 
   /** That other server has ended, and may have renamed the session before. */
   refresh(identity: Identity): Identity {
     const record = this.#conversations.get(identity.conversation);
-    return record && this.#isRemembered ? withRecord(identity, record) : identity;
+    return record && !this.#isUnwritten ? withRecord(identity, record) : identity;
   }
 
   /** Keeps the names that belong to the open conversation in conversations.json. Never rejects. */
   async remember(identity: Identity): Promise<void> {
     const { conversation, names, workingOn, by, asked, borrowed } = identity;
     const [name, ...earlier] = names.filter((each) => lenderOf(borrowed, each) === undefined);
+    this.#isUnwritten = conversation !== undefined && name !== undefined;
     if (conversation === undefined || name === undefined) return;
     const record = { name, names: earlier, working_on: workingOn, by, ...(asked && { asked }) };
     try {
-      this.#isRemembered = false;
       await this.#conversations.remember(conversation, record);
-      this.#isRemembered = true;
+      this.#isUnwritten = false;
     } catch (error) {
       this.system.log(`conversations.json was not written: ${messageOf(error)}`);
     }

@@ -739,6 +739,21 @@ describe("two programs with one conversation", () => {
     assert.deepEqual([names(first), first.presence.workingOn], [["api", "ann"], "tests"]);
   });
 
+  test("keep that name also if the other has only names of another conversation", async () => {
+    const first = await program("c1", "ann");
+    first.agent.open = "c3";
+    await later();
+    const newer = await secondServer(first);
+    await leave(first);
+    newer.inbox.close(); // it does not look meanwhile
+    const second = await program("c3");
+    await call(second);
+    await rename(second, "api");
+    await leave(second);
+    await call(newer);
+    assert.deepEqual([state(newer), names(newer)[0]], ["active", "api"]);
+  });
+
   test("do not share a name once one has moved on with it", async () => {
     const first = await program("c1", "ann");
     const second = await program("c1");
