@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { AgentSession } from "./agent.ts";
 import { type ConversationRecord, Conversations } from "./conversations.ts";
 import { messageOf } from "./errors.ts";
@@ -36,8 +37,8 @@ export class Identities {
   readonly #randomDigits = conversationDigits(undefined);
   /** A conversation whose names were taken along once. */
   #continued: string | undefined;
-  /** True while conversations.json has neither our names nor newer ones of another server. */
-  #isUnwritten = false;
+  /** The conversation's record, if our names could not be written over it. */
+  #outdated: ConversationRecord | undefined;
 
   constructor(
     private readonly options: IdentityOptions,
@@ -122,26 +123,27 @@ export class Identities {
 
   /** From here on another server of this session keeps the names in conversations.json. */
   leaveTo(server: Session, conversation: string | undefined): Identity {
-    this.#isUnwritten = false;
+    this.#outdated = undefined;
     return this.ofServer(server, conversation);
   }
 
   /** That other server has ended, and may have renamed the session before. */
   refresh(identity: Identity): Identity {
     const record = this.#conversations.get(identity.conversation);
-    return record && !this.#isUnwritten ? withRecord(identity, record) : identity;
+    const isNewer = record && !isDeepStrictEqual(record, this.#outdated);
+    return isNewer ? withRecord(identity, record) : identity;
   }
 
   /** Keeps the names that belong to the open conversation in conversations.json. Never rejects. */
   async remember(identity: Identity): Promise<void> {
     const { conversation, names, workingOn, by, asked, borrowed } = identity;
     const [name, ...earlier] = names.filter((each) => lenderOf(borrowed, each) === undefined);
-    this.#isUnwritten = conversation !== undefined && name !== undefined;
     if (conversation === undefined || name === undefined) return;
     const record = { name, names: earlier, working_on: workingOn, by, ...(asked && { asked }) };
     try {
+      this.#outdated = this.#conversations.get(conversation);
       await this.#conversations.remember(conversation, record);
-      this.#isUnwritten = false;
+      this.#outdated = undefined;
     } catch (error) {
       this.system.log(`conversations.json was not written: ${messageOf(error)}`);
     }

@@ -29,17 +29,19 @@ export interface WantedNames {
   readonly workingOn: string;
 }
 
+/** True if a session may take the name back from its holder. */
+type IsReclaimable = (holder: Session, name: Name) => boolean;
+
 /**
  * The one rule for who holds a name: the live holder keeps it, earlier names included. Whoever
  * joins, renames, returns, wakes after sleep or finds the list lost takes what is free.
  *
  * @param others the other sessions on the list
- * @param isReclaimable true if this session may take the name back from its holder
  */
 export function claimNames(
   wanted: readonly [Name, ...Name[]],
   others: readonly Session[],
-  isReclaimable: (holder: Session, name: Name) => boolean = () => false,
+  isReclaimable: IsReclaimable = () => false,
 ): [Name, ...Name[]] {
   const isTaken = (name: Name): boolean => {
     const holder = findHolder(others, name);
@@ -138,9 +140,13 @@ export function defaultName(
 }
 
 /** Why a name cannot be had, and which can; undefined if it is free. */
-export function explainTakenName(name: Name, others: readonly Session[]): string | undefined {
+export function explainTakenName(
+  name: Name,
+  others: readonly Session[],
+  isReclaimable: IsReclaimable = () => false,
+): string | undefined {
   const holder = findHolder(others, name);
-  if (!holder) return undefined;
+  if (!holder || isReclaimable(holder, name)) return undefined;
   const isEarlier = !isSameName(holder.name, name) && namesOf(holder).length > 1;
   const earlier = isEarlier ? `, as an earlier name of ${holder.name}` : "";
   const free = firstFreeName(name, (each) => findHolder(others, each) !== undefined);

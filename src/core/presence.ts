@@ -280,12 +280,17 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
     } else if (same && !own && this.state !== "joining") {
       this.#yieldTo(same, others);
     } else {
-      // Another server of this session may have renamed it, and ended, since the last look.
-      if (this.state !== "joining") {
-        this.#identity = this.#identities.refresh(this.#currentIdentity());
-      }
+      this.#refreshIdentity();
       this.#rejoin(others);
     }
+  }
+
+  /** Another server of this session may have renamed it, and ended, since the last look. */
+  #refreshIdentity(): Identity {
+    const identity = this.#currentIdentity();
+    if (this.state === "joining") return identity;
+    this.#identity = this.#identities.refresh(identity);
+    return this.#identity;
   }
 
   /** The servers of this session, and whoever holds a name that it goes by or wants. */
@@ -365,6 +370,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
       }
       // A server that takes over from another one of its session goes on under that one's names.
       if (same && !own) wanted = this.#identities.succeed(same, wanted);
+      if (!same && !own) wanted = this.#refreshIdentity();
       const names = claimNames(wanted.names, others, this.#isReclaimable);
       const identity = { ...wanted, names };
       if (same && this.#entry.isSameAgent(same)) this.#noteAnnounced(namesOf(same));
@@ -437,7 +443,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
         .update((list) => {
           const current = this.#currentIdentity();
           const online = this.#sort(list.online);
-          const taken = explainTakenName(name, online.others);
+          const taken = explainTakenName(name, online.others, this.#isReclaimable);
           if (taken) {
             problem = taken;
             return undefined;
@@ -446,7 +452,8 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
           // The other server's names may be newer than those that this one has seen.
           const before =
             same && !own ? this.#identities.ofServer(same, current.conversation) : current;
-          const renamed = withName(before, name, workingOn, online.others);
+          const names = claimNames([name, ...before.names], online.others, this.#isReclaimable);
+          const renamed = withNames(before, names, workingOn);
           if (same && this.#entry.isSameAgent(same)) this.#noteAnnounced(namesOf(same));
           this.#entry.enter(list, renamed, online, this.#since);
           return renamed;
@@ -477,17 +484,16 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
   }
 }
 
-/** The name is the open conversation's own, whoever it was borrowed from. */
-function withName(
+/** The first of the names is the open conversation's own, whoever it was borrowed from. */
+function withNames(
   before: Identity,
-  name: Name,
+  names: Identity["names"],
   workingOn: string | undefined,
-  others: readonly Session[],
 ): Identity {
-  const { [name]: _own, ...borrowed } = before.borrowed;
+  const { [names[0]]: _own, ...borrowed } = before.borrowed;
   return {
     ...before,
-    names: claimNames([name, ...before.names], others),
+    names,
     by: "set_name",
     asked: undefined,
     workingOn: workingOn ?? before.workingOn,

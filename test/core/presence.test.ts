@@ -754,6 +754,53 @@ describe("two programs with one conversation", () => {
     assert.deepEqual([state(newer), names(newer)[0]], ["active", "api"]);
   });
 
+  test("keep that name also if the other beats before it looks", async () => {
+    const first = await program("c1", "ann");
+    const second = await program("c1");
+    first.inbox.close();
+    await call(second);
+    await rename(second, "api");
+    await leave(second);
+    await later();
+    assert.deepEqual([state(first), names(first)], ["active", ["api", "ann"]]);
+  });
+
+  test("keep that name also if the other could not write down its own", async () => {
+    const first = await program("c1", "ann");
+    world.lock.held.add(FOLDER.conversations);
+    await rename(first, "bob");
+    world.lock.held.clear();
+    world.disk.erase(FOLDER.heartbeats);
+    await later();
+    assert.equal(names(first)[0], "bob", "which is newer than the record");
+    world.lock.held.add(FOLDER.conversations);
+    await rename(first, "cleo");
+    world.lock.held.clear();
+    first.inbox.close();
+    const second = await program("c1");
+    await call(second);
+    await rename(second, "api");
+    await leave(second);
+    await later();
+    assert.equal(names(first)[0], "api", "which is newer than cleo");
+  });
+
+  for (const name of ["bob", "ann"]) {
+    test(`have their names back when one renames itself ${name} and the other has gone on`, async () => {
+      const first = await program("c1", "ann");
+      const second = await program("c1");
+      second.inbox.close();
+      first.agent.open = "c3";
+      first.presence.check();
+      await world.time.advance(3000);
+      assert.deepEqual([names(first), names(second)], [["ann"], ["ann"]]);
+      await rename(second, name);
+      await later();
+      assert.deepEqual(names(second), name === "ann" ? ["ann"] : ["bob", "ann"]);
+      assert.ok(!names(first).includes("ann"));
+    });
+  }
+
   test("do not share a name once one has moved on with it", async () => {
     const first = await program("c1", "ann");
     const second = await program("c1");
