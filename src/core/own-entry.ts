@@ -119,8 +119,9 @@ function takeNames(
 ): void {
   for (const holder of others) {
     const held = namesOf(holder);
-    const [first, ...rest] = held.filter((name) => !names.some((each) => isSameName(each, name)));
-    if (1 + rest.length === held.length && first !== undefined) continue;
+    const kept = held.filter((name) => !names.some((each) => isSameName(each, name)));
+    if (kept.length === held.length) continue;
+    const [first, ...rest] = kept;
     entries.delete(holder.name);
     if (first !== undefined) entries.set(first, { ...holder.entry, names: rest });
   }
