@@ -88,16 +88,22 @@ describe("a session that joins", () => {
     assert.equal(state(ann), "active");
   });
 
-  test("does not join before the agent allows it", async () => {
-    const agent = fakeAgent({ isAllowed: false });
-    const ann = await startSession(world, "ann", agent);
-    assert.deepEqual([ann.presence.hasJoined, listed()], [false, []]);
-    await call(ann);
-    await assert.rejects(rename(ann, "bob"), /not on the list/);
-    agent.isAllowed = true;
-    await world.time.advance(2000);
-    assert.deepEqual([names(ann), listed()], [["ann"], ["ann"]]);
-  });
+  for (const [what, act] of [
+    ["looks at the folder", () => world.time.advance(2000)],
+    ["is called", (session: FakeSession) => call(session)],
+  ] as const) {
+    test(`does not join before the agent allows it, and then when it ${what}`, async () => {
+      const agent = fakeAgent({ isAllowed: false });
+      const ann = await startSession(world, "ann", agent);
+      await call(ann);
+      await assert.rejects(rename(ann, "bob"), /not on the list/);
+      const { hasJoined, isReceiving, since } = ann.presence;
+      assert.deepEqual([hasJoined, isReceiving, since, listed()], [false, false, undefined, []]);
+      agent.isAllowed = true;
+      await act(ann);
+      assert.deepEqual([names(ann), listed()], [["ann"], ["ann"]]);
+    });
+  }
 
   test("yields to whoever has its name, in whatever spelling", async () => {
     await program("c1", "ann");
@@ -105,13 +111,13 @@ describe("a session that joins", () => {
     assert.deepEqual(names(other), ["ANN-2"]);
   });
 
-  test("goes by a name that is its conversation's alone until it can claim one", async () => {
+  test("goes by its conversation's own name until it can claim one, and tries when called", async () => {
     world.lock.held.add(FOLDER.heartbeats);
     const ann = await program("c1", "ann");
     assert.match(ann.presence.name, /^shop-[0-9a-f]{12}$/);
     assert.deepEqual([state(ann), ann.presence.isReceiving], ["joining", true]);
     world.lock.held.clear();
-    await later();
+    await call(ann);
     assert.deepEqual(names(ann), ["ann"]);
   });
 
@@ -133,9 +139,20 @@ describe("a session that joins", () => {
     };
     await world.time.wait(session.presence.join());
     assert.throws(() => session.presence.check(), UserError);
+    world.log.length = 0;
+    session.presence.tryCheck();
+    assert.match(world.log.join(), /does not answer: EIO/);
     session.system.fault = undefined;
     await later();
     assert.equal(state(session), "active");
+  });
+
+  test("leaves the entries of others as they are", async () => {
+    const original = { timestamp: "2026-11-22 15:30:00", status: "active", pid: 7, extra: [1] };
+    world.processes.running.set(7, undefined);
+    world.disk.put(FOLDER.heartbeats, JSON.stringify({ bob: original }));
+    await program("c1", "bob");
+    assert.deepEqual([listed(), entriesOf(world).bob], [["bob", "bob-2"], original]);
   });
 
   test("gets its own names once conversations.json can be read", async () => {
@@ -188,6 +205,39 @@ describe("a listed session", () => {
     assert.deepEqual([push, push_note], ["channel", "x"]);
   });
 
+  test("writes its new folder within two seconds after it has moved", async () => {
+    const ann = await program("c1", "ann");
+    ann.agent.cwd = "/work/other";
+    ann.presence.check();
+    await world.time.advance(2000);
+    assert.equal(entriesOf(world).ann?.cwd, "/work/other");
+  });
+
+  test("announces its first call and writes it within two seconds, later ones with its next beat", async () => {
+    const ann = await program("c1", "ann");
+    const first = ann.system.clock.now();
+    let changes = 0;
+    ann.presence.on("change", () => changes++);
+    const lastCall = () => entriesOf(world).ann?.last_call;
+    for (const _ of ["first", "later"]) {
+      await call(ann);
+      await world.time.advance(2000);
+      assert.deepEqual([lastCall(), changes], [first, 1]);
+    }
+    await world.time.advance(30_000);
+    assert.equal(lastCall(), first + 2000);
+  });
+
+  test("writes nothing when it is given details that it has already", async () => {
+    const ann = await program("c1", "ann");
+    ann.presence.update({ push: "channel" });
+    await world.time.advance(2000);
+    const before = world.disk.text(FOLDER.heartbeats);
+    ann.presence.update({ push: "channel" });
+    await world.time.advance(2000);
+    assert.equal(world.disk.text(FOLDER.heartbeats), before);
+  });
+
   test("keeps what others have written into its entry", async () => {
     await program("c1", "ann");
     const entries = entriesOf(world);
@@ -206,7 +256,7 @@ describe("a listed session", () => {
     await assert.rejects(rename(ann, "cleo"), /not on the list/);
     ann.presence.check();
     await world.time.wait(ann.presence.join());
-    assert.deepEqual(listed(), ["bob"]);
+    assert.deepEqual([listed(), state(ann)], [["bob"], "left"]);
   });
 
   test("keeps its names when the list is lost, unless somebody was faster", async () => {
@@ -396,6 +446,7 @@ describe("a conversation", () => {
     assert.deepEqual(names(cleared).slice(0, 2), ["bob", "ann"]);
     const resumed = await program("c1");
     assert.equal(names(resumed)[0], "ann");
+    assert.deepEqual(entriesOf(world).bob?.names, []);
     cleared.presence.check();
     assert.deepEqual([names(cleared), state(cleared)], [["bob"], "active"]);
     await leave(cleared);
@@ -827,7 +878,7 @@ test("a process that has another's PID on another host is another session", asyn
   const ann = await program("c1", "ann");
   const far = systemOf(world, ann.system.processes.pid);
   const processes = { ...far.processes, host: "far" };
-  const bob = createSession(world, fakeAgent({ open: "c2" }), {
+  const bob = createSession(world, fakeAgent({ open: "c2", pid: ann.agent.pid }), {
     nameFromEnvironment: named("ann"),
     system: { ...far, processes } as never,
   });
