@@ -39,14 +39,31 @@ test("what is remembered is got back, by every process", async () => {
   assert.equal(other.get(undefined), undefined);
 });
 
-test("conversations that were not open for 30 days are dropped, and others kept", async () => {
+test("names are written again if they have changed, or after a day", async () => {
+  const seen = () => stored().c1?.seen - START;
+  await conversations.remember("c1", record);
+  await world.time.advance(DAY - 1);
+  await conversations.remember("c1", record);
+  assert.equal(seen(), 0);
+  const changed = { ...record, working_on: "docs" };
+  await conversations.remember("c1", changed);
+  assert.equal(seen(), DAY - 1);
+  await world.time.advance(DAY);
+  await conversations.remember("c1", changed);
+  assert.equal(seen(), 2 * DAY - 1);
+});
+
+test("conversations that were not open for over 30 days are dropped, and others kept", async () => {
   await conversations.remember("c1", record);
   await world.time.advance(29 * DAY);
   await conversations.remember("c2", record);
   assert.deepEqual(Object.keys(stored()), ["c1", "c2"]);
-  await world.time.advance(2 * DAY);
+  await world.time.advance(DAY);
   await conversations.remember("c3", record);
-  assert.deepEqual(Object.keys(stored()), ["c2", "c3"]);
+  assert.deepEqual(Object.keys(stored()), ["c1", "c2", "c3"]);
+  await world.time.advance(1);
+  await conversations.remember("c4", record);
+  assert.deepEqual(Object.keys(stored()), ["c2", "c3", "c4"]);
 });
 
 test("a record that is not ours has no names, and is dropped at the next write", async () => {
@@ -87,6 +104,7 @@ test("a file that cannot be read just now is an error, and is left alone", async
     if (call === "read") throw systemError("ESTALE");
   };
   assert.throws(() => conversations.get("c1"), /ESTALE/);
+  assert.equal(conversations.get(undefined), undefined);
   await assert.rejects(conversations.remember("c2", record), /ESTALE/);
   assert.equal(world.disk.text(FOLDER.conversations), `${before} `);
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
 import { UserError } from "../../src/core/errors.ts";
+import { conversationDigits, uniqueName } from "../../src/core/naming.ts";
 import {
   createSession,
   createWorld,
@@ -114,11 +115,20 @@ describe("a session that joins", () => {
   test("goes by its conversation's own name until it can claim one, and tries when called", async () => {
     world.lock.held.add(FOLDER.heartbeats);
     const ann = await program("c1", "ann");
-    assert.match(ann.presence.name, /^shop-[0-9a-f]{12}$/);
+    assert.equal(ann.presence.name, uniqueName("/work/shop", conversationDigits("c1")));
     assert.deepEqual([state(ann), ann.presence.isReceiving], ["joining", true]);
     world.lock.held.clear();
     await call(ann);
     assert.deepEqual(names(ann), ["ann"]);
+  });
+
+  test("announces that it receives mail though it could not enter the list", async () => {
+    world.lock.held.add(FOLDER.heartbeats);
+    const { presence } = createSession(world, fakeAgent({ open: "c1" }));
+    const receiving: boolean[] = [];
+    presence.on("change", () => receiving.push(presence.isReceiving));
+    await world.time.wait(presence.join());
+    assert.equal(receiving.at(-1), true);
   });
 
   test("keeps a name that it went by while it was called, since answers come to it", async () => {
@@ -182,6 +192,7 @@ describe("a session that joins", () => {
     ann.presence.update({ push: "channel" });
     await world.time.advance(120_000);
     assert.ok(tries > 5 && tries < 15, `${tries} tries`);
+    assert.match(world.log.join("\n"), /heartbeat was not written: ENOSPC/);
     ann.system.fault = undefined;
     await world.time.advance(40_000);
     assert.equal(entriesOf(world).ann?.push, "channel");
@@ -314,6 +325,11 @@ describe("a listed session", () => {
     assert.equal(changes, 0);
     await rename(ann, "api");
     assert.equal(changes, 1);
+    await rename(ann, "API");
+    assert.deepEqual([names(ann), changes], [["API", "ann"], 2]);
+    world.lock.held.add(FOLDER.heartbeats);
+    await later();
+    assert.equal(changes, 2, "a beat that fails changes neither");
   });
 });
 
@@ -466,6 +482,14 @@ describe("a conversation", () => {
     assert.deepEqual([names(cleared)[0], names(resumed)[0]], ["ann", "ann-2"]);
   });
 
+  test("gets a name back as an earlier one if it goes by another by now", async () => {
+    const cleared = await program("c1", "ann");
+    cleared.agent.open = "c2";
+    await later();
+    const resumed = await program("c1");
+    assert.deepEqual([names(resumed)[1], listed()], ["ann", [resumed.presence.name]]);
+  });
+
   test("gets its names back through two others without names", async () => {
     const cleared = await program("c1");
     await rename(cleared, "ann");
@@ -511,11 +535,8 @@ describe("a conversation", () => {
   });
 
   test("in the background asks once for a name that somebody has", async () => {
-    const front = await program("c1");
-    await rename(front, "ann");
-    await leave(front);
-    const other = await program("c3");
-    await rename(other, "ann");
+    await leave(await program("c1", "ann"));
+    await program("c3", "ann");
     const back = await startSession(world, undefined, fakeAgent({ open: "c2", former: "c1" }));
     await later();
     assert.equal(names(back)[0], "ann-2");
@@ -532,6 +553,15 @@ describe("a conversation", () => {
     await call(run);
     await world.time.advance(30_000);
     assert.match(world.disk.text(FOLDER.conversations) ?? "", /"ann"/);
+  });
+
+  test("of a run that nobody watches goes on under the run's name if the list is lost", async () => {
+    await leave(await program("c1", "ann"));
+    const agent = fakeAgent({ open: "c1", details: { unattended: true } });
+    const run = await startSession(world, "bob", agent);
+    world.disk.erase(FOLDER.heartbeats);
+    await later();
+    assert.deepEqual(names(run), ["bob", "ann"]);
   });
 
   test("is remembered again when that failed, and once a day", async () => {
@@ -598,6 +628,9 @@ describe("two servers of one session", () => {
     assert.deepEqual([listed(), second.presence.workingOn], [["api"], "tests"]);
     assert.equal(entriesOf(world).api?.pid, second.system.processes.pid);
     assert.deepEqual([first.presence.isReceiving, second.presence.isReceiving], [false, true]);
+    await rename(second, "web");
+    first.presence.check();
+    assert.deepEqual([state(first), names(first)], ["replaced", ["web", "api", "ann"]]);
   });
 
   test("announce no message twice, however one takes over from the other", async () => {
@@ -681,7 +714,9 @@ describe("two servers of one session", () => {
     const first = await program("c1", "ann");
     const second = await secondServer(first);
     await later();
+    await call(first, true);
     world.disk.erase(FOLDER.heartbeats);
+    for (const { presence } of [second, first]) presence.check();
     await later();
     assert.deepEqual([state(first), state(second), listed()], ["replaced", "active", ["ann"]]);
   });
