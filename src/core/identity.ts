@@ -84,7 +84,7 @@ export class Identities {
   /** A conversation that was moved to the background takes its names along. */
   #continueConversation(identity: Identity): Identity {
     const former = this.options.agent.continues?.();
-    if (former === undefined || former === this.#continued) return identity;
+    if (former === this.#continued) return identity;
     const record = this.#conversations.get(former);
     if (!record || identity.by === "set_name") return identity;
     const isOpen = this.heartbeats.online().some(({ entry }) => entry.claude_session === former);
