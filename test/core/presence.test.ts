@@ -117,6 +117,7 @@ describe("a session that joins", () => {
     const ann = await program("c1", "ann");
     assert.equal(ann.presence.name, uniqueName("/work/shop", conversationDigits("c1")));
     assert.deepEqual([state(ann), ann.presence.isReceiving], ["joining", true]);
+    assert.deepEqual(world.log, []);
     world.lock.held.clear();
     await call(ann);
     assert.deepEqual(names(ann), ["ann"]);
@@ -268,6 +269,13 @@ describe("a listed session", () => {
     ann.presence.check();
     await world.time.wait(ann.presence.join());
     assert.deepEqual([listed(), state(ann)], [["bob"], "left"]);
+  });
+
+  test("writes nothing if it leaves before its first beat", async () => {
+    const { presence } = createSession(world);
+    void presence.join();
+    await world.time.wait(presence.leave());
+    assert.equal(world.disk.text(FOLDER.heartbeats), undefined);
   });
 
   test("keeps its names when the list is lost, unless somebody was faster", async () => {
@@ -534,6 +542,12 @@ describe("a conversation", () => {
     assert.equal(names(back)[0], "bob");
   });
 
+  test("in the background has its own name if the one it goes on with has none", async () => {
+    const back = await startSession(world, undefined, fakeAgent({ open: "c2", former: "c1" }));
+    await later();
+    assert.deepEqual([state(back), names(back).length, world.log], ["active", 1, []]);
+  });
+
   test("in the background asks once for a name that somebody has", async () => {
     await leave(await program("c1", "ann"));
     await program("c3", "ann");
@@ -608,6 +622,7 @@ describe("the user's name for a session", () => {
     session.agent.given = "app";
     await later();
     assert.equal(names(session)[0], "app-2");
+    assert.deepEqual(world.log, ["the name app is taken: this session is app-2"]);
   });
 });
 
@@ -782,8 +797,13 @@ describe("two programs with one conversation", () => {
   test("are one session: the one that was called last", async () => {
     const first = await program("c1", "ann");
     const second = await program("c1");
+    let writes = 0;
+    second.system.fault = (name) => {
+      if (name === "create") writes++;
+    };
     await later();
     assert.deepEqual([state(first), state(second), listed()], ["active", "replaced", ["ann"]]);
+    assert.equal(writes, 0, "the replaced one does not beat");
     await call(second);
     await later();
     assert.deepEqual([state(first), state(second), listed()], ["replaced", "active", ["ann"]]);
