@@ -115,7 +115,7 @@ export class Identities {
   /** Goes on as the other server, unless the program has moved to a conversation with names. */
   succeed(server: Session, wanted: Identity): Identity {
     const { conversation } = wanted;
-    const former = server.entry.claude_session ?? conversation;
+    const former = server.entry.claude_session;
     const before = this.ofServer(server, conversation);
     if (former === undefined || former === conversation) return before;
     return this.hasNames(conversation) ? wanted : borrowNames(before, former);
