@@ -68,3 +68,10 @@ for (const [text, file] of [
     assert.equal(toMessageFile(text), file);
   });
 }
+
+test("the name of a message file has at most 255 bytes, and no NUL", () => {
+  const longest = "é".repeat(126);
+  assert.equal(toMessageFile(longest), `${longest}.md`);
+  assert.equal(toMessageFile(`${longest}x`), undefined);
+  assert.equal(toMessageFile("a\0b"), undefined);
+});

@@ -101,6 +101,13 @@ test("a session elsewhere with a wrong clock that comes back is online from its 
   assert.deepEqual(seen, [0, 1, 0, 0, 1]);
 });
 
+test("an update knows as well that a beat elsewhere has changed", async () => {
+  put({ api: entry({ host: "other", beat: 1 }) });
+  await heartbeats.update(() => undefined);
+  put({ api: entry({ host: "other", beat: 2 }) });
+  assert.equal(await heartbeats.update(({ online }) => online.length), 1);
+});
+
 test("a jump of our clock does not end sessions elsewhere that go on beating", async () => {
   put({ api: entry({ host: "other" }) });
   assert.deepEqual(online(), ["api"]);
@@ -172,8 +179,8 @@ test("an update writes what was changed, and keeps what it does not know", async
 test("an update drops sessions that have ended here, and keeps others for a day", async () => {
   put({
     ended: entry(),
-    elsewhere: entry({ host: "other", beat: START - 86_000_000 }),
-    forgotten: entry({ host: "other", beat: START - 86_500_000 }),
+    elsewhere: entry({ host: "other", beat: START - 86_400_000 }),
+    forgotten: entry({ host: "other", beat: START - 86_400_001 }),
     original: entry({ host: undefined }),
   });
   await heartbeats.update(() => true);

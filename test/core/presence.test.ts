@@ -110,6 +110,7 @@ describe("a session that joins", () => {
     await program("c1", "ann");
     const other = await program("c2", "ANN");
     assert.deepEqual(names(other), ["ANN-2"]);
+    assert.equal(other.presence.lostName, undefined, "it has never had that name");
   });
 
   test("goes by its conversation's own name until it can claim one, and tries when called", async () => {
@@ -117,10 +118,9 @@ describe("a session that joins", () => {
     const ann = await program("c1", "ann");
     assert.equal(ann.presence.name, uniqueName("/work/shop", conversationDigits("c1")));
     assert.deepEqual([state(ann), ann.presence.isReceiving], ["joining", true]);
-    assert.deepEqual(world.log, []);
     world.lock.held.clear();
     await call(ann);
-    assert.deepEqual(names(ann), ["ann"]);
+    assert.deepEqual([names(ann), world.log], [["ann"], []]);
   });
 
   test("announces that it receives mail though it could not enter the list", async () => {
@@ -276,6 +276,17 @@ describe("a listed session", () => {
     void presence.join();
     await world.time.wait(presence.leave());
     assert.equal(world.disk.text(FOLDER.heartbeats), undefined);
+  });
+
+  test("is not on the list if it leaves while its entry is being written", async () => {
+    const { presence, system } = createSession(world);
+    let left: Promise<void> | undefined;
+    system.fault = (name) => {
+      if (name === "create") left ??= presence.leave();
+    };
+    await world.time.wait(presence.join());
+    await left;
+    assert.deepEqual([presence.state, listed()], ["left", []]);
   });
 
   test("keeps its names when the list is lost, unless somebody was faster", async () => {
@@ -452,6 +463,7 @@ describe("a conversation", () => {
     await later();
     assert.deepEqual([names(cleared).slice(0, 2), state(cleared)], [["api", "ann"], "active"]);
     assert.equal(entriesOf(world).api?.claude_session, "c2");
+    assert.doesNotMatch(world.disk.text(FOLDER.conversations) ?? "", /"c2"/);
     const resumed = await program("c1");
     assert.deepEqual(names(resumed).slice(0, 2), ["api", "ann"]);
     cleared.presence.check();
@@ -512,6 +524,7 @@ describe("a conversation", () => {
   test("that is known late keeps the name that others have seen", async () => {
     const session = await program(undefined);
     const before = session.presence.name;
+    assert.equal(world.disk.text(FOLDER.conversations), undefined);
     session.agent.open = "c1";
     await later();
     assert.equal(names(session).length, 2);
@@ -559,6 +572,15 @@ describe("a conversation", () => {
     assert.equal(entriesOf(world)["ann-2"]?.beat, writes, "does not write again and again");
   });
 
+  test("goes by its newest name when the list is lost, though that was not remembered", async () => {
+    const ann = await program("c1", "ann");
+    world.lock.held.add(FOLDER.conversations);
+    await rename(ann, "api");
+    world.disk.erase(FOLDER.heartbeats);
+    await later();
+    assert.deepEqual(names(ann), ["api", "ann"]);
+  });
+
   test("of a run that nobody watches leaves no name unless a tool was called", async () => {
     const agent = fakeAgent({ open: "c1", details: { unattended: true } });
     const run = await startSession(world, "ann", agent);
@@ -581,6 +603,7 @@ describe("a conversation", () => {
   test("is remembered again when that failed, and once a day", async () => {
     world.lock.held.add(FOLDER.conversations);
     await program("c1", "ann");
+    assert.match(world.log.join("\n"), /conversations.json was not written: .*locked/);
     world.lock.held.clear();
     await world.time.advance(30_000);
     const seen = () => JSON.parse(world.disk.text(FOLDER.conversations) ?? "{}").c1?.seen;
@@ -648,6 +671,21 @@ describe("two servers of one session", () => {
     assert.deepEqual([state(first), names(first)], ["replaced", ["web", "api", "ann"]]);
   });
 
+  test("are one entry once both have beaten, though the older one has not looked", async () => {
+    const agent = fakeAgent({ open: "c1", pid: 7 });
+    const [first, second] = [createSession(world, agent), createSession(world, agent)];
+    await world.time.wait(first.presence.join());
+    await world.time.wait(second.presence.join());
+    await world.time.advance(30_000);
+    assert.deepEqual([state(first), state(second)], ["replaced", "active"]);
+    for (const session of [first, second]) {
+      await call(session);
+      await world.time.advance(1);
+    }
+    await world.time.advance(30_000);
+    assert.deepEqual([state(first), state(second)], ["replaced", "active"]);
+  });
+
   test("announce no message twice, however one takes over from the other", async () => {
     const before = "20261122T150000000000-0a1b2c3d-bob-ann-x.md";
     const others = "20261122T150000000000-0a1b2c3d-bob-cleo-x.md";
@@ -697,6 +735,10 @@ describe("two servers of one session", () => {
     assert.equal(state(first), "replaced");
     await call(first);
     assert.deepEqual(state(first), "active");
+    assert.deepEqual(
+      [second, first].map(({ presence }) => presence.hasInterrupted),
+      [false, true],
+    );
     second.presence.check();
     assert.deepEqual([state(second), listed()], ["replaced", ["ann"]]);
     await later();
@@ -733,6 +775,19 @@ describe("two servers of one session", () => {
     world.disk.erase(FOLDER.heartbeats);
     for (const { presence } of [second, first]) presence.check();
     await later();
+    assert.deepEqual([state(first), state(second), listed()], ["replaced", "active", ["ann"]]);
+  });
+
+  test("are one entry again after an entry of the replaced one has come back", async () => {
+    const agent = fakeAgent({ open: "c1", pid: 7 });
+    const [first, second] = [createSession(world, agent), createSession(world, agent)];
+    await world.time.wait(first.presence.join());
+    const former = entriesOf(world);
+    await world.time.wait(second.presence.join());
+    await rename(second, "ann");
+    first.presence.check();
+    world.disk.put(FOLDER.heartbeats, JSON.stringify({ ...former, ...entriesOf(world) }));
+    await world.time.advance(30_000);
     assert.deepEqual([state(first), state(second), listed()], ["replaced", "active", ["ann"]]);
   });
 
@@ -834,16 +889,19 @@ describe("two programs with one conversation", () => {
     assert.equal(names(resumed)[0], "bob", "the conversation it has left is opened elsewhere");
   });
 
-  test("keep the name that one took before it ended, though the other had not looked", async () => {
-    const first = await program("c1", "ann");
-    const second = await program("c1");
-    await world.time.advance(2000);
-    await call(second);
-    await rename(second, "api", "tests");
-    await leave(second);
-    await later();
-    assert.deepEqual([names(first), first.presence.workingOn], [["api", "ann"], "tests"]);
-  });
+  for (const who of ["first", "second"] as const) {
+    test(`keep the name that the ${who} took before it ended, though the other had not looked`, async () => {
+      const first = await program("c1", "ann");
+      const second = await program("c1");
+      await world.time.advance(2000);
+      const [taker, other] = who === "first" ? [first, second] : [second, first];
+      await call(taker);
+      await rename(taker, "api", "tests");
+      await leave(taker);
+      await later();
+      assert.deepEqual([names(other), other.presence.workingOn], [["api", "ann"], "tests"]);
+    });
+  }
 
   test("keep that name also if the other has only names of another conversation", async () => {
     const first = await program("c1", "ann");
