@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { basename, join } from "node:path";
 import type { AgentSession } from "./agent.ts";
 import type { ConversationRecord, NameSource } from "./conversations.ts";
-import { findHolder, namesOf, type Session } from "./heartbeats.ts";
+import { findHolder, type Session } from "./heartbeats.ts";
 import type { Log } from "./log.ts";
 import {
   explainInvalidName,
@@ -147,8 +147,8 @@ export function explainTakenName(
 ): string | undefined {
   const holder = findHolder(others, name);
   if (!holder || isReclaimable(holder, name)) return undefined;
-  const isEarlier = !isSameName(holder.name, name) && namesOf(holder).length > 1;
-  const earlier = isEarlier ? `, as an earlier name of ${holder.name}` : "";
+  const isFirst = isSameName(holder.name, name);
+  const earlier = isFirst ? "" : `, as an earlier name of ${holder.name}`;
   const free = firstFreeName(name, (each) => findHolder(others, each) !== undefined);
   return `The name ${name} belongs to a session that is online${earlier}. Call again with another name, for example ${free}.`;
 }
