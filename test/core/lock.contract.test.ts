@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, statSync, utimesSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, utimesSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
@@ -113,10 +113,22 @@ describe("the lock of the system", () => {
     assert.equal(await setup.withLock(setup.path, (isLocked) => isLocked), true);
   });
 
-  test("that others hold and touch is left in place", async () => {
+  test("that others hold and touch is waited for over a second, and left in place", async () => {
     setup.hold();
+    const before = performance.now();
     await setup.withLock(setup.path, () => {});
+    assert.ok(performance.now() - before > 1000);
     assert.ok(statSync(`${setup.path}.lock`).isDirectory());
+  });
+
+  test("is idle when all work is done", async () => {
+    const { withLock, whenIdle } = createLock(diskFiles, () => {});
+    for (const count of [1, 2]) {
+      let done = 0;
+      for (let n = 0; n < count; n++) void withLock(setup.path, () => done++);
+      await whenIdle();
+      assert.deepEqual([done, existsSync(`${setup.path}.lock`)], [count, false]);
+    }
   });
 
   test("keeps processes apart that count in one file", async () => {

@@ -271,6 +271,11 @@ describe("a listed session", () => {
     assert.deepEqual([listed(), state(ann)], [["bob"], "left"]);
   });
 
+  test("creates no folder if it leaves before it has joined", async () => {
+    await world.time.wait(createSession(world).presence.leave());
+    assert.deepEqual(world.disk.paths(), ["/"]);
+  });
+
   test("writes nothing if it leaves before its first beat", async () => {
     const { presence } = createSession(world);
     void presence.join();
