@@ -1,4 +1,4 @@
-import { dirname, isAbsolute, join, resolve, sep } from "node:path";
+import { dirname, join, resolve, sep } from "node:path";
 import { type Files, tryStat } from "./files.ts";
 
 const MAX_BYTES = 4096;
@@ -21,7 +21,7 @@ export function projectOf(folder: string, files: Files): string {
 function repositoryOfWorktree(git: string, files: Files): string | undefined {
   try {
     const [, named = ""] = /^gitdir: (.+)$/m.exec(files.read(git, MAX_BYTES).text) ?? [];
-    const path = isAbsolute(named) ? named : resolve(dirname(git), named);
+    const path = resolve(dirname(git), named); // with the system's own separators
     const [repository, worktree] = path.split(`${sep}.git${sep}worktrees${sep}`);
     return worktree === undefined ? undefined : repository;
   } catch {
