@@ -331,7 +331,7 @@ export class Inbox extends EventEmitter<InboxEvents> {
         created,
         file: "",
       }));
-      return await this.moveIn(temporaries, headers, onStored);
+      return await this.moveIn(temporaries, () => headers, onStored);
     } catch (error) {
       for (const path of temporaries) tryRemove(this.system.files, path);
       throw error;
@@ -356,18 +356,22 @@ export class Inbox extends EventEmitter<InboxEvents> {
   /**
    * Moves complete files to their places in the order of sending. Rejects as `store` does; a
    * missing file is an ENOENT.
+   *
+   * @param readHeaders called under the lock, for the headers of the files that are to be moved
    */
   async moveIn(
     paths: readonly string[],
-    headers: readonly Header[],
+    readHeaders: () => readonly Header[],
     onMoved: (header: Header) => void = () => {},
   ): Promise<Header[]> {
     const { files, clock, withLock } = this.system;
     const { folder } = this.options;
     // Without the lock the messages are still safe, since names are unique; their order is weaker.
     const { stored, error } = await withLock(folder.inbox, () => {
-      const timestamps = nextTimestamps(files, clock, folder, paths.length);
       const stored: Header[] = [];
+      const headers = readHeaders();
+      if (headers.length === 0) return { stored, error: undefined };
+      const timestamps = nextTimestamps(files, clock, folder, headers.length);
       for (const [index, timestamp] of timestamps.entries()) {
         const header = headers[index] as Header;
         const file = messageFileName(timestamp, header);

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { isMissing, isTransient, messageOf } from "../core/errors.ts";
 import { tryStat } from "../core/files.ts";
 import type { Inbox } from "../core/inbox.ts";
-import { readMessage } from "../core/message.ts";
+import { type Header, readMessage } from "../core/message.ts";
 import type { System, Timer } from "../core/system.ts";
 
 /** A file that a person writes is complete when it has not changed for this long. */
@@ -48,19 +48,22 @@ export class HandwrittenFiles {
 
   async #onQuiet(file: string, version: string): Promise<void> {
     const path = join(this.inboxFolder, file);
+    let isMoved = true;
     try {
-      const now = this.system.files.stat(path)?.version;
-      if (now !== version) {
-        this.#waiting.delete(file);
-        this.#onFile(file);
-        return;
-      }
-      const { header } = readMessage(this.system, path, file);
-      await this.inbox.moveIn([path], [header]);
+      const moved = await this.inbox.moveIn([path], () => this.#readHeaders(file, version));
+      isMoved = moved.length > 0;
     } catch (error) {
       this.#onError(file, version, error);
     }
     if (this.#waiting.get(file)?.version === version) this.#waiting.delete(file);
+    if (!isMoved) this.#onFile(file);
+  }
+
+  /** Empty if the file has changed meanwhile: the name that it gets says who the addressee is. */
+  #readHeaders(file: string, version: string): Header[] {
+    const path = join(this.inboxFolder, file);
+    if (this.system.files.stat(path)?.version !== version) return [];
+    return [readMessage(this.system, path, file).header];
   }
 
   /** Only content can be wrong for good. After other errors the next scan tries again. */
