@@ -144,15 +144,6 @@ export const histories: fc.Arbitrary<History> = fc.record({
     .map(([starts, steps]) => [...starts, ...steps]),
 });
 
-/** Empty if the text was torn. */
-function parseRecords(text = "{}"): Record<string, { name: string; by: string }> {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return {};
-  }
-}
-
 /** Lets the history happen. Throws Violation if a promise does not hold. */
 export async function run(history: History, isTraced = false): Promise<World> {
   const random = createRandom(history.seed);
@@ -200,6 +191,9 @@ class Execution {
       case "clock":
         this.#sleep(step.hours * 3_600_000);
         world.truth.startAnew();
+        for (const { servers } of world.agents) {
+          for (const server of servers) server.hasMissedClock ||= server.clock.isStopped;
+        }
         return world.time.advance(2500); // by then everybody has looked at it
       case "write":
         return this.#write(step.to);
@@ -503,25 +497,31 @@ class Finale {
 
   /** Names follow the conversation, unless somebody else holds them. */
   #checkConversations(): void {
-    const records = parseRecords(this.world.disk.text(FOLDER.conversations));
-    const held = this.world
-      .entries()
-      .flatMap(([name, { names = [] }]) => [name, ...names].map(nameKey));
+    const { world } = this;
+    // A conversation that was opened while they could not be read may have none of its names.
+    if (world.areRecordsLost) return;
+    const records = world.truth.records();
+    const held = world.entries().flatMap(([name, { names = [] }]) => [name, ...names].map(nameKey));
     for (const { pid, presence } of this.#active()) {
       const conversation = presence.conversation ?? "";
+      this.#checkBorrowed(pid, conversation);
       const record = records[conversation];
-      for (const [other, { names = [], borrowed = {} }] of this.world.entries()) {
-        const kept = [other, ...names].find((name) => borrowed[name] === conversation);
-        if (kept && !this.world.areRecordsLost) {
-          this.world.fail(`${other} still has ${kept}, which is ${pid}'s`);
-        }
+      const isNamed = record?.by !== "set_name" || presence.names.includes(named(record.name));
+      if (!isNamed && !held.includes(nameKey(record.name))) {
+        world.fail(`${pid} (${presence.names}) is not called ${record.name}`);
       }
-      if (record?.by === "set_name" && !presence.names.includes(record.name as never)) {
-        const isTaken = held.includes(nameKey(record.name));
-        // It may have been opened while the records could not be read, and so have none.
-        const isKnown = !this.world.areRecordsLost;
-        if (isKnown && !isTaken) this.world.fail(`${pid} is not called ${record.name}`);
-      }
+    }
+  }
+
+  /** Whoever has left the conversation has given its names back. */
+  #checkBorrowed(pid: number, conversation: string): void {
+    const { truth } = this.world;
+    if (this.world.isListLost) return; // and names with it
+    for (const [other, { names = [], borrowed = {} }] of this.world.entries()) {
+      const isKept = (name: string): boolean =>
+        borrowed[name] === conversation && truth.hadName(conversation, name);
+      const kept = [other, ...names].find(isKept);
+      if (kept) this.world.fail(`${other} still has ${kept}, which is ${pid}'s`);
     }
   }
 

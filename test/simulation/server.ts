@@ -101,6 +101,8 @@ export class Server {
   readonly toldEveryone = new Map<string, string | undefined>();
   /** NAME/FILE: broadcasts that it had not read when it took a name, whoever had read them. */
   readonly disregarded = new Set<string>();
+  /** True if all clocks were set anew while it was stopped, so that it has not seen the other time. */
+  hasMissedClock = false;
   /** File calls that have failed, for a passing reason or at the end. */
   failures = 0;
   /** Under which names this server has marked which files. */
@@ -369,6 +371,7 @@ export class Server {
     const isArchived = isMessagePath(to, FOLDER.archive) && this.world.disk.stat(from);
     if (isArchived && !this.isDead) truth.onArchived(this, basename(to));
     rename(from, to);
+    if (to === FOLDER.conversations) truth.onRecords();
     if (isMessagePath(to, FOLDER.inbox)) {
       truth.onStored(this, basename(to), this.#hasLock === FOLDER.inbox);
     }

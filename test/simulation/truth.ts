@@ -13,6 +13,12 @@ const DAY_MS = 24 * 3_600_000;
 const LISTS = [FOLDER.heartbeats, FOLDER.conversations];
 const RANKS = ["critical", "high", "normal", "low"];
 
+interface NameRecord {
+  readonly name: string;
+  readonly names?: readonly string[];
+  readonly by: string;
+}
+
 const headerValue = (text: string, key: string): string =>
   new RegExp(`^${key}: (.*)$`, "m").exec(text)?.[1] ?? "";
 const isJson = (text: string): boolean => {
@@ -27,6 +33,8 @@ const isJson = (text: string): boolean => {
 export class Truth {
   /** All messages that were ever in the inbox, in the order in which they came. */
   #stored: string[] = [];
+  /** CONVERSATION/NAME: all names that conversations ever had. */
+  readonly #owned = new Set<string>();
 
   constructor(private readonly world: World) {}
 
@@ -52,6 +60,23 @@ export class Truth {
     if (list === path && isTorn) world.fail(`${list} was overwritten and not moved aside`);
   }
 
+  /** The names of each conversation. Empty if the text was torn. */
+  records(): Record<string, NameRecord> {
+    const text = this.world.disk.text(FOLDER.conversations) ?? "{}";
+    return isJson(text) ? JSON.parse(text) : {};
+  }
+
+  /** A server has written the names of conversations. */
+  onRecords(): void {
+    for (const [conversation, { name, names = [] }] of Object.entries(this.records())) {
+      for (const each of [name, ...names]) this.#owned.add(`${conversation}/${each}`);
+    }
+  }
+
+  /** True if the conversation had this name once. */
+  hadName = (conversation: string, name: string): boolean =>
+    this.#owned.has(`${conversation}/${name}`);
+
   /** A message has come into the inbox. Those stored without the lock may be out of order. */
   onStored(server: Server, file: string, isLocked: boolean): void {
     const { world } = this;
@@ -64,7 +89,8 @@ export class Truth {
     for (const other of world.live()) {
       const isListed = world.entries().some(([, { pid }]) => pid === other.pid);
       const { state, since } = other.presence;
-      const isSure = since !== undefined && !isImplausible(since, other.clock);
+      const isSince = since !== undefined && !isImplausible(since, other.clock);
+      const isSure = isSince && !other.hasMissedClock;
       if (state === "active" && isListed && isSure && !this.#isFor(other, file, text)) {
         world.fail(`${file} is not for ${other.pid} (${other.presence.names}), which is online`);
       }
