@@ -117,14 +117,18 @@ export class Identities {
     const { conversation } = wanted;
     const former = server.entry.claude_session;
     const before = this.ofServer(server, conversation);
-    if (former === undefined || former === conversation) return before;
+    if (former === conversation) return before;
+    if (former === undefined) {
+      // Mail may be under way to the name that the server had before it knew its conversation.
+      return this.hasNames(conversation) ? withNames(wanted, namesOf(server)) : before;
+    }
     return this.hasNames(conversation) ? wanted : borrowNames(before, former);
   }
 
-  /** From here on another server of this session keeps the names in conversations.json. */
-  leaveTo(server: Session, conversation: string | undefined): Identity {
+  /** The same while the other server serves. It keeps the names in conversations.json from here on. */
+  leaveTo(server: Session, wanted: Identity): Identity {
     this.#outdated = undefined;
-    return this.ofServer(server, conversation);
+    return this.succeed(server, wanted);
   }
 
   /** That other server has ended, and may have renamed the session before. */
@@ -149,6 +153,11 @@ export class Identities {
     }
   }
 }
+
+const withNames = (identity: Identity, more: readonly Name[]): Identity => {
+  const [first, ...rest] = identity.names;
+  return { ...identity, names: [first, ...new Set([...rest, ...more])] };
+};
 
 /** The names of the record first. */
 function withRecord(identity: Identity, record: ConversationRecord): Identity {

@@ -190,7 +190,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
     await this.join();
     this.check();
     if (!this.hasJoined) return;
-    this.#isCalled = this.state === "replaced" && !isSubAgent;
+    this.#isCalled = this.state !== "active" && !isSubAgent;
     if (this.#isCalled || this.state === "joining") await this.#timer.run();
     if (this.state === "joining") this.#keepNames();
     // The time of a later call is written with the next heartbeat, which is soon enough.
@@ -288,7 +288,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
   /** Another server of this session may have renamed it, and ended, since the last look. */
   #refreshIdentity(): Identity {
     const identity = this.#currentIdentity();
-    if (this.state === "joining") return identity;
+    if (this.state === "joining" || !this.leavesNames) return identity;
     this.#identity = this.#identities.refresh(identity);
     return this.#identity;
   }
@@ -320,13 +320,14 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
 
   #yieldTo(replacement: Session, others: readonly Session[]): void {
     this.#role = "waiting";
-    this.#identity = this.#identities.leaveTo(replacement, this.conversation);
+    this.#identity = this.#identities.leaveTo(replacement, this.#currentIdentity());
     const unique = this.#identities.uniqueName(this.conversation);
     // The replacement may not have seen yet that somebody holds one of its names.
     this.#become("replaced", unclaimedNames(this.#identity.names, unique, others));
   }
 
   #become(state: State, names: readonly [Name, ...Name[]]): void {
+    if (this.state === "left") return;
     const isSame =
       state === this.state &&
       names.length === this.#names.length &&

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
 import { UserError } from "../../src/core/errors.ts";
 import { conversationDigits, uniqueName } from "../../src/core/naming.ts";
+import type { WithLock } from "../../src/core/system.ts";
 import {
   createSession,
   createWorld,
@@ -269,6 +270,21 @@ describe("a listed session", () => {
     ann.presence.check();
     await world.time.wait(ann.presence.join());
     assert.deepEqual([listed(), state(ann)], [["bob"], "left"]);
+  });
+
+  test("has left for good, even while it finds another server of its session", async () => {
+    await program("c1", "ann");
+    const second = createSession(world, fakeAgent({ open: "c1", pid: ++pid }));
+    const { withLock } = second.system;
+    let left: Promise<void> | undefined;
+    const leaveMeanwhile: WithLock = (path, work) => {
+      left ??= second.presence.leave();
+      return withLock(path, work);
+    };
+    Object.assign(second.system, { withLock: leaveMeanwhile });
+    await world.time.wait(second.presence.join());
+    await world.time.wait(left ?? Promise.reject());
+    assert.equal(state(second), "left");
   });
 
   test("creates no folder if it leaves before it has joined", async () => {
@@ -828,6 +844,18 @@ describe("two servers of one session", () => {
     assert.equal(names(await program("c1"))[0], "ann");
   });
 
+  test("take the conversation's names with the new one, if the other did not know them yet", async () => {
+    const former = await program("c1");
+    await rename(former, "api");
+    await leave(former);
+    const first = await program(undefined, "ann");
+    first.inbox.close();
+    first.agent.open = "c1";
+    const second = await secondServer(first);
+    assert.deepEqual(names(second), ["api", "shop-d0f6", "ann"]);
+    assert.match(world.disk.text(FOLDER.conversations) ?? "", /"c1": \{\s+"name": "api"/);
+  });
+
   test("do not both announce mail while the new one cannot enter the list", async () => {
     const first = await program("c1", "ann");
     world.lock.held.add(FOLDER.heartbeats);
@@ -837,6 +865,18 @@ describe("two servers of one session", () => {
     world.lock.held.clear();
     await later();
     assert.deepEqual([first.presence.isReceiving, second.presence.isReceiving], [false, true]);
+  });
+
+  test("take the names of the next conversation, whichever of them is called first", async () => {
+    const other = await program("c2");
+    await rename(other, "bob");
+    await leave(other);
+    const first = await program("c1", "ann");
+    const second = await secondServer(first);
+    second.inbox.close();
+    first.agent.open = "c2";
+    await call(first);
+    assert.deepEqual([state(first), names(first)[0]], ["active", "bob"]);
   });
 
   test("both follow when the conversation in their program changes", async () => {
