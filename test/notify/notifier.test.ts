@@ -80,6 +80,19 @@ function call(notifier: Notifier, isRead = false): string | undefined {
   notifier.onToolCall({ tool: "t9_ipc_unread", meta: {} });
   return notifier.noticeForToolResult();
 }
+/** Reads a message that nothing but the channel has announced. */
+async function prove(notifier: Notifier): Promise<void> {
+  await send("proof");
+  call(notifier, true);
+}
+/** The message files for which bob's server makes this file call from now on. */
+function filesOf(call: "read" | "stat"): string[] {
+  const files: string[] = [];
+  bob.system.fault = (name, path) => {
+    if (name === call && path.startsWith(`${FOLDER.inbox}/`)) files.push(path);
+  };
+  return files;
+}
 const subjects = () => sent.map(({ meta }) => meta.subject);
 const route = () => {
   const { push, push_note } = entriesOf(world).bob ?? {};
@@ -108,6 +121,21 @@ describe("the channel", () => {
     assert.deepEqual(subjects(), ["1", "2", "3"]);
   });
 
+  test("gets messages in the order of sending while it is slow", async () => {
+    await send("1");
+    await send("2");
+    const sendToChannel = (notification: ChannelNotification) =>
+      new Promise<void>((done) => {
+        sent.push(notification);
+        bob.system.clock.after(1000, done);
+      });
+    start({ sendToChannel });
+    await world.time.settle();
+    await send("3");
+    await world.time.advance(3000);
+    assert.deepEqual(subjects(), ["1", "2", "3"]);
+  });
+
   test("gets nothing that was read, that is others' or that is low", async () => {
     await send("read");
     bob.mailbox.markRead(bob.mailbox.unread().headers);
@@ -120,12 +148,11 @@ describe("the channel", () => {
     assert.deepEqual(subjects(), []);
   });
 
-  test("gets nothing of others' mail, which is not even opened", async () => {
-    const opened: string[] = [];
+  test("gets nothing of others' mail, nor of mail that was read, and neither is opened", async () => {
     await startSession(world, "cleo");
-    bob.system.fault = (name, path) => {
-      if (name === "read" && path.startsWith(FOLDER.inbox)) opened.push(path);
-    };
+    await send("read");
+    bob.mailbox.markRead(bob.mailbox.unread().headers);
+    const opened = filesOf("read");
     start();
     await send("other", { to: "cleo" });
     await send("own");
@@ -147,11 +174,25 @@ describe("the channel", () => {
     bob.system.fault = (name, path) => {
       if (name === "read" && path.startsWith(FOLDER.inbox)) throw systemError("EIO");
     };
-    await send("news");
+    const file = await send("news");
     assert.deepEqual(subjects(), []);
+    assert.match(world.log.join("\n"), /is not announced yet: EIO/);
     bob.system.fault = undefined;
     await world.time.advance(2000);
     assert.deepEqual(subjects(), ["news"]);
+    world.disk.erase(`${FOLDER.inbox}/${file}`);
+    await world.time.advance(2000);
+    const examined = filesOf("stat");
+    await world.time.advance(10_000);
+    assert.deepEqual(examined, [], "it is not tried again");
+  });
+
+  test("gets nothing of a message that is gone before its turn, which is no error", async () => {
+    start();
+    const file = putBroadcast("20261122T163000000000");
+    world.disk.erase(`${FOLDER.inbox}/${file}`);
+    await world.time.advance(3000);
+    assert.deepEqual([subjects(), world.log], [[], []]);
   });
 
   for (const code of ["EIO", "EACCES"]) {
@@ -195,17 +236,19 @@ describe("the channel", () => {
     );
   });
 
-  test("gets what another process makes this session's mail, within two minutes", async () => {
+  test("gets what another process makes this session's mail, at the check of each minute", async () => {
     const file = putBroadcast("20261122T140000000000");
     world.disk.put("/ipc/read/dora", "# since 20261122T143000000000\n");
     const dora = createSession(world, fakeAgent({ pid: 8, given: "dora" }));
     await world.time.wait(dora.presence.join());
     dora.inbox.start();
     start({}, dora);
-    await world.time.advance(10_000);
+    await world.time.advance(64_000);
     assert.deepEqual(subjects(), [], "it is from before the name appeared");
     world.disk.put("/ipc/read/dora", "# since 20261122T130000000000\n");
-    await world.time.advance(120_000);
+    await world.time.advance(50_000);
+    assert.deepEqual(subjects(), [], "all mail was checked four seconds ago at the most");
+    await world.time.advance(16_000);
     assert.deepEqual(
       sent.map(({ meta }) => meta.filename),
       [file],
@@ -220,6 +263,7 @@ describe("the channel", () => {
     };
     await send("news");
     assert.deepEqual(subjects(), []);
+    assert.match(world.log.join("\n"), /no mail is announced for now: .*EIO/);
     bob.system.fault = undefined;
     await world.time.advance(2000);
     assert.deepEqual(subjects(), ["news"]);
@@ -257,9 +301,11 @@ describe("the channel", () => {
 
   test("that fails is not counted: the message is announced in the other ways", async () => {
     const notifier = start({ expectsChannel: true, wakers: [] });
+    await prove(notifier);
     channelFails = true;
     await send("news");
     assert.match(call(notifier) ?? "", /1 new message, from ann: “news”/);
+    assert.match(world.log.join("\n"), /was not sent to the channel: closed/);
   });
 
   test("gets a body and a header that cannot be taken for the client's own words", async () => {
@@ -297,15 +343,39 @@ describe("a server that takes over", () => {
 
   test("leaves the other one silent, which announces again when it is called", async () => {
     const first = start();
+    await send("before");
     const second = await startSession(world, undefined, bob.agent);
     await world.time.advance(2000);
     await send("to the second");
-    assert.deepEqual([subjects(), first.noticeForToolResult()], [[], undefined]);
+    assert.deepEqual([subjects(), first.noticeForToolResult()], [["before"], undefined]);
+    assert.deepEqual(waker.notices, []);
     await world.time.wait(bob.presence.onCall());
     await world.time.settle();
     assert.equal(second.presence.isReceiving, true); // it has not looked yet
     await send("to the first");
-    assert.deepEqual(subjects(), ["to the first"]);
+    assert.deepEqual(subjects(), ["before", "to the first"]);
+  });
+
+  test("by a call points to what the other one has announced, whose notice it may have cut", async () => {
+    const first = start();
+    const second = await startSession(world, undefined, bob.agent);
+    start({}, second);
+    await send("held back");
+    await bob.presence.onCall(); // its queue is not empty yet
+    assert.match(first.noticeForToolResult() ?? "", /“held back”/);
+    await send("new");
+    await world.time.advance(3000);
+    assert.match(waker.notices.at(-1) ?? "", /1 new message, from ann: “new”/);
+    assert.deepEqual([first.noticeForToolResult(), subjects()], [undefined, ["held back", "new"]]);
+  });
+
+  test("points to low mail on a tool result, which the one before has shown nobody", async () => {
+    start();
+    await send("low", { priority: "low" });
+    const second = await startSession(world, undefined, bob.agent);
+    const notifier = start({ wakers: [] }, second);
+    await world.time.settle();
+    assert.match(notifier.noticeForToolResult() ?? "", /“low”/);
   });
 });
 
@@ -326,6 +396,30 @@ describe("a notice", () => {
     assert.equal(waker.notices.length, 0);
     await world.time.advance(1);
     assert.equal(waker.notices.length, 1);
+  });
+
+  test("comes at once when the session has the tools, and not with the next scan", async () => {
+    start();
+    await world.time.advance(3000);
+    await send("news");
+    assert.equal(waker.notices.length, 1);
+  });
+
+  test("that is on its way is waited for, and the next one has what came meanwhile", async () => {
+    const notifier = start();
+    const wake = waker.wake.bind(waker);
+    waker.wake = (notice) =>
+      new Promise((done) => bob.system.clock.after(5000, () => done(wake(notice))));
+    await send("1");
+    await world.time.advance(2500);
+    notifier.announceLine("late");
+    await send("2");
+    await world.time.advance(8000);
+    assert.equal(waker.notices.length, 1);
+    waker.answer();
+    await world.time.advance(8000);
+    assert.equal(waker.notices.length, 2);
+    assert.match(waker.notices[1] ?? "", /^late\nt9-ipc: 1 new message, from ann: “2”/);
   });
 
   test("is one for many messages, and one outstanding at a time", async () => {
@@ -444,6 +538,8 @@ describe("a tool result", () => {
     await send("low", { priority: "low" });
     assert.match(call(notifier) ?? "", /2 new messages.*“news”, “low”/);
     assert.equal(call(notifier, true), undefined);
+    await world.time.advance(3000);
+    assert.deepEqual(world.log, [], "nothing that can wake the session is no error");
   });
 
   test("does not point to what a notice has shown, but after five minutes", async () => {
@@ -451,9 +547,9 @@ describe("a tool result", () => {
     await send("news");
     await world.time.advance(600);
     assert.equal(call(notifier), undefined);
-    await world.time.advance(299_000);
+    await world.time.advance(299_899);
     assert.equal(call(notifier), undefined);
-    await world.time.advance(1000);
+    await world.time.advance(1);
     assert.match(call(notifier) ?? "", /news/);
   });
 
@@ -491,7 +587,9 @@ describe("a channel that is expected", () => {
   }
 
   test("is proved once a message was read that nothing else had announced", async () => {
+    await send("before");
     const notifier = start(expects);
+    await world.time.settle();
     await send("1");
     call(notifier, true);
     await send("2");
@@ -501,14 +599,21 @@ describe("a channel that is expected", () => {
     assert.match(call(notifier) ?? "", /“2”/, "is reminded of");
   });
 
-  for (const [what, announce] of [
-    ["a notice", () => world.time.advance(8000)],
-    ["a tool result", async (notifier: Notifier) => void call(notifier)],
+  for (const [what, idle, meanwhile] of [
+    ["a notice had announced as well", true, () => world.time.advance(8000)],
+    [
+      "a tool result had announced as well",
+      true,
+      async (notifier: Notifier) => void call(notifier),
+    ],
+    ["came while the session worked", false, async () => {}],
+    ["was read a minute later", undefined, () => world.time.advance(60_000)],
   ] as const) {
-    test(`is not proved by a message that ${what} had announced as well`, async () => {
+    test(`is not proved by a message that ${what}`, async () => {
+      isIdle = idle;
       const notifier = start(expects);
       await send("1");
-      await announce(notifier);
+      await meanwhile(notifier);
       call(notifier, true);
       waker.answer();
       await send("2");
@@ -516,10 +621,55 @@ describe("a channel that is expected", () => {
     });
   }
 
+  test("is not proved by mail that was there at the start, nor by low mail", async () => {
+    await send("1");
+    const notifier = start(expects);
+    await world.time.settle();
+    await send("low", { priority: "low" });
+    call(notifier, true);
+    await send("2");
+    assert.match(call(notifier) ?? "", /“2”/);
+  });
+
   test("is told to others as the way to the session", async () => {
+    waker.reason = "held";
     start(expects);
     await world.time.advance(3000);
     assert.deepEqual(route(), ["channel", ""]);
+  });
+});
+
+describe("a line of our own", () => {
+  for (const [what, options, isProved, fails, isKept] of [
+    ["is not expected", {}, false, false, true],
+    ["is not proved", { expectsChannel: true }, false, false, true],
+    ["is not proved and fails", { expectsChannel: true }, false, true, true],
+    ["is proved", { expectsChannel: true }, true, false, false],
+    ["is proved and fails", { expectsChannel: true }, true, true, true],
+    ["is not there", { sendToChannel: undefined }, false, false, true],
+  ] as const) {
+    test(`is ${isKept ? "" : "not "}on the next tool result if the channel ${what}`, async () => {
+      const notifier = start({ wakers: [], ...options });
+      if (isProved) await prove(notifier);
+      sent = [];
+      channelFails = fails;
+      notifier.announceLine("done");
+      await world.time.settle();
+      const isSent = !fails && !("sendToChannel" in options);
+      const meta = { from: "t9-ipc", type: "notice" };
+      assert.deepEqual(sent, isSent ? [{ content: "done", meta }] : []);
+      assert.deepEqual([call(notifier), call(notifier)], [isKept ? "done" : undefined, undefined]);
+      assert.equal(/not announced on the channel: closed/.test(world.log.join()), fails);
+    });
+  }
+
+  test("is a notice at once, and not on a tool result as well", async () => {
+    const notifier = start();
+    await world.time.advance(3000);
+    notifier.announceLine("done");
+    await world.time.settle();
+    assert.deepEqual(waker.notices, ["done"]);
+    assert.equal(call(notifier), undefined);
   });
 });
 
