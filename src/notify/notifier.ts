@@ -164,7 +164,7 @@ export class Notifier {
     const isQuiet = !this.#wakes(message.header);
     const isSent = sendToChannel !== undefined && !isQuiet && !wasSent;
     this.#announced.set(file, {
-      channelAt: isSent || (wasSent && !isQuiet) ? now : undefined,
+      channelAt: isSent ? now : undefined,
       noticeAt: wasSent && !isQuiet ? now : undefined,
       // A session that starts reads its mail by itself, and one at work as well.
       canProveChannel: isSent && !this.#isStarting && this.options.isIdle() !== false,
@@ -243,8 +243,7 @@ export class Notifier {
   /** A tool was called: that may be the session's answer to a notice. */
   onToolCall(call: ToolCall): void {
     for (const waker of this.options.wakers) waker.onToolCall(call);
-    this.onToolsListed();
-    this.reportRoute();
+    this.onToolsListed(); // which publishes the route as well, when the next notice may come
   }
 
   /** The session has read these, which proves the channel if nothing else can have led it there. */
