@@ -387,6 +387,36 @@ test("marks that wait are written at the end", async () => {
   assert.match(world.disk.text("/ipc/read/bob") ?? "", /news/);
 });
 
+test("no read file is locked any more once the mailbox is closed", async () => {
+  await send(ann, "bob");
+  await world.time.settle();
+  let locks = 0;
+  const { clock, withLock } = bob.system;
+  const slowLock: typeof withLock = async (path, work) => {
+    locks++;
+    await clock.nextTurn();
+    return withLock(path, work).finally(() => locks--);
+  };
+  Object.assign(bob.system, { withLock: slowLock });
+  bob.mailbox.markRead(bob.mailbox.unread().headers);
+  assert.equal(await world.time.wait(bob.mailbox.close().then(() => locks)), 0);
+});
+
+test("a name that is taken hides no mail by its former marks, and brings no mail of one's own", async () => {
+  const cleo = await startSession(world, "cleo");
+  await send(ann, "all");
+  await world.time.settle();
+  await read(cleo);
+  await world.time.wait(cleo.presence.leave());
+  await send(bob, "all", { subject: "own" });
+  const { headers } = bob.mailbox.unread();
+  const take = () => bob.mailbox.takeName(named("cleo"), headers);
+  await world.time.wait(bob.presence.rename(named("cleo"), undefined, take));
+  await world.time.wait(bob.mailbox.close());
+  assert.deepEqual(unread(bob), ["news"]);
+  assert.match(world.disk.text("/ipc/read/cleo") ?? "", /-bob-all-own\.md\n$/);
+});
+
 test("a file may be unread if none of the names has read it", async () => {
   const { deliveries } = await send(ann, "bob");
   const file = deliveries[0]?.header.file ?? "";

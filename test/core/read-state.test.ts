@@ -238,8 +238,7 @@ test("a file that cannot be read is logged once, until it can be or has another 
     system.fault = () => {
       if (code) throw systemError(code);
     };
-    state.view();
-    state.view();
+    for (const _ of [1, 2, 3]) state.view();
     return [world.log.length, state.problem];
   };
   assert.deepEqual(fail("EIO"), [1, "EIO: simulated"]);
@@ -295,6 +294,28 @@ test("what a name has read counts for its other spellings, and stays in one file
   await other.save();
   assert.equal(state.view().hasRead(file(2)), true);
   assert.deepEqual(knownNames(FOLDER, system), ["ann"]);
+});
+
+test("a file under another spelling is not written without that file's lock", async () => {
+  world.disk.put(PATH, "");
+  world.lock.held.add(PATH);
+  await new ReadState(FOLDER, system, named("ANN")).save({ since: SINCE });
+  assert.equal(text(), "");
+});
+
+test("a view costs one stat of the file, and a missing file is not read twice", () => {
+  const callsOf = (read: ReadState): string[] => {
+    const calls: string[] = [];
+    system.fault = (call) => void calls.push(call);
+    read.view();
+    system.fault = undefined;
+    return calls;
+  };
+  assert.ok(callsOf(state).includes("read"));
+  assert.ok(!callsOf(state).includes("read"), "it is still missing");
+  world.disk.put(PATH, `${file(1)}\n`);
+  assert.ok(!callsOf(state).includes("list"), "it has this spelling");
+  assert.deepEqual(callsOf(state), ["stat"]);
 });
 
 test("a spelling that appears later is found as well", async () => {
