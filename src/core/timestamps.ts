@@ -79,7 +79,6 @@ export function nextTimestamps(
   const first = last === undefined ? now : Math.max(now, last + 1);
   const issued = Array.from({ length: count }, (_, index) => toTimestamp(first + index));
   try {
-    files.makeFolder(folder.dir);
     // In place: some file systems flush a renamed file to the disk, which takes milliseconds.
     files.overwrite(orderPath(folder), issued.at(-1) ?? "");
   } catch {
