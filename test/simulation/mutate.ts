@@ -102,7 +102,7 @@ const inProcess = allTests.filter(
 
 /** Runs these modules with one source changed. True if a test fails. */
 async function fails(modules: readonly string[], { file, text }: Mutant, args: string[] = []) {
-  await bundle(
+  const isCompiled = await bundle(
     {
       stdin: {
         contents: modules.map((path) => `import "./${path}";`).join("\n"),
@@ -112,7 +112,11 @@ async function fails(modules: readonly string[], { file, text }: Mutant, args: s
       sourcemap: false,
     },
     new Map([[join(ROOT, file), text]]),
+  ).then(
+    () => true,
+    () => false, // the line was part of a longer statement
   );
+  if (!isCompiled) return true;
   const child = spawn(process.execPath, [join(out, "tests.js"), ...args], {
     stdio: ["ignore", "pipe", "ignore"],
     timeout: TIMEOUT_MS,
