@@ -4,14 +4,23 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Name } from "../../src/core/names.ts";
 import { type Activity, IdleWatch } from "../../src/notify/idle-watch.ts";
-import { createWorld, entriesOf, type FakeSession, startSession } from "../support/fake-system.ts";
+import {
+  createWorld,
+  entriesOf,
+  type FakeSession,
+  FOLDER,
+  fakeAgent,
+  startSession,
+} from "../support/fake-system.ts";
+import { systemError } from "../support/memory-files.ts";
 
 const API = "api" as Name;
+const WEB2 = "web2" as Name;
 const FILE = "20261122T153000000000-0a1b2c3d-web-api-x.md";
 
 async function scene() {
   const world = createWorld();
-  const web = await startSession(world, "web");
+  const web = await startSession(world, "web", fakeAgent({ pid: 7 }));
   const api = await startSession(world, "api");
   const says: { activity: Activity | undefined; hasRead: boolean } = {
     activity: { status: "busy" },
@@ -25,7 +34,7 @@ async function scene() {
       activityOf: () => says.activity,
       hasRead: (name, file) => name === API && file === FILE && says.hasRead,
       announce: (text) => void notices.push(text),
-      log: () => {},
+      log: (line) => void world.log.push(line),
     });
   const watch = open(web);
   const seen = (activity: Activity | undefined, hasRead = says.hasRead): string[] => {
@@ -61,10 +70,59 @@ test("with a message, idle counts only after the message was read", async () => 
   assert.deepEqual(seen({ status: "idle" }), [], "it has not read the message yet");
   assert.deepEqual(seen({ status: "busy" }, true), []);
   assert.deepEqual(seen({ status: "idle" }), ["t9-ipc: api is idle now."]);
+  watch.watch(API, FILE);
+  assert.deepEqual(seen({ status: "idle" }), ["t9-ipc: api is idle now."], "it was read before");
+});
+
+test("without a message, idle counts only after the session was seen at work", async () => {
+  const { world, watch, says, seen } = await scene();
+  await startSession(world, "web2");
+  says.activity = { status: "waiting" };
+  watch.watch(API);
+  assert.deepEqual(seen({ status: "idle" }), []);
+  says.activity = { status: "busy" };
+  watch.watch(WEB2);
+  watch.watch(WEB2);
+  assert.deepEqual(seen({ status: "busy" }), []);
+  assert.deepEqual(seen({ status: "idle" }), [
+    "t9-ipc: api is idle now.",
+    "t9-ipc: web2 is idle now.",
+  ]);
+});
+
+test("a check costs nothing without a watched session, and writes nothing without a change", async () => {
+  const { world, web, watch } = await scene();
+  const calls: string[] = [];
+  web.system.fault = (call) => void calls.push(call);
+  watch.check();
+  assert.deepEqual(calls, []);
+  watch.watch(API);
+  await world.time.advance(3000);
+  const { version } = world.disk.stat(FOLDER.heartbeats) ?? {};
+  watch.check();
+  await world.time.advance(3000);
+  assert.equal(world.disk.stat(FOLDER.heartbeats)?.version, version);
+});
+
+test("while the list cannot be read, no session is taken for ended", async () => {
+  const { world, web, watch, seen, open } = await scene();
+  watch.watch(API);
+  web.system.fault = (_call, path) => {
+    if (path === FOLDER.heartbeats) throw systemError("EIO");
+  };
+  assert.equal(watch.watch(WEB2), "offline");
+  open(web).restore();
+  assert.deepEqual(seen({ status: "busy" }), []);
+  const [first = "", second = "", third = ""] = world.log;
+  assert.match(first, /^web2 cannot be watched: EIO/);
+  assert.match(second, /^watched sessions cannot be restored: EIO/);
+  assert.match(third, /^watched sessions cannot be checked: EIO/);
+  web.system.fault = undefined;
+  assert.deepEqual(seen({ status: "idle" }), ["t9-ipc: api is idle now."]);
 });
 
 test("a session that ends is announced, but not one whose server starts anew", async () => {
-  const { world, api, watch, seen } = await scene();
+  const { world, api, watch, seen, notices } = await scene();
   watch.watch(API);
   const entries = entriesOf(world);
   await world.time.wait(api.presence.leave());
@@ -72,6 +130,8 @@ test("a session that ends is announced, but not one whose server starts anew", a
   world.disk.put("/ipc/heartbeats.json", JSON.stringify(entries)); // it is back at the next check
   assert.deepEqual(seen({ status: "busy" }), []);
   world.disk.put("/ipc/heartbeats.json", JSON.stringify({ web: entries.web }));
+  watch.check();
+  assert.deepEqual(notices, [], "it may be starting anew again");
   assert.deepEqual(seen({ status: "busy" }), ["t9-ipc: api has ended."]);
 });
 
@@ -84,13 +144,32 @@ test("the answer says if no notice will come", async () => {
   assert.equal(watch.watch(API), "idle");
 });
 
-test("a server that takes over goes on to watch", async () => {
+test("a server that takes over goes on to watch, and the one before does not", async () => {
   const { world, web, watch, says, open, notices } = await scene();
   watch.watch(API);
   await world.time.advance(3000); // the list is written within two seconds
-  const next = open(web);
+  const next = open(await startSession(world, undefined, web.agent));
+  await world.time.advance(3000);
   next.restore();
   says.activity = { status: "idle" };
+  watch.check();
+  assert.deepEqual(notices, []);
   next.check();
   assert.deepEqual(notices, ["t9-ipc: api is idle now."]);
+});
+
+test("what is not a watched session in the entry is ignored", async () => {
+  const { world, web, seen, open, notices } = await scene();
+  const watching = [null, "x", { name: 5 }, undefined, { name: "api", wasBusy: true }];
+  const entries = entriesOf(world);
+  world.disk.put(
+    FOLDER.heartbeats,
+    JSON.stringify({ ...entries, web: { ...entries.web, watching } }),
+  );
+  const next = open(web);
+  next.restore();
+  seen({ status: "idle" });
+  next.check();
+  next.check();
+  assert.deepEqual([notices, world.log], [["t9-ipc: api is idle now."], []]);
 });
