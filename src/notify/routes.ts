@@ -26,8 +26,7 @@ const isRoute = (text: string): text is Route => Object.hasOwn(ROUTES, text);
 const isRouteProblem = (text: string): text is RouteProblem => Object.hasOwn(ROUTE_PROBLEMS, text);
 
 /** The route in an entry of heartbeats.json. Version 1.0.0 wrote phrases there instead of ids. */
-export function routeIn(push: string | undefined): Route | undefined {
-  if (push === undefined) return undefined;
+export function routeIn(push = ""): Route | undefined {
   if (isRoute(push)) return push;
   return (Object.keys(ROUTES) as Route[]).find((route) => ROUTES[route] === push);
 }
