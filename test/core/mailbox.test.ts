@@ -424,6 +424,14 @@ test("a file may be unread if none of the names has read it", async () => {
   assert.equal(bob.mailbox.mayBeUnread(file), true);
   await read(bob);
   assert.equal(bob.mailbox.mayBeUnread(file), false);
+  await world.time.wait(bob.presence.rename(named("robert"), undefined));
+  assert.equal(bob.mailbox.mayBeUnread(file), false, "it was read under the name before");
+  assert.equal(bob.mailbox.areMarksKnown, true);
+  bob.system.fault = (_call, path) => {
+    if (path === "/ipc/read/robert") throw systemError("EIO");
+  };
+  assert.equal(bob.mailbox.mayBeUnread(file), false);
+  assert.equal(bob.mailbox.areMarksKnown, false, "those of one name are not");
 });
 
 test("a session finds the messages that it sent or received, and no others", async () => {
