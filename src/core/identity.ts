@@ -21,6 +21,8 @@ type Borrowed = Readonly<Record<string, string>>;
 export interface Identity extends WantedNames {
   /** The open conversation; undefined if the agent does not say. */
   readonly conversation: string | undefined;
+  /** The conversation that this one goes on with, once its names were taken along. */
+  readonly continued?: string | undefined;
   readonly borrowed: Borrowed;
 }
 
@@ -35,8 +37,6 @@ export interface IdentityOptions {
 export class Identities {
   readonly #conversations: Conversations;
   readonly #randomDigits = conversationDigits(undefined);
-  /** A conversation whose names were taken along once. */
-  #continued: string | undefined;
   /** The conversation's record, if our names could not be written over it. */
   #outdated: ConversationRecord | undefined;
 
@@ -84,13 +84,12 @@ export class Identities {
   /** A conversation that was moved to the background takes its names along. */
   #continueConversation(identity: Identity): Identity {
     const former = this.options.agent.continues?.();
-    if (former === this.#continued) return identity;
+    if (former === identity.continued) return identity;
     const record = this.#conversations.get(former);
     if (!record || identity.by === "set_name") return identity;
     const isOpen = this.heartbeats.online().some(({ entry }) => entry.claude_session === former);
     if (isOpen) return identity;
-    this.#continued = former;
-    return { ...withRecord(identity, record), borrowed: {} };
+    return { ...withRecord(identity, record), continued: former, borrowed: {} };
   }
 
   #followGivenName(identity: Identity): Identity {

@@ -566,6 +566,23 @@ describe("a conversation", () => {
     assert.deepEqual(names(back), ["ann", names(front)[1], own]);
   });
 
+  test("in the background takes them also if that ends while its entry is written", async () => {
+    const front = await program("c1", "ann");
+    const back = await startSession(world, undefined, fakeAgent({ open: "c2", former: "c1" }));
+    back.inbox.close(); // it looks when its entry is written, and at no other time
+    const { withLock } = back.system;
+    const endMeanwhile: WithLock = async (path, work) => {
+      const result = await withLock(path, work);
+      await front.presence.leave();
+      back.presence.check();
+      return result;
+    };
+    Object.assign(back.system, { withLock: endMeanwhile });
+    back.presence.update({ waiting: "input" });
+    await later();
+    assert.equal(names(back)[0], "ann");
+  });
+
   test("in the background keeps a name that it took itself", async () => {
     const front = await program("c1");
     await rename(front, "ann");
