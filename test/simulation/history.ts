@@ -325,6 +325,7 @@ class Execution {
       world.sent.set(body, sent);
       const replyTo = step.isReply ? server.agent.lastShown : undefined;
       await server.call(async () => {
+        server.presence.tryCheck(); // it may be called by another name from now on
         const before = world.truth.listFor(server);
         try {
           const { deliveries } = await server.mailbox.send({

@@ -281,7 +281,11 @@ export class Server {
       for (const { file, to } of headers) {
         if (!isEveryone(to)) continue;
         this.disregarded.add(`${name}/${file}`);
-        this.#marked.delete(file); // in another conversation
+        const marked = this.#marked.get(file) ?? [];
+        this.#marked.set(
+          file,
+          marked.filter((each) => each !== name),
+        );
       }
       await this.mailbox.register();
     });
