@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { Inbox, InDoubtError, PartlyStoredError } from "../../src/core/inbox.ts";
-import type { Draft } from "../../src/core/message.ts";
+import { type HeaderCache, Inbox, InDoubtError, PartlyStoredError } from "../../src/core/inbox.ts";
+import type { Draft, Header } from "../../src/core/message.ts";
 import type { FolderListener } from "../../src/core/system.ts";
 import {
   createWorld,
@@ -79,12 +79,14 @@ test("a file whose event was lost is found by a scan within two seconds", async 
 
 test("a network folder is not watched, and listed at its own interval", async () => {
   inbox = listening(new Inbox({ folder: FOLDER, poll: 300 }, system));
-  system.fault = undefined;
   inbox.start();
   world.disk.put(path(1), TEXT);
   assert.deepEqual(events, []);
   await world.time.advance(300);
   assert.deepEqual(events, [`message ${file(1)}`]);
+  world.disk.put(path(2), TEXT);
+  await world.time.advance(300);
+  assert.equal(events.length, 2);
 });
 
 test("nothing is announced after close", async () => {
@@ -98,12 +100,14 @@ test("nothing is announced after close", async () => {
 test("a removed file is forgotten, and announced again if it comes back", async () => {
   world.disk.put(path(1), TEXT);
   inbox.start();
-  world.disk.erase(path(1));
   await world.time.settle();
+  assert.equal(inbox.header(file(1))?.from, "bob");
+  world.disk.erase(path(1));
   assert.equal(inbox.header(file(1)), undefined);
   assert.equal(inbox.files.has(file(1)), false);
-  world.disk.put(path(1), TEXT);
+  world.disk.put(path(1), TEXT.replace("bob", "cleo"));
   await world.time.settle();
+  assert.equal(inbox.header(file(1))?.from, "cleo");
   assert.deepEqual(events, [`message ${file(1)}`, `message ${file(1)}`]);
 });
 
@@ -118,10 +122,12 @@ test("files without a timestamp are unstamped at each scan, and hidden files are
 
 test("a file that cannot be looked at hides no other, and is not passed over in silence", () => {
   for (const n of [1, 2, 3]) world.disk.put(path(n), TEXT);
+  world.disk.put(`${FOLDER.inbox}/note.md`, TEXT);
   system.fault = (_call, each) => {
-    if (each === path(2)) throw systemError("EIO");
+    if (each === path(2) || each.endsWith("note.md")) throw systemError("EIO");
   };
   inbox.scan();
+  assert.match(world.log[1] ?? "", /cannot be looked at: EIO/);
   const { headers, unreadable } = inbox.headers(() => true);
   assert.deepEqual([headers[0]?.file, headers[1]?.file], [file(1), file(3)]);
   assert.deepEqual(unreadable, [{ file: file(2), reason: "EIO: simulated" }]);
@@ -129,6 +135,17 @@ test("a file that cannot be looked at hides no other, and is not passed over in 
   inbox.scan();
   assert.equal(inbox.headers(() => true).headers.length, 3);
   assert.equal(events.filter((each) => each.startsWith("message")).length, 3);
+});
+
+test("a message whose file name does not pass the filter is not opened", () => {
+  for (const n of [1, 2]) world.disk.put(path(n), TEXT);
+  inbox.scan();
+  const opened: string[] = [];
+  system.fault = (call, each) => {
+    if (call === "read") opened.push(each);
+  };
+  inbox.headers((each) => each === file(1));
+  assert.deepEqual(opened, [path(1)]);
 });
 
 test("a folder that cannot be listed changes nothing", () => {
@@ -140,6 +157,7 @@ test("a folder that cannot be listed changes nothing", () => {
   assert.throws(() => inbox.scan(), /EIO/);
   inbox.tryScan();
   assert.equal(inbox.files.has(file(1)), true);
+  assert.match(world.log.join(), /cannot be listed: EIO/);
 });
 
 test("a missing folder is created", () => {
@@ -179,7 +197,7 @@ for (const code of ["EIO", "EMFILE", "ENFILE", "ENOMEM", "ETIMEDOUT", "ESTALE"])
 test("a file that is not a message is said once, and announced when it has changed", () => {
   world.disk.put(path(1), "hello");
   inbox.scan();
-  assert.equal(inbox.read(file(1)), undefined);
+  for (let n = 0; n < 2; n++) assert.equal(inbox.read(file(1)), undefined);
   assert.equal(inbox.header(file(1)), undefined);
   inbox.scan();
   assert.deepEqual(
@@ -190,7 +208,19 @@ test("a file that is not a message is said once, and announced when it has chang
   world.disk.put(path(1), TEXT);
   inbox.scan();
   assert.equal(inbox.read(file(1))?.body, "hi");
+  assert.equal(inbox.header(file(1))?.from, "bob");
   assert.deepEqual(events, [`message ${file(1)}`, `message ${file(1)}`]);
+});
+
+test("a broken file that can no longer be examined is unreadable, since it may have changed", () => {
+  world.disk.put(path(1), "hello");
+  inbox.scan();
+  inbox.read(file(1));
+  system.fault = (_call, each) => {
+    if (each === path(1)) throw systemError("EIO");
+  };
+  inbox.scan();
+  assert.equal(inbox.headers(() => true).unreadable[0]?.file, file(1));
 });
 
 test("a file without rights is read once they are given", () => {
@@ -203,13 +233,36 @@ test("a file without rights is read once they are given", () => {
   assert.equal(inbox.read(file(1))?.body, "hi");
 });
 
-test("a known header is not read again, and the cache keeps it over restarts", () => {
-  const cached = new Map();
-  const cache = {
-    get: (name: string) => cached.get(name),
-    set: (header: { file: string }) => void cached.set(header.file, header),
-    delete: (name: string) => void cached.delete(name),
+test("a message that is removed just before it is read is missing, and not broken", () => {
+  world.disk.put(path(1), TEXT);
+  inbox.scan();
+  system.fault = (call) => {
+    if (call === "read") world.disk.erase(path(1));
   };
+  assert.equal(inbox.read(file(1)), undefined);
+  assert.deepEqual(world.log, []);
+});
+
+class MapCache implements HeaderCache {
+  readonly headers = new Map<string, Header>();
+  gets = 0;
+
+  get(name: string): Header | undefined {
+    this.gets++;
+    return this.headers.get(name);
+  }
+
+  set(header: Header): void {
+    this.headers.set(header.file, header);
+  }
+
+  delete(name: string): void {
+    this.headers.delete(name);
+  }
+}
+
+test("a known header is not read again, and the cache keeps it over restarts", () => {
+  const cache = new MapCache();
   world.disk.put(path(1), TEXT);
   inbox = new Inbox({ folder: FOLDER, cache }, system);
   inbox.scan();
@@ -219,10 +272,27 @@ test("a known header is not read again, and the cache keeps it over restarts", (
   };
   const again = new Inbox({ folder: FOLDER, cache }, system);
   again.scan();
-  assert.equal(again.header(file(1))?.from, "bob");
+  cache.gets = 0;
+  for (let n = 0; n < 2; n++) assert.equal(again.header(file(1))?.from, "bob");
+  assert.equal(cache.gets, 1);
   world.disk.erase(path(1));
+  const later = new Inbox({ folder: FOLDER, cache }, system);
+  later.scan();
+  assert.equal(later.header(file(1)), undefined, "the message is gone");
   again.scan();
-  assert.equal(cached.size, 0);
+  assert.equal(cache.headers.size, 0);
+});
+
+test("a message that was broken for a while has the header that it has now", () => {
+  inbox = new Inbox({ folder: FOLDER, cache: new MapCache() }, system);
+  world.disk.put(path(1), TEXT);
+  inbox.scan();
+  assert.equal(inbox.header(file(1))?.from, "bob");
+  world.disk.put(path(1), "hello");
+  assert.equal(inbox.read(file(1)), undefined);
+  world.disk.put(path(1), TEXT.replace("bob", "cleo"));
+  inbox.scan();
+  assert.equal(inbox.header(file(1))?.from, "cleo");
 });
 
 test("stored messages are in the inbox in the order given, and announced with their headers", async () => {
@@ -236,6 +306,15 @@ test("stored messages are in the inbox in the order given, and announced with th
   assert.equal(inbox.read(headers[1]?.file ?? "")?.body, "2");
   assert.deepEqual(inbox.header(headers[0]?.file ?? ""), headers[0]);
   assert.deepEqual(temporaries(), []);
+});
+
+test("the header of a stored message is known, and is in the cache for the next start", async () => {
+  const cache = new MapCache();
+  inbox = new Inbox({ folder: FOLDER, cache }, system);
+  const [header] = await inbox.store([draft()]);
+  assert.deepEqual([...cache.headers.values()], [header]);
+  assert.equal(inbox.header(header?.file ?? ""), header);
+  assert.equal(cache.gets, 0);
 });
 
 test("each stored message is told at once, before others can see it", async () => {
@@ -261,7 +340,7 @@ test("nothing is stored if a temporary file cannot be written", async () => {
 test("nothing is stored if the first rename fails", async () => {
   failRename(1, "EACCES");
   await assert.rejects(inbox.store([draft(), draft()]), /EACCES/);
-  assert.deepEqual([messages(), temporaries()], [[], []]);
+  assert.deepEqual([messages(), temporaries(), events], [[], [], []]);
 });
 
 test("what was stored before a rename failed is said", async () => {
@@ -280,6 +359,7 @@ test("a network failure in the middle of a rename leaves the message in doubt", 
   failRename(1, "EIO", true);
   const error = await inbox.store([draft()]).catch((each) => each);
   assert.ok(error instanceof InDoubtError);
+  assert.equal(error.code, "EIO");
   assert.equal(messages().length, 1);
   failRename(2, "EIO");
   const partly = await inbox.store([draft(), draft(), draft()]).catch((each) => each);
@@ -298,7 +378,8 @@ test("a message is found in the inbox and in the archive", async () => {
   assert.equal(inbox.files.has(file(1)), false);
   inbox.archive(file(1)); // another server was faster
   assert.equal(inbox.find(file(2)), undefined);
-  assert.equal(inbox.find("../heartbeats.json"), undefined);
+  world.disk.put(`${FOLDER.dir}/note.md`, TEXT);
+  assert.equal(inbox.find("../note.md"), undefined);
 });
 
 test("an archive that cannot be read just now is an error", () => {
@@ -320,21 +401,36 @@ test("a failed move to the archive leaves the message where it is", () => {
 });
 
 /** Counts watches, and lets a test fail them. */
-function countWatches(): { listeners: FolderListener[]; inbox: Inbox } {
+function countWatches(): { listeners: FolderListener[]; closed: FolderListener[]; inbox: Inbox } {
   const listeners: FolderListener[] = [];
+  const closed: FolderListener[] = [];
   const watchFolder: typeof system.watchFolder = (_folder, listener) => {
     listeners.push(listener);
-    return { close() {} };
+    return { close: () => void closed.push(listener) };
   };
-  return { listeners, inbox: listening(new Inbox({ folder: FOLDER }, { ...system, watchFolder })) };
+  const inbox = listening(new Inbox({ folder: FOLDER }, { ...system, watchFolder }));
+  return { listeners, closed, inbox };
 }
 
 test("a folder that was replaced is watched again", async () => {
-  const { listeners, inbox } = countWatches();
+  const { listeners, closed, inbox } = countWatches();
   inbox.start();
   await world.time.advance(4000);
   assert.equal(listeners.length, 1);
   world.disk.erase(FOLDER.inbox);
+  await world.time.advance(4000);
+  assert.equal(listeners.length, 2);
+  assert.deepEqual(closed, listeners.slice(0, 1));
+});
+
+test("a folder that was away for a while is watched again", async () => {
+  const { listeners, inbox } = countWatches();
+  inbox.start();
+  system.fault = () => {
+    throw systemError("EIO");
+  };
+  await world.time.advance(4000);
+  system.fault = undefined;
   await world.time.advance(4000);
   assert.equal(listeners.length, 2);
 });
@@ -348,13 +444,17 @@ test("without a watch the folder is listed twice a second, and a watch is asked 
   await world.time.advance(500);
   assert.deepEqual(events, [`message ${file(1)}`]);
   assert.equal(world.log.filter((line) => line.includes("not watched")).length, 1);
-  await world.time.advance(118_000);
+  await world.time.advance(119_000);
   assert.equal(listeners.length, 1);
-  await world.time.advance(2000);
+  await world.time.advance(500);
   assert.equal(listeners.length, 2);
   world.disk.put(path(2), TEXT);
-  await world.time.advance(600);
+  await world.time.advance(1999);
   assert.equal(events.length, 1, "listed every two seconds again");
+  await world.time.advance(1);
+  assert.equal(listeners.length, 2);
+  listeners[1]?.onError(systemError("ENOSPC"));
+  assert.equal(world.log.filter((line) => line.includes("not watched")).length, 2);
 });
 
 test("a folder that could not be created is watched once it is there", async () => {
@@ -376,6 +476,14 @@ test("an event without a name leads to a scan", () => {
   world.disk.put(path(1), TEXT);
   listeners[0]?.onChange(undefined);
   assert.deepEqual(events, [`message ${file(1)}`]);
+});
+
+test("an event of a file that is not a message is ignored", () => {
+  const { listeners, inbox } = countWatches();
+  inbox.start();
+  world.disk.put(`${FOLDER.inbox}/.note.md`, TEXT);
+  listeners[0]?.onChange(".note.md");
+  assert.deepEqual(events, []);
 });
 
 test("an inbox on another device gets its temporary files inside it", async () => {
