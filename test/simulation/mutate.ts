@@ -67,7 +67,7 @@ function mutantsOf(file: string): Mutant[] {
       return [];
     const found: Mutant[] = [];
     const add = (changed: string): void => {
-      const what = changed.trim() === "" ? `dropped: ${line.trim()}` : changed.trim();
+      const what = changed === ";" ? `dropped: ${line.trim()}` : changed.trim();
       found.push({ file, line: index + 1, what, text: replaceLine(index, changed) });
     };
     const [code = "", comment = ""] = line.split(/(?= \/\/ )/);
@@ -80,7 +80,8 @@ function mutantsOf(file: string): Mutant[] {
         add(head + replacement.replace("$1", match[1] ?? "") + tail + comment);
       }
     }
-    if (STATEMENT.test(line) || RETURN.test(line)) add("");
+    // An empty statement in its place, since it may be the only one of a loop.
+    if (STATEMENT.test(line) || RETURN.test(line)) add(";");
     return found;
   });
 }
