@@ -311,6 +311,9 @@ test("an inbox that cannot be listed is never taken for empty", () => {
       if (call === "list") throw systemError(code);
     };
     assert.throws(() => ann.mailbox.unread(), refusal(message));
+    assert.throws(() => ann.mailbox.unreadOf("bob"), refusal(message));
+    assert.throws(() => ann.mailbox.find("x.md", "file"), refusal(message));
+    assert.throws(() => ann.mailbox.deliveryStatus([]), refusal(message));
   }
 });
 
@@ -362,6 +365,17 @@ test("what was read under an earlier name is read", async () => {
   await read(bob);
   await world.time.wait(bob.presence.rename(named("robert"), undefined));
   assert.deepEqual(unread(bob), []);
+});
+
+test("mail stays unread under a name whose former holder has read it", async () => {
+  const cleo = await startSession(world, "cleo");
+  await send(ann, "all");
+  await read(bob);
+  await world.time.wait(bob.presence.leave());
+  const { headers } = cleo.mailbox.unread();
+  const take = () => cleo.mailbox.takeName(named("bob"), headers);
+  await world.time.wait(cleo.presence.rename(named("bob"), undefined, take));
+  assert.deepEqual(unread(cleo), ["news"]);
 });
 
 test("how far a long message was shown is kept over restarts", async () => {
@@ -446,6 +460,8 @@ test("a session finds the messages that it sent or received, and no others", asy
   assert.equal(bob.mailbox.find(file, "x").isArchived, true);
   const all = (await send(ann, "all")).deliveries[0]?.header.file ?? "";
   assert.equal(cleo.mailbox.find(all, "x").body, "hi");
+  await world.time.wait(bob.presence.rename(named("robert"), undefined));
+  assert.equal(bob.mailbox.find(file, "x").body, "hi", "sent to an earlier name");
 });
 
 test("the start of a file name is enough if one message begins like that", async () => {
@@ -453,7 +469,9 @@ test("the start of a file name is enough if one message begins like that", async
   const file = deliveries[0]?.header.file ?? "";
   assert.equal(ann.mailbox.find(file.slice(0, 40), "x").header.file, file);
   await send(ann, "bob", { body: "another" });
-  assert.throws(() => ann.mailbox.find("2026", "x"), refusal(/"2026" is not a message/));
+  for (const text of ["2026", "inbox/"]) {
+    assert.throws(() => ann.mailbox.find(text, "x"), refusal(/" is not a message/));
+  }
 });
 
 test("a reply names the message that it answers, and is counted", async () => {
