@@ -6,6 +6,7 @@ import type { Entry } from "../../src/core/heartbeats.ts";
 import {
   createWorld,
   type FakeSession,
+  FOLDER,
   fakeAgent,
   named,
   startSession,
@@ -70,4 +71,21 @@ test("a session means itself by each of its names, and by a word for it", async 
     ["ann", "ANNA", "me", "bob"].map((text) => directory.isOwnName(text)),
     [true, true, true, false],
   );
+});
+
+test("a refusal says if nobody else is online", () => {
+  const message = /no session named bob has been here\. Nobody else is online\.$/;
+  assert.throws(() => resolve("bob"), refusal(message, "allow-unknown"));
+});
+
+test("a name that is nobody's is refused with the names that exist, at most 30", async () => {
+  for (let n = 2; n <= 30; n++) world.disk.put(`${FOLDER.read}/name-${n}`, "");
+  const message = /name "bob"\. Names that exist: ann, name-2, .*, name-30\.$/;
+  assert.throws(() => directory.namesOf("bob"), refusal(message, "list-sessions"));
+  world.disk.put(`${FOLDER.read}/name-31`, "");
+  const more = /, name-30 and 1 more\.$/;
+  assert.throws(() => directory.namesOf("bob"), refusal(more, "list-sessions"));
+  await world.time.wait(ann.presence.leave());
+  world.disk.erase(FOLDER.read);
+  assert.throws(() => directory.namesOf("bob"), refusal(/name "bob"\.$/, "list-sessions"));
 });

@@ -127,7 +127,13 @@ for (const [what, to, fields, message, hint] of [
   ["a long body", "bob", { body: "🎉".repeat(10_241) }, /10241 characters/, undefined],
   ["a NUL", "bob", { body: "\0" }, /NUL/, undefined],
   ["half a character", "bob", { subject: "\ud800" }, /half a character/, undefined],
-  ["a name that is nobody's", "cleo", {}, /no session named cleo.*Online: bob/, "allow-unknown"],
+  [
+    "a name that is nobody's",
+    "cleo",
+    {},
+    /no session named cleo has been here\. Online: bob/,
+    "allow-unknown",
+  ],
   ["a name like another", "bo-2", {}, /Did you mean bob/, "allow-unknown"],
   ["no name at all", "a b", {}, /cannot be a session's name/, "list-sessions"],
   ["its own name", "ann", {}, /is this session itself|means this session/, "list-sessions"],
@@ -302,6 +308,13 @@ test("nothing is read or sent while it is unknown who holds the names", async ()
   await assert.rejects(send(ann, "bob"), refusal(/does not answer/));
 });
 
+test("a session that has just lost its name does not send under it", async () => {
+  world.disk.erase(FOLDER.heartbeats);
+  await startSession(world, "ann");
+  const { deliveries } = await send(ann, "all");
+  assert.match(deliveries[0]?.header.from ?? "", /^shop-/);
+});
+
 test("an inbox that cannot be listed is never taken for empty", () => {
   for (const [code, message] of [
     ["EIO", /does not answer/],
@@ -360,11 +373,12 @@ test("a mark counts for the names the session had when it was shown the message"
 });
 
 test("what was read under an earlier name is read", async () => {
-  await send(ann, "all");
+  const { deliveries } = await send(ann, "all");
   await world.time.settle();
   await read(bob);
   await world.time.wait(bob.presence.rename(named("robert"), undefined));
   assert.deepEqual(unread(bob), []);
+  assert.equal(ann.mailbox.hasBeenRead(named("robert"), deliveries[0]?.header.file ?? ""), true);
 });
 
 test("mail stays unread under a name whose former holder has read it", async () => {
@@ -558,7 +572,8 @@ test("sessions in the folder of an offline name are those that work there now", 
   await startSession(world, "dora");
   assert.deepEqual(names("bob"), ["dora"]);
   assert.deepEqual(names("nobody"), []);
-  assert.deepEqual(names("a b"), []);
+  world.disk.put("/ipc/note", "# folder /work/shop\n");
+  assert.deepEqual(names("../note"), [], "not a name");
 });
 
 test("a name in use is noted, with when it appeared, its conversation and its folder", async () => {

@@ -27,7 +27,7 @@ for (const [text, isValid] of [
   ["a.b", false],
   ["../x", false],
   ["", false],
-  ["𠀀".repeat(62), true],
+  [`${"𠀀".repeat(62)}ab`, true], // 250 bytes
   ["𠀀".repeat(63), false], // 252 bytes
   ["user\u3164", false],
   ["us\u200der", false],
