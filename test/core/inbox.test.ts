@@ -212,6 +212,13 @@ test("a file that is not a message is said once, and announced when it has chang
   assert.deepEqual(events, [`message ${file(1)}`, `message ${file(1)}`]);
 });
 
+test("a file that is not UTF-8 is not a message", () => {
+  world.disk.put(path(1), Buffer.concat([Buffer.from(TEXT), Buffer.from([0xc3, 0x28])]));
+  inbox.scan();
+  assert.equal(inbox.read(file(1)), undefined);
+  assert.match(world.log[0] ?? "", /not UTF-8/);
+});
+
 test("a broken file that can no longer be examined is unreadable, since it may have changed", () => {
   world.disk.put(path(1), "hello");
   inbox.scan();

@@ -297,6 +297,14 @@ test("a file name has at most 200 bytes in any script, and says who, to whom and
   );
 });
 
+test("a file name of 200 bytes is not cut", () => {
+  const to = "가".repeat(16);
+  const subject = `${"가".repeat(22)}ab`;
+  const file = messageFileName(TIMESTAMP, { from: to, to, subject });
+  assert.equal(Buffer.byteLength(file), 200);
+  assert.ok(file.endsWith(`-${subject}.md`));
+});
+
 test("a file name rules out other addressees and senders, in whatever letter case", () => {
   assert.ok(mayBeAddressedTo(["BETA"])(FILE));
   assert.ok(!mayBeAddressedTo(["alpha"])(FILE));
