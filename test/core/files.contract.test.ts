@@ -1,12 +1,21 @@
 // The same rules hold for files on the disk and for those in memory that other tests use.
 
 import assert from "node:assert/strict";
-import { chmodSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { CachedFile, diskFiles, type Files, writeFileAtomic } from "../../src/core/files.ts";
 import { mkfifoSync } from "../support/fifo.ts";
+import { tempDir } from "../support/folder.ts";
 import { MemoryDisk } from "../support/memory-files.ts";
 
 const isWindows = process.platform === "win32";
@@ -163,7 +172,7 @@ for (const [where, create] of [
     test("a link is neither read nor written through, and a rename replaces it", (t) => {
       if (create === onDisk && isWindows) return t.skip("links need rights on Windows");
       setup.link(path("a"));
-      assert.throws(() => files.read(path("a"), 100));
+      assert.throws(() => files.read(path("a"), 100), { message: /^it is .*link/ });
       assert.throws(() => files.append(path("a"), "x"), code("ELOOP"));
       assert.throws(() => files.overwrite(path("a"), "x"), code("ELOOP"));
       assert.equal(files.stat(path("a"))?.isFile, false);
@@ -194,10 +203,16 @@ for (const [where, create] of [
       files.makeFolder(path("x/b"));
       files.create(path("x/b/inside"), "");
       assert.throws(() => writeFileAtomic(files, path("x/b"), "1"));
+      const create = (each: string): void => {
+        files.create(each, "");
+        throw new Error("the disk is full");
+      };
+      assert.throws(() => writeFileAtomic({ ...files, create }, path("x/a"), "2"), /full/);
       assert.deepEqual(files.list(path("x")).sort(), ["a", "b"]);
+      assert.equal(files.read(path("x/a"), 100).text, "1");
     });
 
-    test("a cached file is parsed once for each version", () => {
+    test("a cached file is parsed once for each version, and when it is to be read again", () => {
       let parsed = 0;
       const cached = new CachedFile(files, path("a"), 100, (text) => {
         parsed++;
@@ -208,6 +223,7 @@ for (const [where, create] of [
       assert.deepEqual([cached.read(), cached.read(), parsed], ["1", "1", 2]);
       files.remove(path("a"));
       assert.deepEqual([cached.read(), parsed], ["missing", 3]);
+      assert.deepEqual([cached.readAgain(), parsed], ["missing", 4]);
     });
 
     test("a cached file that could not be parsed is read again, though it has not changed", () => {
@@ -223,3 +239,26 @@ for (const [where, create] of [
     });
   });
 }
+
+test("a file of another user is not read", {
+  skip: process.getuid?.() !== 0 && "only root can give a file away",
+}, (t) => {
+  const path = join(tempDir(t), "a");
+  writeFileAtomic(diskFiles, path, "1");
+  chownSync(path, 12345, 12345);
+  assert.throws(() => diskFiles.read(path, 100), /belongs to another user \(12345\)/);
+});
+
+test("a file is closed after it was read or refused", {
+  skip: process.platform !== "linux" && "/proc is Linux's",
+}, (t) => {
+  const path = join(tempDir(t), "a");
+  const openFiles = () => readdirSync("/proc/self/fd").length;
+  writeFileAtomic(diskFiles, path, "12");
+  const before = openFiles();
+  for (let n = 0; n < 10; n++) {
+    diskFiles.read(path, 2);
+    assert.throws(() => diskFiles.read(path, 1));
+  }
+  assert.ok(openFiles() < before + 10);
+});

@@ -153,6 +153,8 @@ for (const subject of [
   "a #b",
   "yes",
   "No",
+  "true",
+  "False",
   "null",
   "~",
   "12",
@@ -190,6 +192,7 @@ test("a subject that a person writes on one line without quotes is read as it st
 });
 
 const HAND = "from: ann\nto: bob";
+const LONG = "a".repeat(64);
 for (const [what, text, expected, body] of [
   ["without optional keys", `---\n${HAND}\n---\nhi\n`, { subject: "", type: "ipc" }, "hi"],
   ["to everyone", "---\nfrom: ann\nto: all\n---\n", { type: "broadcast", to: "all" }, ""],
@@ -203,6 +206,7 @@ for (const [what, text, expected, body] of [
   ["with a key twice", `---\n${HAND}\nto: eve\n---\n`, { to: "bob" }, ""],
   ["with a ---yaml header", `---yaml\n${HAND}\n---\nx`, { to: "bob" }, "x"],
   ["with a decomposed name", "---\nfrom: ann\nto: e\u0301te\n---\n", { to: "éte" }, ""],
+  ["with long names", `---\nfrom: ${LONG}\nto: ${LONG}\n---\n`, { from: LONG, to: LONG }, ""],
   ["with a --- in its body", `---\n${HAND}\n---\n\na\n---\nb\n`, {}, "a\n---\nb"],
   ["with blank lines around its body", `---\n${HAND}\n---\n\n\na\n\n`, {}, "\na\n"],
 ] as const) {
@@ -311,7 +315,7 @@ test("a file name rules out other addressees and senders, in whatever letter cas
   assert.ok(!mayBeAddressedTo([])(FILE));
   assert.ok(mayBeAddressedTo([])(FILE.replace("beta", "all")));
   assert.ok(mayBeAddressedTo([])(FILE.replace("beta", "broadcast")));
-  assert.ok(mayBeSentBy(["alpha"])(FILE));
+  assert.ok(mayBeSentBy(["gamma", "alpha"])(FILE));
   assert.ok(!mayBeSentBy(["beta"])(FILE));
 });
 
