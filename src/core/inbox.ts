@@ -113,7 +113,6 @@ export class Inbox extends EventEmitter<InboxEvents> {
   close(): void {
     this.#timer?.cancel();
     this.#watch?.close();
-    this.#watch = undefined;
   }
 
   #schedule(ms: number): void {
