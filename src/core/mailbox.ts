@@ -124,7 +124,6 @@ export class Mailbox {
     } catch (error) {
       const stored = error instanceof PartlyStoredError ? error.stored : [];
       for (const draft of drafts.slice(stored.length)) this.#limits.forget(draft);
-      if (stored.some(({ to }) => isEveryone(to))) await this.#readStates.save();
       throw this.#explainFailure(error, drafts.length);
     }
   }
