@@ -79,8 +79,7 @@ export function toName(text: string): Name {
     .replace(/\p{Default_Ignorable_Code_Point}/gu, "")
     .replace(/[^\p{L}\p{N}_-]+/gu, "-")
     .replace(/^-+|-+$/g, "");
-  let name = [...words].slice(0, MAX_NAME_LENGTH - SUFFIX_ROOM).join("");
-  while (Buffer.byteLength(name) > MAX_NAME_BYTES - SUFFIX_ROOM) name = name.slice(0, -1);
+  const name = [...words].slice(0, MAX_NAME_LENGTH - SUFFIX_ROOM).join("");
   return isName(name) ? name : (`session${name && `-${name}`}` as Name);
 }
 
