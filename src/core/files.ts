@@ -211,8 +211,7 @@ export function listIfThere(files: Files, folder: string): string[] {
 
 /** Caches what `parse` makes of a file's text, and reads the file again only after a change. */
 export class CachedFile<T> {
-  #version: string | undefined;
-  #value: T | undefined;
+  #cached: { readonly version: string; readonly value: T } | undefined;
 
   /** @param parse parses the file's text, or undefined if the file is missing */
   constructor(
@@ -225,17 +224,16 @@ export class CachedFile<T> {
   /** Throws if the file cannot be read or parsed; the next call tries again. */
   read(): T {
     const version = this.files.stat(this.path)?.version ?? "missing";
-    if (this.#value === undefined || version !== this.#version) {
-      this.#value = this.parse(this.#text());
-      // Noted after the file was read: a failed read is not taken for an unchanged file.
-      this.#version = version;
+    // Noted after the file was read: a failed read is not taken for an unchanged file.
+    if (this.#cached?.version !== version) {
+      this.#cached = { version, value: this.parse(this.#text()) };
     }
-    return this.#value;
+    return this.#cached.value;
   }
 
   /** Reads the file whatever its version says, for a change that is made under a lock. */
   readAgain(): T {
-    this.#version = undefined;
+    this.#cached = undefined;
     return this.read();
   }
 
