@@ -151,6 +151,9 @@ for (const [where, create] of [
       files.makeFolder(path("x/y/z"));
       files.makeFolder(path("x/y/z"));
       assert.equal(files.stat(path("x/y/z"))?.isFolder, true);
+      // Created on the way to itself, as if another process were faster.
+      files.makeFolder(`${path("v")}/../v`);
+      assert.equal(files.stat(path("v"))?.isFolder, true);
       files.create(path("f"), "");
       assert.throws(() => files.makeFolder(path("f")));
     });
