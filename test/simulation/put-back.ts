@@ -48,8 +48,9 @@ const FAULTS: readonly Fault[] = [
   {
     what: "a file's version is noted before it is read",
     file: "core/files.ts",
-    right: "this.#value = this.parse(this.#text());",
-    wrong: "this.#version = version;\n      this.#value = this.parse(this.#text());",
+    right: "this.#cached = { version, value: this.parse(this.#text()) };",
+    wrong:
+      "this.#cached = { version, value: this.#cached?.value as T };\n      this.#cached.value = this.parse(this.#text());",
   },
   {
     what: "one damaged line spoils a file of marks",
