@@ -192,7 +192,7 @@ class Execution {
         this.#sleep(step.hours * 3_600_000);
         world.truth.startAnew();
         for (const { servers } of world.agents) {
-          for (const server of servers) server.hasMissedClock ||= server.clock.isStopped;
+          for (const server of servers) server.sinceOfOtherTime = server.presence.since;
         }
         return world.time.advance(2500); // by then everybody has looked at it
       case "write":

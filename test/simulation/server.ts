@@ -17,7 +17,7 @@ import { FOLDER, faulty, named } from "../support/fake-system.ts";
 import { slashed, systemError } from "../support/memory-files.ts";
 import type { VirtualClock } from "../support/virtual-clock.ts";
 import { isMessagePath } from "./truth.ts";
-import type { Agent, Fault, World } from "./world.ts";
+import type { Agent, Entry, Fault, World } from "./world.ts";
 
 /**
  * Thrown by the file call at which the process ends. Nothing the process does afterwards counts.
@@ -101,8 +101,8 @@ export class Server {
   readonly toldEveryone = new Map<string, string | undefined>();
   /** NAME/FILE: broadcasts that it had not read when it took a name, whoever had read them. */
   readonly disregarded = new Set<string>();
-  /** True if all clocks were set anew while it was stopped, so that it has not seen the other time. */
-  hasMissedClock = false;
+  /** Its `since` when all clocks were set: by their new time it may be far ahead, and yet count. */
+  sinceOfOtherTime: string | undefined;
   /** File calls that have failed, for a passing reason or at the end. */
   failures = 0;
   /** Under which names this server has marked which files. */
@@ -295,8 +295,13 @@ export class Server {
   #checkNotRenamed(name: Name, before: readonly Name[]): void {
     const { world, presence } = this;
     if (this.isDead || before.includes(name) || !presence.names.includes(name)) return;
-    const entry = world.entries().find(([, { pid }]) => pid === this.pid);
-    const listed = entry ? [entry[0], ...(entry[1].names ?? [])] : [];
+    // Another server of the session may have taken it.
+    const isOurs = ({ pid, claude_session: id }: Entry): boolean =>
+      pid === this.pid || (id !== undefined && id === presence.conversation);
+    const listed = world
+      .entries()
+      .filter(([, entry]) => isOurs(entry))
+      .flatMap(([first, { names = [] }]) => [first, ...names]);
     if (!listed.includes(name)) world.fail(`${this.pid} is ${name}, though that was refused`);
   }
 
