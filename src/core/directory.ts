@@ -166,7 +166,7 @@ export class Directory {
    */
   sessionsInFolderOf(name: string): Session[] {
     if (!isKnownForm(name)) return [];
-    const { folder } = this.readStates.of(name).view().notes;
+    const { folder } = this.readStates.viewOf(name).notes;
     if (folder === undefined) return [];
     try {
       const isThere = ({ entry }: Session) => isSamePath(entry.cwd ?? "", folder);
@@ -181,7 +181,7 @@ export class Directory {
     const held = this.online().flatMap(namesOf);
     return reachFolder(this.folder.dir, () => knownNames(this.folder, this.system))
       .filter((name) => !held.some((each) => isSameName(each, name)))
-      .filter((name) => isSamePath(this.readStates.of(name).view().notes.folder ?? "", folder))
+      .filter((name) => isSamePath(this.readStates.viewOf(name).notes.folder ?? "", folder))
       .filter((name) => this.#unusedFor(name) > ABANDONED_MS);
   }
 

@@ -13,8 +13,8 @@ import {
   type Priority,
 } from "./message.ts";
 import { isEveryone, isKnownForm, isSameName, type Name } from "./names.ts";
-import { isAddressee, isUnread, type ReadState } from "./read-state.ts";
-import { type Owner, ReadStates, unreadTest } from "./read-states.ts";
+import { isAddressee, isUnread, type ReadView } from "./read-state.ts";
+import { type Owner, ReadStates } from "./read-states.ts";
 import { checkTexts, SendLimits } from "./send-limits.ts";
 import type { DataFolder, System } from "./system.ts";
 import { quoteInput } from "./text.ts";
@@ -174,14 +174,15 @@ export class Mailbox {
 
   /** A test for one moment: whether a message is unread mail of the owner. */
   unreadTest(): (header: Header) => boolean {
-    return unreadTest(this.#readStates.own());
+    const views = this.#readStates.ownViews();
+    return (header) => isUnread(views, header);
   }
 
   /** The owner's unread mail: `critical` and `high` first, `low` last, else in sending order. */
   unread(): UnreadMail {
     this.owner.check();
     this.#scan();
-    return this.#unreadBy(this.#readStates.own());
+    return this.#unreadBy(this.#readStates.ownViews());
   }
 
   /**
@@ -191,13 +192,16 @@ export class Mailbox {
   unreadOf(text: string): UnreadMail & { readonly name: Name } {
     const names = this.directory.namesOf(text);
     this.#scan();
-    return { name: names[0], ...this.#unreadBy(names.map((name) => this.#readStates.of(name))) };
+    return {
+      name: names[0],
+      ...this.#unreadBy(names.map((name) => this.#readStates.viewOf(name))),
+    };
   }
 
-  #unreadBy(states: readonly ReadState[]): UnreadMail {
-    const filter = mayBeAddressedTo(states.map(({ name }) => name));
+  #unreadBy(views: readonly ReadView[]): UnreadMail {
+    const filter = mayBeAddressedTo(views.map(({ name }) => name));
     const { headers, unreadable } = this.inbox.headers(filter);
-    const unread = headers.filter(unreadTest(states));
+    const unread = headers.filter((header) => isUnread(views, header));
     return {
       headers: unread.sort((a, b) => rankOf(a) - rankOf(b) || bySendingOrder(a, b)),
       unreadable,
@@ -298,7 +302,7 @@ export class Mailbox {
   }
 
   #statusOf(names: readonly Name[], all: readonly Header[]): DeliveryStatus {
-    const views = names.map((name) => this.#readStates.of(name).view());
+    const views = names.map((name) => this.#readStates.viewOf(name));
     const sent = all.filter((header) => isAddressee(views, header));
     const unread = sent.filter((header) => isUnread(views, header));
     return { sent, unread: unread.sort(bySendingOrder) };
@@ -308,7 +312,7 @@ export class Mailbox {
   hasBeenRead(name: Name, file: string): boolean {
     const holder = findHolder(this.directory.online(), name);
     const names = holder ? namesOf(holder) : [name];
-    return names.some((each) => this.#readStates.of(each).view().hasRead(file));
+    return names.some((each) => this.#readStates.viewOf(each).hasRead(file));
   }
 
   /** Offline names that were used last in this folder, over an hour ago, and have unread mail. */
@@ -320,7 +324,7 @@ export class Mailbox {
   }
 
   #directUnread(name: Name): number {
-    const { headers } = this.#unreadBy([this.#readStates.of(name)]);
+    const { headers } = this.#unreadBy([this.#readStates.viewOf(name)]);
     return headers.filter(({ to }) => isSameName(to, name)).length;
   }
 

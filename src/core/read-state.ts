@@ -162,29 +162,33 @@ export class ReadState {
 
   /** The present marks. Costs one `stat` of the file, so use one view for many messages. */
   view(): ReadView {
+    return this.#viewWithout(new Set());
+  }
+
+  /** The same for the owner of the name: without marks of a former holder. */
+  ownView(): ReadView {
+    return this.#viewWithout(this.#foreign);
+  }
+
+  #viewWithout(disregarded: ReadonlySet<string>): ReadView {
     const contents = this.#known();
     const { files, parts } = contents;
     const notes = this.#notesOf(contents);
     return {
       name: this.name,
       notes: { ...notes, since: notes.since ?? this.defaultSince },
-      hasRead: (file) => this.#unsaved.has(file) || (files.has(file) && !this.#foreign.has(file)),
+      hasRead: (file) => this.#unsaved.has(file) || (files.has(file) && !disregarded.has(file)),
       partsShown: (file) => this.#unsavedParts.get(file) ?? parts.get(file) ?? 0,
       files: () => new Set([...files, ...this.#unsaved]),
     };
   }
 
   /**
-   * Disregards these marks, since somebody else has read the messages, until this process marks
-   * them as well.
+   * Disregards these marks in the owner's view, since somebody else has read the messages, until
+   * this process marks them as well.
    */
   disregard(files: Iterable<string>): void {
     for (const file of files) this.#foreign.add(file);
-  }
-
-  /** Counts all marks again: the name is another session's by now. */
-  regardAll(): void {
-    this.#foreign.clear();
   }
 
   /** Counts these messages as read from now on. `save` writes them to the disk. */

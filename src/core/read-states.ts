@@ -1,6 +1,6 @@
 import type { Header } from "./message.ts";
 import { isEveryone, type Name } from "./names.ts";
-import { isUnread, type NameNotes, ReadState } from "./read-state.ts";
+import { type NameNotes, ReadState, type ReadView } from "./read-state.ts";
 import type { DataFolder, System } from "./system.ts";
 
 /** Whose mailbox it is: this server's session, or a person at the command line. */
@@ -26,19 +26,27 @@ export class ReadStates {
     private readonly owner: Owner,
   ) {}
 
-  of(name: Name): ReadState {
+  /** The present marks of any name. */
+  viewOf(name: Name): ReadView {
+    return this.#of(name).view();
+  }
+
+  #of(name: Name): ReadState {
     const known = this.#states.get(name);
-    if (known && !this.owner.names.includes(name)) known.regardAll();
     if (known) return known;
     const state = new ReadState(this.folder, this.system, name);
     this.#states.set(name, state);
     return state;
   }
 
-  /** Those of the owner's names. */
-  own(): ReadState[] {
+  /** The present marks of the owner's names. */
+  ownViews(): ReadView[] {
+    return this.#own().map((state) => state.ownView());
+  }
+
+  #own(): ReadState[] {
     return this.owner.names.map((name) => {
-      const state = this.of(name);
+      const state = this.#of(name);
       state.defaultSince = this.owner.notes.since;
       return state;
     });
@@ -46,28 +54,28 @@ export class ReadStates {
 
   /** True if one of the owner's names has read the file. */
   hasRead(file: string): boolean {
-    return this.own().some((state) => state.view().hasRead(file));
+    return this.#own().some((state) => state.ownView().hasRead(file));
   }
 
   /** False if the marks of one of the owner's names could not be read for the last view. */
   get areKnown(): boolean {
-    return this.own().every((state) => state.problem === undefined);
+    return this.#own().every((state) => state.problem === undefined);
   }
 
   /** How many parts of a long message the owner was shown. */
   partsShown(file: string): number {
-    return Math.max(...this.own().map((state) => state.view().partsShown(file)));
+    return Math.max(...this.ownViews().map((view) => view.partsShown(file)));
   }
 
   /** The owner was shown a part under these names. `save` writes it to the disk. */
   markPart(file: string, part: number, names: readonly Name[]): void {
-    for (const name of names) this.of(name).markPart(file, part);
+    for (const name of names) this.#of(name).markPart(file, part);
   }
 
   /** The owner has read these under these names. `save` writes it to the disk. */
   markRead(headers: readonly Header[], names: readonly Name[]): void {
     const files = headers.map(({ file }) => file);
-    for (const name of names) this.of(name).markRead(files);
+    for (const name of names) this.#of(name).markRead(files);
   }
 
   /** The owner has sent this to everyone, so it counts as read by the owner. */
@@ -84,7 +92,7 @@ export class ReadStates {
     const { conversation } = this.owner.notes;
     const own = [...this.#broadcasts].filter(([, sentIn]) => sentIn === conversation);
     const unread = unreadBefore.filter(({ to }) => isEveryone(to));
-    const state = this.of(name);
+    const state = this.#of(name);
     state.disregard(unread.map(({ file }) => file));
     state.markRead(own.map(([file]) => file));
   }
@@ -93,7 +101,7 @@ export class ReadStates {
    * Notes that the owner's names are in use, so that mail for them is accepted while it is away.
    */
   async register(): Promise<void> {
-    await Promise.all(this.own().map((state) => state.save(this.owner.notes)));
+    await Promise.all(this.#own().map((state) => state.save(this.owner.notes)));
   }
 
   /** Writes the marks. Never rejects: the next call tries again if that failed. */
@@ -111,10 +119,4 @@ export class ReadStates {
     await this.system.clock.nextTurn(); // a save by `saveLater` has begun by then
     await this.save();
   }
-}
-
-/** A test for one moment: whether a message is unread mail of a session with these read states. */
-export function unreadTest(states: readonly ReadState[]): (header: Header) => boolean {
-  const views = states.map((state) => state.view());
-  return (header) => isUnread(views, header);
 }
