@@ -72,8 +72,6 @@ export class ReadState {
   readonly #unsavedParts = new Map<string, number>();
   /** Counts while the file has none, or cannot be read. It is never written from here. */
   defaultSince: Timestamp | undefined;
-  /** Marks of a former holder of the name, which hide nothing from the present one. */
-  readonly #foreign = new Set<string>();
   /** Why the file could not be read for the last view. */
   problem: string | undefined;
   /** The last contents that could be read. */
@@ -162,42 +160,22 @@ export class ReadState {
 
   /** The present marks. Costs one `stat` of the file, so use one view for many messages. */
   view(): ReadView {
-    return this.#viewWithout(new Set());
-  }
-
-  /** The same for the owner of the name: without marks of a former holder. */
-  ownView(): ReadView {
-    return this.#viewWithout(this.#foreign);
-  }
-
-  #viewWithout(disregarded: ReadonlySet<string>): ReadView {
     const contents = this.#known();
     const { files, parts } = contents;
     const notes = this.#notesOf(contents);
     return {
       name: this.name,
       notes: { ...notes, since: notes.since ?? this.defaultSince },
-      hasRead: (file) => this.#unsaved.has(file) || (files.has(file) && !disregarded.has(file)),
+      hasRead: (file) => this.#unsaved.has(file) || files.has(file),
       partsShown: (file) => this.#unsavedParts.get(file) ?? parts.get(file) ?? 0,
       files: () => new Set([...files, ...this.#unsaved]),
     };
   }
 
-  /**
-   * Disregards these marks in the owner's view, since somebody else has read the messages, until
-   * this process marks them as well.
-   */
-  disregard(files: Iterable<string>): void {
-    for (const file of files) this.#foreign.add(file);
-  }
-
   /** Counts these messages as read from now on. `save` writes them to the disk. */
   markRead(files: Iterable<string>): void {
     const { hasRead } = this.view();
-    for (const file of files) {
-      this.#foreign.delete(file);
-      if (!hasRead(file)) this.#unsaved.add(file);
-    }
+    for (const file of files) if (!hasRead(file)) this.#unsaved.add(file);
   }
 
   markPart(file: string, part: number): void {

@@ -253,29 +253,42 @@ test("a message that was read under one of a session's names is read", async () 
   world.disk.put(PATH, `# since ${SINCE}\n${file(1)}\n`);
   assert.equal(isUnread([other.view()], header("all")), true);
   assert.equal(isUnread([other.view(), state.view()], header("all")), false);
-  state.disregard([header("all").file]);
-  assert.equal(
-    isUnread([other.view(), state.ownView()], header("all")),
-    true,
-    "by a former holder",
-  );
-  state.markRead([header("all").file]);
-  assert.equal(isUnread([other.view(), state.ownView()], header("all")), false);
-  await state.save();
-  assert.equal(
-    isUnread([other.view(), state.ownView()], header("all")),
-    false,
-    "after it is saved",
-  );
 });
 
-test("marks of a former holder of a name count for others, and not for the owner", () => {
-  const owner = { name: named("bob"), names: [named("bob"), named("ann")], notes: {}, check() {} };
-  const states = new ReadStates(FOLDER, system, owner);
+/** The read states of bob, who also takes the name ann, in one conversation after another. */
+function statesOfBob() {
+  const notes = { conversation: "c1" };
+  const owner = { name: named("bob"), names: [named("bob"), named("ann")], notes, check() {} };
+  return { notes, states: new ReadStates(FOLDER, system, owner) };
+}
+
+for (const [who, before] of [
+  ["a former holder of the name", [file(1)]],
+  ["nobody", []],
+] as const) {
+  test(`a message that ${who} had read before the name was taken is read once`, async () => {
+    state.markRead(before);
+    await state.save();
+    const { states } = statesOfBob();
+    states.take(named("ann"), [header("all")]);
+    assert.equal(states.hasRead(file(1)), false);
+    states.markRead([header("all")], [named("ann")]);
+    assert.equal(states.hasRead(file(1)), true);
+    await states.save();
+    assert.deepEqual([states.hasRead(file(1)), text()], [true, `${file(1)}\n`]);
+  });
+}
+
+test("marks of a former holder count for others, and in the owner's other conversations", () => {
+  const { states, notes } = statesOfBob();
   world.disk.put(PATH, `# since ${SINCE}\n${file(1)}\n`);
   states.take(named("ann"), [header("all")]);
   assert.equal(states.hasRead(file(1)), false);
   assert.equal(states.viewOf(named("ann")).hasRead(file(1)), true);
+  notes.conversation = "c2";
+  assert.equal(states.hasRead(file(1)), true);
+  notes.conversation = "c1";
+  assert.equal(states.hasRead(file(1)), false);
 });
 
 test("the names that were used are those of the files", () => {
@@ -332,20 +345,3 @@ test("a spelling that appears later is found as well", async () => {
   await state.save();
   assert.equal(other.view().hasRead(file(1)), true);
 });
-
-for (const [who, before] of [
-  ["a former holder of the name", [file(1)]],
-  ["nobody", []],
-] as const) {
-  test(`a message that ${who} had read before the name was taken is read once`, async () => {
-    state.markRead(before);
-    await state.save();
-    const present = new ReadState(FOLDER, system, named("ann"));
-    present.disregard([file(1)]);
-    assert.equal(present.ownView().hasRead(file(1)), false);
-    present.markRead([file(1)]);
-    await present.save();
-    assert.equal(present.ownView().hasRead(file(1)), true);
-    assert.equal(text(), `${file(1)}\n`);
-  });
-}

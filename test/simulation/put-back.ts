@@ -84,9 +84,9 @@ const FAULTS: readonly Fault[] = [
   },
   {
     what: "a former holder's marks hide mail",
-    file: "core/read-state.ts",
-    right: "for (const file of files) this.#foreign.add(file);",
-    wrong: "",
+    file: "core/read-states.ts",
+    right: "this.#foreignTo(name).add(file);",
+    wrong: "this.#foreignTo(name).delete(file);",
   },
   {
     what: "a since of a clock far ahead counts for good",

@@ -99,8 +99,11 @@ export class Server {
   readonly announced: string[] = [];
   /** Broadcasts that this server has sent, and in which conversation. */
   readonly toldEveryone = new Map<string, string | undefined>();
-  /** NAME/FILE: broadcasts that it had not read when it took a name, whoever had read them. */
-  readonly disregarded = new Set<string>();
+  /**
+   * CONVERSATION/NAME/FILE: broadcasts that it had not read when it took a name, whoever had read
+   * them.
+   */
+  readonly #disregarded = new Set<string>();
   /** Its `since` when all clocks were set: by their new time it may be far ahead, and yet count. */
   sinceOfOtherTime: string | undefined;
   /** File calls that have failed, for a passing reason or at the end. */
@@ -247,7 +250,7 @@ export class Server {
       this.mailbox.markRead(shown, named_(names));
       for (const { file } of shown) {
         this.#marked.set(file, names);
-        for (const name of names) this.disregarded.delete(`${name}/${file}`);
+        for (const name of names) this.#disregarded.delete(this.#markOf(name, file));
       }
       this.agent.lastShown = shown.at(-1)?.file ?? this.agent.lastShown;
     });
@@ -280,7 +283,7 @@ export class Server {
       for (const file of this.toldEveryone.keys()) this.world.onShown({ file, names: [name] });
       for (const { file, to } of headers) {
         if (!isEveryone(to)) continue;
-        this.disregarded.add(`${name}/${file}`);
+        this.#disregarded.add(this.#markOf(name, file));
         const marked = this.#marked.get(file) ?? [];
         this.#marked.set(
           file,
@@ -304,6 +307,12 @@ export class Server {
       .flatMap(([first, { names = [] }]) => [first, ...names]);
     if (!listed.includes(name)) world.fail(`${this.pid} is ${name}, though that was refused`);
   }
+
+  #markOf = (name: string, file: string): string => `${this.presence.conversation}/${name}/${file}`;
+
+  /** True if a mark of this name is a former holder's. */
+  disregards = (name: string, file: string): boolean =>
+    this.#disregarded.has(this.#markOf(name, file));
 
   /** True if it has marked the message as read under one of its present names. */
   hasMarked(file: string): boolean {

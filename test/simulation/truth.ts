@@ -148,7 +148,7 @@ export class Truth {
       if (world.denied.has(join(FOLDER.inbox, file))) continue;
       const isMine = this.#isFor(server, file, text);
       const isMarked = names.some(
-        (name) => marks.get(name)?.has(file) && !server.disregarded.has(`${name}/${file}`),
+        (name) => marks.get(name)?.has(file) && !server.disregards(name, file),
       );
       const sentIn = server.toldEveryone.get(file);
       const isOwn = sentIn !== undefined && sentIn === server.presence.conversation;
