@@ -48,18 +48,22 @@ export class HandwrittenFiles {
 
   async #onQuiet(file: string, version: string): Promise<void> {
     const path = join(this.inboxFolder, file);
-    let isMoved = true;
+    let hasChanged = false;
     try {
       const moved = await this.inbox.moveIn([path], () => this.#readHeaders(file, version));
-      isMoved = moved.length > 0;
+      hasChanged = moved.length === 0;
     } catch (error) {
       this.#onError(file, version, error);
     }
-    if (this.#waiting.get(file)?.version === version) this.#waiting.delete(file);
-    if (!isMoved) this.#onFile(file);
+    if (this.#waiting.get(file)?.version !== version) return;
+    this.#waiting.delete(file);
+    if (hasChanged) this.#onFile(file);
   }
 
-  /** Empty if the file has changed meanwhile: the name that it gets says who the addressee is. */
+  /**
+   * Called under the lock, since the new name of the file is made of its header. Returns no header
+   * if the file has changed since `version`.
+   */
   #readHeaders(file: string, version: string): Header[] {
     const path = join(this.inboxFolder, file);
     if (this.system.files.stat(path)?.version !== version) return [];

@@ -7,7 +7,8 @@ import { createWorld, FOLDER, startSession } from "../support/fake-system.ts";
 
 const note = (to: string): string => `---\nfrom: hand\nto: ${to}\nsubject: hi\n---\n\ntext\n`;
 
-test("a note that changes while the inbox is locked is named after its last content", async () => {
+/** A session whose lock takes a second, and which looks at what people write. */
+async function start() {
   const world = createWorld();
   const ann = await startSession(world, "ann");
   const handwritten = new HandwrittenFiles(FOLDER.inbox, ann.inbox, ann.system);
@@ -18,6 +19,11 @@ test("a note that changes while the inbox is locked is named after its last cont
     return withLock(path, work);
   };
   Object.assign(ann.system, { withLock: waitForLock });
+  return { world, ann, handwritten };
+}
+
+test("a note that changes while the inbox is locked is named after its last content", async () => {
+  const { world, ann, handwritten } = await start();
   world.disk.put(`${FOLDER.inbox}/note.md`, note("bob"));
   await world.time.advance(2000);
   world.disk.put(`${FOLDER.inbox}/note.md`, note("all"));
@@ -26,4 +32,15 @@ test("a note that changes while the inbox is locked is named after its last cont
   assert.ok(header && isEveryone(header.to) && others.length === 0);
   assert.match(header.file, /-hand-all-hi\.md$/);
   handwritten.close();
+});
+
+test("a note that changes while the inbox is locked is left alone after the end", async () => {
+  const { world, ann, handwritten } = await start();
+  world.disk.put(`${FOLDER.inbox}/note.md`, note("bob"));
+  await world.time.advance(2000);
+  world.disk.put(`${FOLDER.inbox}/note.md`, note("all"));
+  ann.inbox.close();
+  handwritten.close();
+  await world.time.advance(10_000);
+  assert.equal(world.disk.text(`${FOLDER.inbox}/note.md`), note("all"));
 });
