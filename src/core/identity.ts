@@ -3,7 +3,7 @@ import type { AgentSession } from "./agent.ts";
 import { type ConversationRecord, Conversations } from "./conversations.ts";
 import { messageOf } from "./errors.ts";
 import { type Entry, type Heartbeats, namesOf, type Session } from "./heartbeats.ts";
-import type { Name } from "./names.ts";
+import { isSameName, type Name } from "./names.ts";
 import {
   closestName,
   conversationDigits,
@@ -21,8 +21,6 @@ type Borrowed = Readonly<Record<string, string>>;
 export interface Identity extends WantedNames {
   /** The open conversation; undefined if the agent does not say. */
   readonly conversation: string | undefined;
-  /** The conversation that this one goes on with, once its names were taken along. */
-  readonly continued?: string | undefined;
   readonly borrowed: Borrowed;
 }
 
@@ -37,8 +35,12 @@ export interface IdentityOptions {
 export class Identities {
   readonly #conversations: Conversations;
   readonly #randomDigits = conversationDigits(undefined);
-  /** The conversation's record, if our names could not be written over it. */
-  #outdated: ConversationRecord | undefined;
+  /** The conversation that the process was started with. */
+  #first: string | undefined;
+  /** A conversation whose names were taken along once. */
+  #continued: string | undefined;
+  /** The record that our last write failed to replace: our names are newer. */
+  #outdated: ConversationRecord | "unknown" | undefined;
 
   constructor(
     private readonly options: IdentityOptions,
@@ -56,6 +58,7 @@ export class Identities {
   /** The names of a conversation that has just been opened. Throws as `hasNames` does. */
   open(conversation: string | undefined): Identity {
     const { agent, folder, nameFromEnvironment } = this.options;
+    this.#first ??= conversation;
     const record = this.#conversations.get(conversation);
     const digits = this.#digits(conversation);
     const wanted = wantedNames(agent, nameFromEnvironment, record, () =>
@@ -81,15 +84,18 @@ export class Identities {
     return this.#followGivenName(this.#continueConversation(identity));
   }
 
-  /** A conversation that was moved to the background takes its names along. */
+  /** A conversation that was moved to the background takes its names along, once. */
   #continueConversation(identity: Identity): Identity {
     const former = this.options.agent.continues?.();
-    if (former === identity.continued) return identity;
+    if (former === this.#continued || identity.conversation !== this.#first) return identity;
     const record = this.#conversations.get(former);
     if (!record || identity.by === "set_name") return identity;
-    const isOpen = this.heartbeats.online().some(({ entry }) => entry.claude_session === former);
-    if (isOpen) return identity;
-    return { ...withRecord(identity, record), continued: former, borrowed: {} };
+    const online = this.heartbeats.online();
+    // Nobody is on a list that was lost, and the original may still run.
+    const mayBeOpen = online.length === 0 || online.some((each) => isOpenIn(each, former));
+    if (mayBeOpen) return identity;
+    this.#continued = former;
+    return withRecord(identity, record);
   }
 
   #followGivenName(identity: Identity): Identity {
@@ -105,9 +111,10 @@ export class Identities {
   }
 
   /** The names that another server of this session goes by. */
-  ofServer(server: Session, conversation: string | undefined): Identity {
-    const { by = "folder", asked } = this.#conversations.get(conversation) ?? {};
+  #ofServer(server: Session, conversation: string | undefined): Identity {
     const { working_on: workingOn, borrowed = {} } = server.entry;
+    const owner = lenderOf(borrowed, server.name) ?? conversation;
+    const { by = "folder", asked } = this.#conversations.get(owner) ?? {};
     return { conversation, names: namesOf(server), by, asked, workingOn, borrowed };
   }
 
@@ -115,26 +122,26 @@ export class Identities {
   succeed(server: Session, wanted: Identity): Identity {
     const { conversation } = wanted;
     const former = server.entry.claude_session;
-    const before = this.ofServer(server, conversation);
+    const before = this.#ofServer(server, conversation);
     if (former === conversation) return before;
     if (former === undefined) {
       // Mail may be under way to the name that the server had before it knew its conversation.
-      return this.hasNames(conversation) ? withNames(wanted, namesOf(server)) : before;
+      return this.hasNames(conversation) ? withMoreNames(wanted, namesOf(server)) : before;
     }
     return this.hasNames(conversation) ? wanted : borrowNames(before, former);
   }
 
-  /** The same while the other server serves. It keeps the names in conversations.json from here on. */
+  /** Like `succeed`, for the server that yields. The other one writes conversations.json from then on. */
   leaveTo(server: Session, wanted: Identity): Identity {
     this.#outdated = undefined;
     return this.succeed(server, wanted);
   }
 
-  /** That other server has ended, and may have renamed the session before. */
+  /** The recorded names first, if another server of the session may have written them. */
   refresh(identity: Identity): Identity {
     const record = this.#conversations.get(identity.conversation);
-    const isNewer = record && !isDeepStrictEqual(record, this.#outdated);
-    return isNewer ? withRecord(identity, record) : identity;
+    const isOutdated = this.#outdated === "unknown" || isDeepStrictEqual(record, this.#outdated);
+    return record && !isOutdated ? withRecord(identity, record) : identity;
   }
 
   /** Keeps the names that belong to the open conversation in conversations.json. Never rejects. */
@@ -144,6 +151,7 @@ export class Identities {
     if (conversation === undefined || name === undefined) return;
     const record = { name, names: earlier, working_on: workingOn, by, ...(asked && { asked }) };
     try {
+      this.#outdated = "unknown";
       this.#outdated = this.#conversations.get(conversation);
       await this.#conversations.remember(conversation, record);
       this.#outdated = undefined;
@@ -153,21 +161,31 @@ export class Identities {
   }
 }
 
-const withNames = (identity: Identity, more: readonly Name[]): Identity => {
+const withMoreNames = (identity: Identity, more: readonly Name[]): Identity => {
   const [first, ...rest] = identity.names;
   return { ...identity, names: [first, ...new Set([...rest, ...more])] };
 };
 
-/** The names of the record first. */
+/** The names of the record first. They are the conversation's own. */
 function withRecord(identity: Identity, record: ConversationRecord): Identity {
   const { name, names, by, asked, working_on: workingOn } = record;
   const all: Identity["names"] = [name, ...new Set([...names, ...identity.names])];
-  return { ...identity, names: all, by, asked, workingOn };
+  const borrowed = withoutNames(identity.borrowed, [name, ...names]);
+  return { ...identity, names: all, by, asked, workingOn, borrowed };
 }
+
+const isOpenIn = ({ entry }: Session, conversation: string | undefined): boolean =>
+  entry.claude_session === conversation;
 
 /** The conversation that a borrowed name belongs to; undefined if the name is not borrowed. */
 export const lenderOf = (borrowed: Borrowed | undefined, name: Name): string | undefined =>
   borrowed && Object.hasOwn(borrowed, name) ? borrowed[name] : undefined;
+
+/** The borrowed names but for these, in whatever spelling. */
+export const withoutNames = (borrowed: Borrowed, names: readonly Name[]): Borrowed =>
+  Object.fromEntries(
+    Object.entries(borrowed).filter(([each]) => !names.some((name) => isSameName(each, name))),
+  );
 
 /** The names belong to the conversation that was left, unless they were borrowed before. */
 export function borrowNames(identity: Identity, former: string): Identity {

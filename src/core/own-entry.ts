@@ -86,8 +86,9 @@ export class OwnEntry {
     const { clock, processes } = this.system;
     const started = processes.startOf(processes.pid);
     const { pid, client, details } = this.agent;
+    const { unattended: _ofOtherProgram, ...kept } = before ?? {};
     return {
-      ...before, // keeps fields that others have written
+      ...kept, // also fields that others have written
       timestamp: localTime(clock),
       status: "active",
       pid: processes.pid,
@@ -121,8 +122,9 @@ function takeNames(
     const held = namesOf(holder);
     const kept = held.filter((name) => !names.some((each) => isSameName(each, name)));
     if (kept.length === held.length) continue;
-    const [first, ...rest] = kept;
     entries.delete(holder.name);
+    // The next name may be the key of an entry of the Python original.
+    const [first, ...rest] = kept.filter((name) => !entries.has(name));
     if (first !== undefined) entries.set(first, { ...holder.entry, names: rest });
   }
 }

@@ -10,6 +10,7 @@ import {
   type Identity,
   type IdentityOptions,
   isBorrowedFrom,
+  withoutNames,
 } from "./identity.ts";
 import { mayBeAddressedTo } from "./message.ts";
 import { isSameName, type Name } from "./names.ts";
@@ -65,7 +66,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
   /** The names for the next claim; undefined until the conversation's names are known. */
   #identity: Identity | undefined;
   #role: Role = "new";
-  /** True if a tool was called since another server of the session was seen to serve it. */
+  /** True if a tool was called while this server was not active. The next claim takes over then. */
   #isCalled = false;
   /** True if no other server of the session was on the list at the last look. */
   #isAlone = true;
@@ -190,7 +191,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
     await this.join();
     this.check();
     if (!this.hasJoined) return;
-    this.#isCalled = this.state !== "active" && !isSubAgent;
+    this.#isCalled ||= this.state !== "active" && !isSubAgent;
     if (this.#isCalled || this.state === "joining") await this.#timer.run();
     if (this.state === "joining") this.#keepNames();
     // The time of a later call is written with the next heartbeat, which is soon enough.
@@ -256,7 +257,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
     const hasNames = this.#identities.hasNames(conversation);
     // A process that has the conversation open already keeps it until this one is called.
     if (this.#role !== "new") this.#role = "waiting";
-    if (before && former !== undefined && !hasNames && this.state === "active") {
+    if (before && former !== undefined && !hasNames && this.state !== "joining") {
       return { ...borrowNames(before, former), conversation };
     }
     const wanted = this.#identities.open(conversation);
@@ -265,6 +266,13 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
     const identity: Identity = { ...wanted, names: [...wanted.names, ...provisional] };
     if (this.state !== "replaced") this.#become("joining", this.#unclaimed(identity, []));
     return identity;
+  }
+
+  /** The names to claim. Without an entry of its own, the session may have newer ones. */
+  #identityFor({ own, same }: Online): Identity {
+    const identity = this.#currentIdentity();
+    if (own) return identity;
+    return same ? this.#identities.succeed(same, identity) : this.#refreshIdentity();
   }
 
   /** Compares the list with what this server believes, without the lock. */
@@ -288,7 +296,8 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
   /** Another server of this session may have renamed it, and ended, since the last look. */
   #refreshIdentity(): Identity {
     const identity = this.#currentIdentity();
-    if (this.state === "joining" || !this.leavesNames) return identity;
+    const isKept = this.state === "replaced" || this.leavesNames;
+    if (this.state === "joining" || !isKept) return identity;
     this.#identity = this.#identities.refresh(identity);
     return this.#identity;
   }
@@ -361,17 +370,17 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
     if (this.state === "left") return true;
     this.#updateSince();
     let wanted = this.#currentIdentity();
+    let before: Identity | undefined;
     const claimed = await this.heartbeats.update((list) => {
-      wanted = this.#currentIdentity();
+      this.#currentIdentity(); // of the conversation that is open now
       const online = this.#sort(list.online);
       const { own, same, others } = online;
       if (same && !this.#takesOverFrom(same, own)) {
         if (own) list.entries.delete(own.name);
         return { replacement: same, others };
       }
-      // A server that takes over from another one of its session goes on under that one's names.
-      if (same && !own) wanted = this.#identities.succeed(same, wanted);
-      if (!same && !own) wanted = this.#refreshIdentity();
+      wanted = this.#identityFor(online);
+      before = this.#identity;
       const names = claimNames(wanted.names, others, this.#isReclaimable);
       const identity = { ...wanted, names };
       if (same && this.#entry.isSameAgent(same)) this.#noteAnnounced(namesOf(same));
@@ -384,7 +393,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
       return true;
     }
     this.#noteTaken(wanted, claimed.identity.names[0], claimed.holder);
-    await this.#onListed(claimed.identity);
+    await this.#onListed(claimed.identity, before);
     return true;
   }
 
@@ -415,10 +424,11 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
     this.system.log(`the name ${wanted} is taken: this session is ${name}`);
   }
 
-  async #onListed(identity: Identity): Promise<void> {
+  async #onListed(identity: Identity, before = this.#identity): Promise<void> {
     const isLate = this.state === "left" || identity.conversation !== this.conversation;
     if (isLate) return; // the conversation has changed while this was being written
-    this.#identity = identity;
+    // If the user has named the session meanwhile, the next beat claims that name.
+    if (this.#identity === before) this.#identity = identity;
     this.#isCalled = false;
     this.#role = "serving";
     this.#become("active", identity.names);
@@ -442,19 +452,17 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
       }
       const identity = await this.heartbeats
         .update((list) => {
-          const current = this.#currentIdentity();
+          this.#currentIdentity(); // of the conversation that is open now
           const online = this.#sort(list.online);
           const taken = explainTakenName(name, online.others, this.#isReclaimable);
           if (taken) {
             problem = taken;
             return undefined;
           }
-          const { own, same } = online;
-          // The other server's names may be newer than those that this one has seen.
-          const before =
-            same && !own ? this.#identities.ofServer(same, current.conversation) : current;
+          const { same } = online;
+          const before = this.#identityFor(online);
           const names = claimNames([name, ...before.names], online.others, this.#isReclaimable);
-          const renamed = withNames(before, names, workingOn);
+          const renamed = asRenamed(before, names, workingOn);
           if (same && this.#entry.isSameAgent(same)) this.#noteAnnounced(namesOf(same));
           this.#entry.enter(list, renamed, online, this.#since);
           return renamed;
@@ -465,6 +473,9 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
         });
       if (!identity) {
         throw new UserError(`Not renamed, this session is still ${this.name}. ${problem}`);
+      }
+      if (identity.conversation !== this.conversation) {
+        throw new UserError("Not renamed: another conversation was opened meanwhile. Call again.");
       }
       beforeChange();
       await this.#onListed(identity);
@@ -486,18 +497,15 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
 }
 
 /** The first of the names is the open conversation's own, whoever it was borrowed from. */
-function withNames(
+const asRenamed = (
   before: Identity,
   names: Identity["names"],
-  workingOn: string | undefined,
-): Identity {
-  const { [names[0]]: _own, ...borrowed } = before.borrowed;
-  return {
-    ...before,
-    names,
-    by: "set_name",
-    asked: undefined,
-    workingOn: workingOn ?? before.workingOn,
-    borrowed,
-  };
-}
+  workingOn = before.workingOn,
+): Identity => ({
+  ...before,
+  names,
+  by: "set_name",
+  asked: undefined,
+  workingOn,
+  borrowed: withoutNames(before.borrowed, [names[0]]),
+});

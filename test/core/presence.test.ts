@@ -58,6 +58,8 @@ const call = (session: FakeSession, isSubAgent = false) =>
   world.time.wait(session.presence.onCall(isSubAgent));
 const rename = (session: FakeSession, name: string, workingOn?: string) =>
   world.time.wait(session.presence.rename(named(name), workingOn));
+/** What conversations.json says of a conversation. */
+const record = (id: string) => JSON.parse(world.disk.text(FOLDER.conversations) ?? "{}")[id];
 /** Everybody has looked at the list, and beaten. */
 const later = () => world.time.advance(40_000);
 
@@ -583,6 +585,54 @@ describe("a conversation", () => {
     assert.equal(names(back)[0], "ann");
   });
 
+  test("in the background lets go of them when another conversation is opened", async () => {
+    const other = await program("c5");
+    const five = names(other)[0];
+    await leave(other);
+    const front = await program("c1");
+    await rename(front, "ann");
+    const back = await program("c2");
+    back.agent.former = "c1";
+    await leave(front);
+    await later();
+    assert.equal(names(back)[0], "ann");
+    back.agent.open = "c5";
+    await later();
+    assert.deepEqual([names(back), record("c5").name], [[five], five]);
+  });
+
+  test("in the background leaves them to the original when the list is lost", async () => {
+    const front = await program("c1");
+    await rename(front, "ann");
+    const back = await startSession(
+      world,
+      undefined,
+      fakeAgent({ open: "c2", former: "c1", pid: ++pid }),
+    );
+    await later();
+    world.disk.erase(FOLDER.heartbeats);
+    back.presence.check();
+    await later();
+    assert.deepEqual([names(front)[0], names(back).includes("ann")], ["ann", false]);
+  });
+
+  test("in the background that was left does not take them to the next conversation", async () => {
+    const front = await program("c1");
+    await rename(front, "ann");
+    const back = await startSession(
+      world,
+      undefined,
+      fakeAgent({ open: "c2", former: "c1", pid: ++pid }),
+    );
+    const own = back.presence.name;
+    back.agent.open = "c7";
+    await later();
+    await leave(front);
+    await later();
+    const resumed = await program("c2");
+    assert.equal(names(resumed)[0], own);
+  });
+
   test("in the background keeps a name that it took itself", async () => {
     const front = await program("c1");
     await rename(front, "ann");
@@ -617,6 +667,129 @@ describe("a conversation", () => {
     world.disk.erase(FOLDER.heartbeats);
     await later();
     assert.deepEqual(names(ann), ["api", "ann"]);
+  });
+
+  test("keeps a borrowed name that it took with set_name in another spelling", async () => {
+    const cleared = await program("c1");
+    await rename(cleared, "ann");
+    cleared.agent.open = "c2";
+    await later();
+    await rename(cleared, "ANN");
+    const resumed = await program("c1");
+    cleared.presence.check();
+    assert.deepEqual([names(cleared)[0], names(resumed)[0]], ["ANN", "ann-2"]);
+  });
+
+  test("keeps a borrowed name that another server of it took with set_name", async () => {
+    const first = await program("c1");
+    await rename(first, "ann");
+    first.agent.open = "c3";
+    await later();
+    const second = await program("c3");
+    await world.time.advance(2000);
+    await call(second);
+    first.inbox.close();
+    await rename(second, "ann");
+    assert.equal(record("c3").name, "ann");
+    await leave(second);
+    await later();
+    assert.equal(names(first)[0], "ann");
+    const resumed = await program("c1");
+    assert.equal(names(resumed)[0], "ann-2");
+  });
+
+  test("without names keeps those of the one before also if the serving server was killed", async () => {
+    const first = await program("c1");
+    await rename(first, "ann");
+    const second = await secondServer(first);
+    await world.time.advance(2000);
+    assert.equal(state(first), "replaced");
+    first.agent.open = "c2";
+    kill(second);
+    await later();
+    assert.equal(names(first)[0], "ann");
+  });
+
+  test("without names has only the name that a second server takes for it", async () => {
+    const first = await program("c1");
+    await rename(first, "ann");
+    const second = await secondServer(first);
+    await later();
+    await call(first);
+    second.presence.check();
+    first.inbox.close();
+    first.agent.open = "c2";
+    world.lock.held.add(FOLDER.heartbeats);
+    await call(second);
+    world.lock.held.clear();
+    await rename(second, "bob");
+    assert.deepEqual(record("c2").names, []);
+    const resumed = await program("c1");
+    assert.equal(names(resumed)[0], "ann");
+  });
+
+  test("with names keeps them when a second server renames it", async () => {
+    const six = await program("c6");
+    await rename(six, "mail");
+    await leave(six);
+    const first = await program("c1");
+    await rename(first, "ann");
+    const second = await secondServer(first);
+    await later();
+    await call(first);
+    second.presence.check();
+    first.inbox.close();
+    first.agent.open = "c6";
+    world.lock.held.add(FOLDER.heartbeats);
+    await call(second);
+    world.lock.held.clear();
+    await rename(second, "bob");
+    assert.ok(names(second).includes("mail"), names(second).join());
+    assert.ok(!names(second).includes("ann"), names(second).join());
+  });
+
+  test("goes by its newest name when the list is lost, though the record could not be read", async () => {
+    const ann = await program("c1", "ann");
+    ann.system.fault = (name, path) => {
+      if (name === "stat" && path === FOLDER.conversations) throw systemError("EIO");
+    };
+    await rename(ann, "api");
+    ann.system.fault = undefined;
+    world.disk.erase(FOLDER.heartbeats);
+    await later();
+    assert.deepEqual(names(ann), ["api", "ann"]);
+  });
+
+  test("that is opened during a rename refuses it", async () => {
+    const other = await program("c2");
+    await rename(other, "bob");
+    await leave(other);
+    const ann = await program("c1", "ann");
+    const { withLock } = ann.system;
+    const meanwhile: WithLock = async (path, work) => {
+      const result = await withLock(path, work);
+      if (path === FOLDER.heartbeats) {
+        ann.agent.open = "c2";
+        ann.presence.check();
+      }
+      return result;
+    };
+    Object.assign(ann.system, { withLock: meanwhile });
+    await assert.rejects(rename(ann, "api"));
+  });
+
+  test("does not take the name of an entry of the original when it gives one back", async () => {
+    const cleared = await program("c1");
+    await rename(cleared, "api");
+    await rename(cleared, "ann");
+    cleared.agent.open = "c2";
+    await later();
+    cleared.inbox.close();
+    world.processes.running.set(7, undefined);
+    const original = { timestamp: "2026-11-22 15:30:00", status: "active", pid: 7, working_on: "" };
+    world.disk.put(FOLDER.heartbeats, JSON.stringify({ ...entriesOf(world), api: original }));
+    await program("c1");
+    assert.equal(entriesOf(world).api?.pid, 7);
   });
 
   test("of a run that nobody watches leaves no name unless a tool was called", async () => {
@@ -884,6 +1057,31 @@ describe("two servers of one session", () => {
     assert.deepEqual([first.presence.isReceiving, second.presence.isReceiving], [false, true]);
   });
 
+  test("serve by turns, and a sub-agent's call does not undo the session's", async () => {
+    const first = await program("c1", "ann");
+    const second = await secondServer(first);
+    await later();
+    world.lock.held.add(FOLDER.heartbeats);
+    await call(first);
+    await call(first, true);
+    world.lock.held.clear();
+    await later();
+    assert.deepEqual([state(first), state(second)], ["active", "replaced"]);
+  });
+
+  for (const by of ["set_name", "environment"]) {
+    test(`keep a name by ${by} in the next conversation, whatever the user calls it`, async () => {
+      const first = await program("c1", by === "environment" ? "ann" : undefined);
+      if (by === "set_name") await rename(first, "ann");
+      first.agent.given = "app";
+      first.agent.open = "c2";
+      await later();
+      const second = await secondServer(first);
+      await later();
+      assert.deepEqual([names(first)[0], names(second)[0]], ["ann", "ann"]);
+    });
+  }
+
   test("take the names of the next conversation, whichever of them is called first", async () => {
     const other = await program("c2");
     await rename(other, "bob");
@@ -1026,6 +1224,50 @@ describe("two programs with one conversation", () => {
       assert.ok(!names(first).includes("ann"));
     });
   }
+
+  test("keep that name also if the other is renamed before it looks", async () => {
+    const first = await program("c1", "ann");
+    const second = await program("c1");
+    first.inbox.close();
+    await call(second);
+    await rename(second, "api");
+    await leave(second);
+    await rename(first, "web");
+    assert.ok(names(first).includes("api"), names(first).join());
+  });
+
+  test("follow each other's names, also one that nobody watches", async () => {
+    const first = await program("c1", "ann");
+    const run = await startSession(
+      world,
+      undefined,
+      fakeAgent({ open: "c1", pid: ++pid, details: { unattended: true } }),
+    );
+    await world.time.advance(2000);
+    assert.equal(state(run), "replaced");
+    await rename(first, "api");
+    await leave(first);
+    await later();
+    await call(run);
+    await later();
+    assert.deepEqual([names(run), record("c1").name], [["api", "ann"], "api"]);
+  });
+
+  test("of two programs are not one that nobody watches once that has ended", async () => {
+    const first = await program("c1", "ann");
+    const run = await startSession(
+      world,
+      undefined,
+      fakeAgent({ open: "c1", pid: ++pid, details: { unattended: true } }),
+    );
+    await call(run);
+    await world.time.advance(3000);
+    assert.equal(entriesOf(world).ann?.unattended, true);
+    await call(first);
+    await leave(run);
+    await later();
+    assert.equal(entriesOf(world).ann?.unattended, undefined);
+  });
 
   test("do not share a name once one has moved on with it", async () => {
     const first = await program("c1", "ann");
