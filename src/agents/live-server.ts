@@ -4,8 +4,8 @@
 export interface LiveServer {
   readonly name: string;
   /**
-   * Beginning of the full names of its tools, which differs between the plugin's server and the
-   * entry's.
+   * Beginning of the full names of its tools, which differs between the plugin's server and one
+   * from the user's own MCP configuration.
    */
   readonly toolPrefix: string | undefined;
   /** The process of the session it belongs to. */

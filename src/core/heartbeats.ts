@@ -34,7 +34,7 @@ const Entry = z.looseObject({
   borrowed: z.record(z.string(), z.string()).optional(),
   /** Time of the last tool call, in ms since 1970. */
   last_call: z.number().optional(),
-  /** How mail reaches the session: the id of a route, and the route's problem if it has one. */
+  /** Id of the route by which mail reaches the session, and that route's problem if it has one. */
   push: z.string().optional(),
   push_note: z.string().optional(),
   /** Mail to everyone is this session's from this timestamp on. */

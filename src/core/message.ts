@@ -100,7 +100,8 @@ export function mayBeSentBy(names: readonly string[]): (file: string) => boolean
 }
 
 /**
- * At most MAX_BODY_LENGTH characters of a body, then the number of those left out and their file.
+ * At most MAX_BODY_LENGTH characters of a body, then how many were left out, and the path of the
+ * whole message.
  */
 export function shortenBody(body: string, path: string): string {
   const more = lengthOf(body) - MAX_BODY_LENGTH;

@@ -33,7 +33,7 @@ export const meansEveryone = (word: string): boolean =>
 
 export const meansSelf = (word: string): boolean => /^(self|me)$/i.test(word);
 
-/** The same for all spellings of one name, which may differ in letter case and width. */
+/** A key that is equal for all spellings of a name: letter case and width do not count. */
 export const nameKey = (name: string): string => name.normalize("NFKC").toLowerCase();
 
 export const isSameName = (a: string, b: string): boolean => nameKey(a) === nameKey(b);

@@ -1,8 +1,8 @@
 import { normalize } from "node:path";
 
 /**
- * The same for all spellings of one path, which on Windows may differ in letter case and the kind
- * of slash. Shells disagree about the case of a drive's letter.
+ * A key that is equal for all spellings of a path: on Windows letter case and the kind of slash do
+ * not count. Shells disagree about the case of a drive's letter.
  */
 const pathKey = (path: string): string =>
   process.platform === "win32" ? normalize(path).toLowerCase() : path;

@@ -33,8 +33,7 @@ export function createProcessTable(platform: string = process.platform): Process
     host: hostId(platform),
     pid: process.pid,
     startOf: (pid) => (pid === process.pid ? ownStart : ask(pid)),
-    // On Linux a process that has ended still answers to signals until its parent has waited for
-    // it.
+    // On Linux a process that has ended answers to signals until its parent has reaped it.
     isRunning: (pid) => isRunning(pid) && !(platform === "linux" && isZombie(pid)),
   };
 }

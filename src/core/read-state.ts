@@ -70,7 +70,7 @@ export class ReadState {
   /** Read according to this process, and not on disk yet. */
   readonly #unsaved = new Set<string>();
   readonly #unsavedParts = new Map<string, number>();
-  /** Counts while the file has none, or cannot be read. It is never written from here. */
+  /** Used as `since` while the file has none or cannot be read. Never written to the file. */
   defaultSince: Timestamp | undefined;
   /** Why the file could not be read for the last view. */
   problem: string | undefined;
@@ -201,7 +201,7 @@ export class ReadState {
       this.#contents = extended(before, this.#parse(text));
       for (const file of marked) this.#unsaved.delete(file);
       for (const [file] of parts) this.#unsavedParts.delete(file);
-      // The file's time is when the name was last in use.
+      // The file's mtime records when the name was last in use.
       if (notes.since) this.system.files.touch(this.#path, this.system.clock.now());
     });
   }

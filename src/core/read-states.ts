@@ -135,7 +135,7 @@ export class ReadStates {
 
   /** Writes the marks. Resolves when all locks of read states are released. */
   async close(): Promise<void> {
-    await this.system.clock.nextTurn(); // a save by `saveLater` has begun by then
+    await this.system.clock.nextTurn(); // by then `saveLater` has begun its save
     await this.save();
   }
 }

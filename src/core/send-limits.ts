@@ -5,7 +5,7 @@ import { lengthOf } from "./text.ts";
 
 /** The same message again is refused for this long. */
 const REPEAT_MS = 60_000;
-/** The time span in which a session's messages are counted. Its answers say when they are many. */
+/** The time span in which a session's messages are counted, to warn it when they are many. */
 const COUNT_MS = 10 * 60_000;
 
 /**

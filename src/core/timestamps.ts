@@ -66,7 +66,7 @@ export function parseLocalTime(clock: Clock, text: string): number | undefined {
 /**
  * Issues the next `count` timestamps of a data folder; the file `.order` holds the last one. Call
  * it under the inbox lock: without, another process may issue the same ones. Throws if `.order`
- * cannot be read just now.
+ * cannot be read just now. The data folder must exist.
  */
 export function nextTimestamps(
   files: Files,

@@ -53,7 +53,7 @@ export class Sweep {
     }
   }
 
-  /** The time of the file `.swept` is when the folder was last swept. */
+  /** True if a sweep is due. The mtime of `.swept` is the time of the last one. */
   #isDue(): boolean {
     const mark = join(this.folder.dir, ".swept");
     const swept = tryStat(this.system.files, mark)?.mtimeMs ?? 0;
