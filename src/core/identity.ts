@@ -131,7 +131,10 @@ export class Identities {
     return this.hasNames(conversation) ? wanted : borrowNames(before, former);
   }
 
-  /** Like `succeed`, for the server that yields. The other one writes conversations.json from then on. */
+  /**
+   * Like `succeed`, for the server that yields. The other one writes conversations.json from then
+   * on.
+   */
   leaveTo(server: Session, wanted: Identity): Identity {
     this.#outdated = undefined;
     return this.succeed(server, wanted);

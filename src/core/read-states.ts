@@ -19,7 +19,9 @@ export class ReadStates {
   readonly #states = new Map<Name, ReadState>();
   /** Messages that the owner has sent to everyone, and in which conversation. */
   readonly #broadcasts = new Map<string, string | undefined>();
-  /** By CONVERSATION/NAME: marks of a former holder of the name, which hide nothing from the owner. */
+  /**
+   * By CONVERSATION/NAME: marks of a former holder of the name, which hide nothing from the owner.
+   */
   readonly #foreign = new Map<string, Set<string>>();
 
   constructor(
