@@ -67,6 +67,10 @@ export const namesOf = ({ name, entry }: Session): [Name, ...Name[]] => [
   ...(entry.names ?? []).filter(isKnownForm),
 ];
 
+/** True if the session has this conversation open. */
+export const isInConversation = ({ entry }: Session, conversation: string | undefined): boolean =>
+  conversation !== undefined && entry.claude_session === conversation;
+
 /**
  * The session that holds this name, in whatever spelling. The Python original takes a name without
  * asking, so another session may have it as an earlier name until its next look at the list.

@@ -2,7 +2,13 @@ import { isDeepStrictEqual } from "node:util";
 import type { AgentSession } from "./agent.ts";
 import { type ConversationRecord, Conversations } from "./conversations.ts";
 import { messageOf } from "./errors.ts";
-import { type Entry, type Heartbeats, namesOf, type Session } from "./heartbeats.ts";
+import {
+  type Entry,
+  type Heartbeats,
+  isInConversation,
+  namesOf,
+  type Session,
+} from "./heartbeats.ts";
 import { isSameName, type Name } from "./names.ts";
 import {
   closestName,
@@ -92,7 +98,7 @@ export class Identities {
     if (!record || identity.by === "set_name") return identity;
     const online = this.heartbeats.online();
     // Nobody is on a list that was lost, and the original may still run.
-    const mayBeOpen = online.length === 0 || online.some((each) => isOpenIn(each, former));
+    const mayBeOpen = online.length === 0 || online.some((each) => isInConversation(each, former));
     if (mayBeOpen) return identity;
     this.#continued = former;
     return withRecord(identity, record);
@@ -125,7 +131,7 @@ export class Identities {
     const before = this.#ofServer(server, conversation);
     if (former === conversation) return before;
     if (former === undefined) {
-      // Mail may be under way to the name that the server had before it knew its conversation.
+      // The server did not know its conversation yet.
       return this.hasNames(conversation) ? withMoreNames(wanted, namesOf(server)) : before;
     }
     return this.hasNames(conversation) ? wanted : borrowNames(before, former);
@@ -164,10 +170,11 @@ export class Identities {
   }
 }
 
-const withMoreNames = (identity: Identity, more: readonly Name[]): Identity => {
-  const [first, ...rest] = identity.names;
-  return { ...identity, names: [first, ...new Set([...rest, ...more])] };
-};
+/** These names after its own, since mail may be under way to them. */
+export function withMoreNames(identity: Identity, more: readonly Name[]): Identity {
+  const added = more.filter((name) => !identity.names.includes(name));
+  return { ...identity, names: [...identity.names, ...added] };
+}
 
 /** The names of the record first. They are the conversation's own. */
 function withRecord(identity: Identity, record: ConversationRecord): Identity {
@@ -176,9 +183,6 @@ function withRecord(identity: Identity, record: ConversationRecord): Identity {
   const borrowed = withoutNames(identity.borrowed, [name, ...names]);
   return { ...identity, names: all, by, asked, workingOn, borrowed };
 }
-
-const isOpenIn = ({ entry }: Session, conversation: string | undefined): boolean =>
-  entry.claude_session === conversation;
 
 /** The conversation that a borrowed name belongs to; undefined if the name is not borrowed. */
 export const lenderOf = (borrowed: Borrowed | undefined, name: Name): string | undefined =>

@@ -1,5 +1,11 @@
 import type { AgentSession } from "./agent.ts";
-import { type Entry, namesOf, type Session, type SessionList } from "./heartbeats.ts";
+import {
+  type Entry,
+  isInConversation,
+  namesOf,
+  type Session,
+  type SessionList,
+} from "./heartbeats.ts";
 import type { Identity } from "./identity.ts";
 import { isSameName, type Name } from "./names.ts";
 import type { System } from "./system.ts";
@@ -108,9 +114,6 @@ export class OwnEntry {
     };
   }
 }
-
-const isInConversation = ({ entry }: Session, conversation: string | undefined): boolean =>
-  conversation !== undefined && entry.claude_session === conversation;
 
 /** Removes the names from the entries of others who held them. */
 function takeNames(

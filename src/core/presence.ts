@@ -10,6 +10,7 @@ import {
   type Identity,
   type IdentityOptions,
   isBorrowedFrom,
+  withMoreNames,
   withoutNames,
 } from "./identity.ts";
 import { mayBeAddressedTo } from "./message.ts";
@@ -201,9 +202,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
 
   /** The call may send under a name for now, and the answers will come to that name. */
   #keepNames(): void {
-    const identity = this.#currentIdentity();
-    const added = this.#names.filter((name) => !identity.names.includes(name));
-    this.#identity = { ...identity, names: [...identity.names, ...added] };
+    this.#identity = withMoreNames(this.#currentIdentity(), this.#names);
   }
 
   /**
@@ -261,9 +260,9 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
       return { ...borrowNames(before, former), conversation };
     }
     const wanted = this.#identities.open(conversation);
-    // Until now the agent had not named its conversation. Mail may be under way to the name.
+    // Until now the agent had not named its conversation.
     const provisional = former === undefined && before ? this.#names : [];
-    const identity: Identity = { ...wanted, names: [...wanted.names, ...provisional] };
+    const identity = withMoreNames(wanted, provisional);
     if (this.state !== "replaced") this.#become("joining", this.#unclaimed(identity, []));
     return identity;
   }
@@ -369,8 +368,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
   async #claim(): Promise<boolean> {
     if (this.state === "left") return true;
     this.#updateSince();
-    let wanted = this.#currentIdentity();
-    let before: Identity | undefined;
+    this.#currentIdentity(); // which is known then even if the lock cannot be acquired
     const claimed = await this.heartbeats.update((list) => {
       this.#currentIdentity(); // of the conversation that is open now
       const online = this.#sort(list.online);
@@ -379,21 +377,21 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
         if (own) list.entries.delete(own.name);
         return { replacement: same, others };
       }
-      wanted = this.#identityFor(online);
-      before = this.#identity;
+      const wanted = this.#identityFor(online);
       const names = claimNames(wanted.names, others, this.#isReclaimable);
       const identity = { ...wanted, names };
       if (same && this.#entry.isSameAgent(same)) this.#noteAnnounced(namesOf(same));
       this.#entry.enter(list, identity, online, this.#since);
-      return { identity, holder: findHolder(others, wanted.names[0])?.name };
+      const holder = findHolder(others, wanted.names[0])?.name;
+      return { identity, wanted, before: this.#identity, holder };
     });
     if (!claimed) return false;
     if (!claimed.identity) {
       this.#yieldTo(claimed.replacement, claimed.others);
       return true;
     }
-    this.#noteTaken(wanted, claimed.identity.names[0], claimed.holder);
-    await this.#onListed(claimed.identity, before);
+    this.#noteTaken(claimed.wanted, claimed.identity.names[0], claimed.holder);
+    await this.#onListed(claimed.identity, claimed.before);
     return true;
   }
 
