@@ -20,7 +20,7 @@ export function exitCodeOf(error: unknown): number {
   return error instanceof UsageError || error instanceof WakeSignal ? 2 : 1;
 }
 
-/** The line for stderr, or undefined if there is nothing to say. */
+/** The line for stderr; undefined if the error needs none. */
 export function describeError(error: unknown): string | undefined {
   if (error instanceof CommanderError || error instanceof ReportedError) return undefined;
   if (error instanceof WakeSignal) return error.message;

@@ -32,7 +32,7 @@ export interface Files {
   stat(path: string): FileStat | undefined;
   /** Reads a regular file of the current user. Throws an Error that says what is wrong. */
   read(path: string, maxBytes: number): FileText;
-  /** Creates a file. Throws EEXIST if there is one. */
+  /** Creates a file. Throws EEXIST if it exists. */
   create(path: string, text: string): void;
   /** Appends to a file, which is created if it is missing. */
   append(path: string, text: string): void;

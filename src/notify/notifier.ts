@@ -31,7 +31,7 @@ export interface NotifierOptions {
   readonly expectsChannel: boolean;
   /** Other ways to wake the session, the best one first. */
   readonly wakers: readonly Waker[];
-  /** The route that others see if there is no other way. */
+  /** The route that others see if neither the channel nor a waker can be used. */
   readonly fallback: Extract<Route, "tool-result" | "none">;
   /** Full tool names start with this in the client. */
   readonly toolPrefix: string;
@@ -243,7 +243,7 @@ export class Notifier {
   /** A tool was called: that may be the session's answer to a notice. */
   onToolCall(call: ToolCall): void {
     for (const waker of this.options.wakers) waker.onToolCall(call);
-    this.onToolsListed(); // which publishes the route as well, when the next notice may come
+    this.onToolsListed(); // also schedules the wake, which publishes the route
   }
 
   /** The session has read these, which proves the channel if nothing else can have led it there. */

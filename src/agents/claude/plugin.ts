@@ -15,7 +15,7 @@ const MARKETPLACE_PATH = dirname(SERVER);
 /** Older versions do not watch files for a hook. */
 const LEAST_FOR_HOOK = "2.1.160";
 
-/** The version of `claude` on PATH; undefined if there is none. */
+/** The version of `claude` on PATH; undefined if it is not found. */
 export const claudeVersion = ({ env }: Config): string | undefined =>
   /^[\d.]+/.exec(runProgram(env, "claude", "--version").output)?.[0];
 

@@ -38,7 +38,7 @@ const registryFolder = (claudeDir: string): string => join(claudeDir, "sessions"
  * What Claude Code says of one of its processes. The file is not documented (seen in 2.1.330), so
  * everything in it is optional.
  *
- * @returns undefined if there is no file, or if it is about an earlier process with this PID
+ * @returns undefined if the file is missing, or describes an earlier process with this PID
  */
 export function readRegistered(
   claudeDir: string,

@@ -22,8 +22,8 @@ export interface SessionMail {
 }
 
 /**
- * Who is online, and what waits for one session: `own` is undefined if that one has no name yet.
- * Creates nothing, and waits for nothing. Throws if the folder cannot be read just now.
+ * Who is online, and what waits for one session: `own` is undefined if that session does not have a
+ * name yet. Creates nothing, and waits for nothing. Throws if the folder cannot be read just now.
  *
  * @param conversation the `session_id` that Claude Code says
  */

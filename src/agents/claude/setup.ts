@@ -90,7 +90,7 @@ async function addEntry(config: Config, print: Print): Promise<void> {
   if (note) print(note);
 }
 
-/** Claude Code's own words; undefined if there is no `claude` to do it. Throws if it refuses. */
+/** Claude Code's own words; undefined if `claude` is not found. Throws if it refuses. */
 function addByClaude({ env }: Config, command: string): string | undefined {
   const args = ["mcp", "add", "--scope", "user", "t9-ipc", "--", command, SERVER];
   const { hasSucceeded, isMissing, output } = runProgram(env, "claude", ...args);
