@@ -9,8 +9,8 @@ export type Name = string & { readonly [isValidName]: true };
 export const MAX_NAME_LENGTH = 64;
 /** `read/NAME` is a file, and file systems take names of 255 bytes. */
 const MAX_NAME_BYTES = 250;
-/** How many characters a suffix like `-2` may take. */
-const SUFFIX_ROOM = 10;
+/** How many characters a suffix may take: `-` and up to twelve digits. */
+const SUFFIX_ROOM = 13;
 
 const EVERYONE = new Set(["all", "broadcast"]);
 /** Words for every session. They address `all` and are not names. */
