@@ -11,6 +11,7 @@ const MAX_BYTES = 64 << 20;
 const SINCE = "# since ";
 const CONVERSATION = "# conversation ";
 const WORKED_IN = "# folder ";
+const UNREAD = "# unread ";
 const PART = /^# part (\d+) of (.+)$/;
 
 /** Facts about a name that its read file keeps beside the marks. */
@@ -57,6 +58,14 @@ interface Contents {
   readonly endsWithLine: boolean;
 }
 
+const NOTHING: Contents = {
+  files: new Set(),
+  parts: new Map(),
+  notes: {},
+  sinces: [],
+  endsWithLine: true,
+};
+
 /**
  * Which messages one name has read. `read/NAME` holds one file name a line; lines with `#` are
  * notes. Lines are appended, and only `compact` shortens the file. Both happen under the file's
@@ -70,6 +79,8 @@ export class ReadState {
   /** Read according to this process, and not on disk yet. */
   readonly #unsaved = new Set<string>();
   readonly #unsavedParts = new Map<string, number>();
+  /** Marks on disk that no longer count according to this process. */
+  readonly #unmarked = new Set<string>();
   /** Used as `since` while the file has none or cannot be read. Never written to the file. */
   defaultSince: Timestamp | undefined;
   /** Why the file could not be read for the last view. */
@@ -89,7 +100,7 @@ export class ReadState {
   }
 
   #fileAt(path: string): CachedFile<Contents> {
-    return new CachedFile(this.system.files, path, MAX_BYTES, (text) => this.#parse(text));
+    return new CachedFile(this.system.files, path, MAX_BYTES, (text = "") => parse(text));
   }
 
   /** A name that was used in another spelling before has its marks under that one. */
@@ -102,24 +113,6 @@ export class ReadState {
     if (path === this.#path) return;
     this.#path = path;
     this.#file = this.#fileAt(path);
-  }
-
-  #parse(text: string | undefined): Contents {
-    const lines = (text ?? "").split("\n");
-    const endsWithLine = lines.pop() === "";
-    const files = new Set<string>();
-    const parts = new Map<string, number>();
-    const sinces: Timestamp[] = [];
-    let notes: Contents["notes"] = {};
-    // Each line is judged by itself: one that was torn or damaged spoils no other.
-    for (const line of lines) {
-      const [, part, file] = PART.exec(line) ?? [];
-      if (!line.startsWith("#")) files.add(line);
-      else if (part && file) parts.set(file, Number(part));
-      else if (line.startsWith(SINCE)) sinces.push(...parseSince(line));
-      else notes = { ...notes, ...parseNote(line) };
-    }
-    return { files, parts, notes, sinces, endsWithLine };
   }
 
   /** A `since` from a clock far ahead would hide all mail to everyone from the name. */
@@ -149,7 +142,7 @@ export class ReadState {
         );
       }
       this.problem = problem;
-      return this.#contents ?? this.#parse(undefined);
+      return this.#contents ?? NOTHING;
     }
   }
 
@@ -163,11 +156,13 @@ export class ReadState {
     const contents = this.#known();
     const { files, parts } = contents;
     const notes = this.#notesOf(contents);
+    const counts = (file: string) => !this.#unmarked.has(file);
     return {
       name: this.name,
       notes: { ...notes, since: notes.since ?? this.defaultSince },
-      hasRead: (file) => this.#unsaved.has(file) || files.has(file),
-      partsShown: (file) => this.#unsavedParts.get(file) ?? parts.get(file) ?? 0,
+      hasRead: (file) => this.#unsaved.has(file) || (counts(file) && files.has(file)),
+      partsShown: (file) =>
+        this.#unsavedParts.get(file) ?? ((counts(file) && parts.get(file)) || 0),
       files: () => new Set([...files, ...this.#unsaved]),
     };
   }
@@ -182,25 +177,42 @@ export class ReadState {
     this.#unsavedParts.set(file, part);
   }
 
+  /** Counts these messages as unread from now on. `save` writes that to the disk. */
+  unmark(files: Iterable<string>): void {
+    const { hasRead, partsShown } = this.view();
+    for (const file of files) {
+      if (!hasRead(file) && partsShown(file) === 0) continue;
+      this.#unsaved.delete(file);
+      this.#unsavedParts.delete(file);
+      this.#unmarked.add(file);
+    }
+  }
+
   /**
    * Appends the new marks, and the notes that differ from those in the file. `since` is written
    * only if the file has none. If the file cannot be written, the next call tries again. Resolves
    * when earlier calls have ended as well: a process that exits before leaves the lock behind.
    */
   save(notes: NameNotes = {}): Promise<void> {
-    if (this.#unsaved.size === 0 && this.#unsavedParts.size === 0 && !notes.since) {
-      return this.#idle;
-    }
+    const changes = this.#unsaved.size + this.#unsavedParts.size + this.#unmarked.size;
+    if (changes === 0 && !notes.since) return this.#idle;
     return this.#withLock(() => {
       const before = this.#readContents();
       const marked = [...this.#unsaved];
       const parts = [...this.#unsavedParts];
-      const lines = [...noteLines(this.#notesOf(before), notes), ...parts.map(partLine), ...marked];
+      const unmarked = [...this.#unmarked];
+      const lines = [
+        ...noteLines(this.#notesOf(before), notes),
+        ...unmarked.map((file) => UNREAD + file),
+        ...parts.map(partLine),
+        ...marked,
+      ];
       const text = toText(lines);
       if (text) this.system.files.append(this.#path, (before.endsWithLine ? "" : "\n") + text);
-      this.#contents = extended(before, this.#parse(text));
+      this.#contents = parse(text, before); // for as long as the file cannot be read
       for (const file of marked) this.#unsaved.delete(file);
       for (const [file] of parts) this.#unsavedParts.delete(file);
+      for (const file of unmarked) this.#unmarked.delete(file);
       // The file's mtime records when the name was last in use.
       if (notes.since) this.system.files.touch(this.#path, this.system.clock.now());
     });
@@ -238,6 +250,31 @@ export class ReadState {
   }
 }
 
+/** The contents after these lines, which follow on `before`. */
+function parse(text: string, before = NOTHING): Contents {
+  const lines = text.split("\n");
+  const endsWithLine = lines.pop() === "";
+  const files = new Set(before.files);
+  const parts = new Map(before.parts);
+  const sinces = [...before.sinces];
+  let { notes } = before;
+  // Each line is judged by itself: one that was torn or damaged spoils no other.
+  for (const line of lines) {
+    const [, part, file] = PART.exec(line) ?? [];
+    if (!line.startsWith("#")) files.add(line);
+    else if (part && file) parts.set(file, Number(part));
+    else if (line.startsWith(UNREAD)) unmark(line.slice(UNREAD.length));
+    else if (line.startsWith(SINCE)) sinces.push(...parseSince(line));
+    else notes = { ...notes, ...parseNote(line) };
+  }
+  return { files, parts, notes, sinces, endsWithLine };
+
+  function unmark(file: string): void {
+    files.delete(file);
+    parts.delete(file);
+  }
+}
+
 /** Empty if the line was torn: a shorter timestamp would show the name old mail to everyone. */
 function parseSince(line: string): Timestamp[] {
   const since = line.slice(SINCE.length);
@@ -249,15 +286,6 @@ function parseNote(line: string): Contents["notes"] {
   if (line.startsWith(WORKED_IN)) return { folder: line.slice(WORKED_IN.length) };
   return {};
 }
-
-/** The contents with these lines at the end, for as long as the file cannot be read. */
-const extended = (before: Contents, added: Contents): Contents => ({
-  files: new Set([...before.files, ...added.files]),
-  parts: new Map([...before.parts, ...added.parts]),
-  sinces: [...before.sinces, ...added.sinces],
-  notes: { ...before.notes, ...added.notes },
-  endsWithLine: true,
-});
 
 const toText = (lines: readonly string[]): string => lines.map((line) => `${line}\n`).join("");
 

@@ -19,10 +19,6 @@ export class ReadStates {
   readonly #states = new Map<Name, ReadState>();
   /** Messages that the owner has sent to everyone, and in which conversation. */
   readonly #broadcasts = new Map<string, string | undefined>();
-  /**
-   * By CONVERSATION/NAME: marks of a former holder of the name, which hide nothing from the owner.
-   */
-  readonly #foreign = new Map<string, Set<string>>();
 
   constructor(
     private readonly folder: DataFolder,
@@ -45,20 +41,7 @@ export class ReadStates {
 
   /** The present marks of the owner's names. */
   ownViews(): ReadView[] {
-    return this.#own().map((state) => this.#ownView(state));
-  }
-
-  #ownView(state: ReadState): ReadView {
-    const view = state.view();
-    const foreign = this.#foreignTo(state.name);
-    return { ...view, hasRead: (file) => view.hasRead(file) && !foreign.has(file) };
-  }
-
-  #foreignTo(name: Name): Set<string> {
-    const key = `${this.owner.notes.conversation}/${name}`;
-    const files = this.#foreign.get(key) ?? new Set();
-    this.#foreign.set(key, files);
-    return files;
+    return this.#own().map((state) => state.view());
   }
 
   #own(): ReadState[] {
@@ -71,7 +54,7 @@ export class ReadStates {
 
   /** True if one of the owner's names has read the file. */
   hasRead(file: string): boolean {
-    return this.#own().some((state) => this.#ownView(state).hasRead(file));
+    return this.ownViews().some(({ hasRead }) => hasRead(file));
   }
 
   /** False if the marks of one of the owner's names could not be read for the last view. */
@@ -92,10 +75,7 @@ export class ReadStates {
   /** The owner has read these under these names. `save` writes it to the disk. */
   markRead(headers: readonly Header[], names: readonly Name[]): void {
     const files = headers.map(({ file }) => file);
-    for (const name of names) {
-      this.#of(name).markRead(files);
-      for (const file of files) this.#foreignTo(name).delete(file);
-    }
+    for (const name of names) this.#of(name).markRead(files);
   }
 
   /** The owner has sent this to everyone, so it counts as read by the owner. */
@@ -111,11 +91,9 @@ export class ReadStates {
   take(name: Name, unreadBefore: readonly Header[]): void {
     const { conversation } = this.owner.notes;
     const sent = [...this.#broadcasts].filter(([, sentIn]) => sentIn === conversation);
-    const own = sent.map(([file]) => file);
-    for (const { file, to } of unreadBefore) {
-      if (isEveryone(to) && !own.includes(file)) this.#foreignTo(name).add(file);
-    }
-    this.#of(name).markRead(own);
+    const unread = unreadBefore.filter(({ to }) => isEveryone(to)).map(({ file }) => file);
+    this.#of(name).unmark(unread);
+    this.#of(name).markRead(sent.map(([file]) => file));
   }
 
   /**

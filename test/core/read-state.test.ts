@@ -255,11 +255,10 @@ test("a message that was read under one of a session's names is read", async () 
   assert.equal(isUnread([other.view(), state.view()], header("all")), false);
 });
 
-/** The read states of bob, who also takes the name ann, in one conversation after another. */
+/** The read states of bob, who also takes the name ann. */
 function statesOfBob() {
-  const notes = { conversation: "c1" };
-  const owner = { name: named("bob"), names: [named("bob"), named("ann")], notes, check() {} };
-  return { notes, states: new ReadStates(FOLDER, system, owner) };
+  const owner = { name: named("bob"), names: [named("bob"), named("ann")], notes: {}, check() {} };
+  return new ReadStates(FOLDER, system, owner);
 }
 
 for (const [who, before] of [
@@ -269,26 +268,57 @@ for (const [who, before] of [
   test(`a message that ${who} had read before the name was taken is read once`, async () => {
     state.markRead(before);
     await state.save();
-    const { states } = statesOfBob();
+    const states = statesOfBob();
     states.take(named("ann"), [header("all")]);
     assert.equal(states.hasRead(file(1)), false);
     states.markRead([header("all")], [named("ann")]);
     assert.equal(states.hasRead(file(1)), true);
     await states.save();
-    assert.deepEqual([states.hasRead(file(1)), text()], [true, `${file(1)}\n`]);
+    assert.deepEqual([states.hasRead(file(1)), statesOfBob().hasRead(file(1))], [true, true]);
   });
 }
 
-test("marks of a former holder count for others, and in the owner's other conversations", () => {
-  const { states, notes } = statesOfBob();
-  world.disk.put(PATH, `# since ${SINCE}\n${file(1)}\n`);
+test("marks and parts of a name's former holder stop counting for good, once it is taken", async () => {
+  world.disk.put(PATH, `# since ${SINCE}\n# part 2 of ${file(1)}\n${file(1)}\n${file(2)}\n`);
+  const states = statesOfBob();
+  const view = (of: ReadStates) => {
+    const { hasRead, partsShown } = of.viewOf(named("ann"));
+    return [hasRead(file(1)), partsShown(file(1)), hasRead(file(2))];
+  };
   states.take(named("ann"), [header("all")]);
-  assert.equal(states.hasRead(file(1)), false);
-  assert.equal(states.viewOf(named("ann")).hasRead(file(1)), true);
-  notes.conversation = "c2";
-  assert.equal(states.hasRead(file(1)), true);
-  notes.conversation = "c1";
-  assert.equal(states.hasRead(file(1)), false);
+  assert.deepEqual(view(states), [false, 0, true]);
+  await states.save();
+  assert.deepEqual(
+    [view(states), view(statesOfBob())],
+    [
+      [false, 0, true],
+      [false, 0, true],
+    ],
+  );
+  states.markPart(file(1), 1, [named("ann")]);
+  await states.save();
+  assert.deepEqual(view(statesOfBob()), [false, 1, true]);
+});
+
+test("taking a name leaves the marks of mail to that name alone", async () => {
+  world.disk.put(PATH, `${file(1)}\n`);
+  const states = statesOfBob();
+  states.take(named("ann"), [header("ann")]);
+  await states.save();
+  assert.deepEqual([states.hasRead(file(1)), text()], [true, `${file(1)}\n`]);
+});
+
+test("marks of a former holder do not count while that cannot be written", async () => {
+  world.disk.put(PATH, `${file(1)}\n`);
+  const states = statesOfBob();
+  world.lock.held.add(PATH);
+  states.take(named("ann"), [header("all")]);
+  await states.save();
+  assert.deepEqual([states.hasRead(file(1)), statesOfBob().hasRead(file(1))], [false, true]);
+  states.markRead([header("all")], [named("ann")]);
+  world.lock.held.clear();
+  await states.save();
+  assert.deepEqual([states.hasRead(file(1)), statesOfBob().hasRead(file(1))], [true, true]);
 });
 
 test("the names that were used are those of the files", () => {

@@ -85,8 +85,8 @@ const FAULTS: readonly Fault[] = [
   {
     what: "a former holder's marks hide mail",
     file: "core/read-states.ts",
-    right: "this.#foreignTo(name).add(file);",
-    wrong: "this.#foreignTo(name).delete(file);",
+    right: "this.#of(name).unmark(unread);",
+    wrong: "",
   },
   {
     what: "a since of a clock far ahead counts for good",

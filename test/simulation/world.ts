@@ -250,7 +250,12 @@ export class World {
     for (const path of this.disk.paths()) {
       if (!path.startsWith(`${FOLDER.read}/`) || path.includes("/.tmp-")) continue;
       const lines = (this.disk.text(path) ?? "").split("\n").slice(0, -1);
-      marks.set(path.slice(FOLDER.read.length + 1), new Set(lines.filter((l) => l[0] !== "#")));
+      const files = new Set<string>();
+      for (const line of lines) {
+        if (line.startsWith("# unread ")) files.delete(line.slice(9));
+        else if (line[0] !== "#") files.add(line);
+      }
+      marks.set(path.slice(FOLDER.read.length + 1), files);
     }
     return marks;
   }
