@@ -34,6 +34,9 @@ export class SqliteHeaderCache implements HeaderCache {
   /** Not written yet; undefined for files that are gone. */
   readonly #changes = new Map<string, Header | undefined>();
   #open: Statements | undefined;
+  /** False if the file cannot be used, for a reason that does not pass. */
+  #isUsable = true;
+  #hasCheckedMissing = false;
 
   constructor(
     private readonly path: string,
@@ -44,7 +47,8 @@ export class SqliteHeaderCache implements HeaderCache {
   start(inbox: Inbox): void {
     this.#reopen();
     inbox.on("scan", () => {
-      if (!this.#isInPlace()) this.#reopen();
+      if (this.#isUsable && !this.#isInPlace()) this.#reopen();
+      if (!this.#isUsable) return this.#changes.clear();
       this.#forgetMissing(inbox.files);
       this.#flush();
     });
@@ -79,11 +83,10 @@ export class SqliteHeaderCache implements HeaderCache {
       this.#open = openDatabase(this.path);
       this.#hasCheckedMissing = false;
     } catch (error) {
+      this.#isUsable = mayPass(error);
       this.#report(error);
     }
   }
-
-  #hasCheckedMissing = false;
 
   /** Messages may have gone while no server was running. */
   #forgetMissing(present: ReadonlySet<string>): void {
@@ -113,33 +116,54 @@ export class SqliteHeaderCache implements HeaderCache {
     try {
       return work(this.#open);
     } catch (error) {
-      // Another server is writing, or the file was deleted: the next scan tries again.
-      const code = errorCode(error) ?? "";
-      const mayPass = code.startsWith("SQLITE_BUSY") || code === "SQLITE_READONLY_DBMOVED";
-      if (!mayPass) this.#report(error);
+      if (!mayPass(error)) this.#report(error);
       return undefined;
     }
   }
 
   #report(error: unknown): void {
+    const remedy = error instanceof NotInstalledError ? "" : "; if this stays, delete it";
     this.log(
-      `cache ${this.path} not used (${messageOf(error)}): reading the files instead; if this stays, delete it`,
+      `cache ${this.path} not used (${messageOf(error)}): reading the files instead${remedy}`,
     );
   }
 
-  /** False if the file was deleted, also if another server has created it again. */
+  /** False if the file is not open, was deleted, or was then created again by another server. */
   #isInPlace(): boolean {
-    return this.#open === undefined || this.#open.inode === inodeOf(this.path);
+    return this.#open !== undefined && this.#open.inode === inodeOf(this.path);
   }
 }
 
-/** Why the cache cannot be used; undefined if it can. For `doctor`. */
-export function checkCache(path: string): string | undefined {
+/** True if another server is writing, or the file was deleted: the next scan tries again. */
+function mayPass(error: unknown): boolean {
+  const code = errorCode(error) ?? "";
+  return code.startsWith("SQLITE_BUSY") || code === "SQLITE_READONLY_DBMOVED";
+}
+
+/** better-sqlite3 is not installed, or not built for this Node. */
+class NotInstalledError extends Error {}
+
+/** Throws NotInstalledError. */
+function loadSqlite(): typeof Database {
+  try {
+    const Sqlite = createRequire(import.meta.url)("better-sqlite3") as typeof Database;
+    new Sqlite(":memory:").close(); // only this loads the part that is built for one Node
+    return Sqlite;
+  } catch (cause) {
+    throw new NotInstalledError(`better-sqlite3 does not load: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** Why the cache cannot be used, and how to repair it; undefined if it can. For `doctor`. */
+export function checkCache(path: string): { problem: string; remedy: string } | undefined {
   try {
     openDatabase(path).db.close();
     return undefined;
   } catch (error) {
-    return `${path} cannot be used as a cache: ${messageOf(error)}`;
+    const problem = `${path} cannot be used as a cache: ${messageOf(error)}`;
+    const isMissing = error instanceof NotInstalledError;
+    const step = isMissing ? "install or npm rebuild it" : "if this stays, delete the file";
+    return { problem, remedy: `only large inboxes need it: ${step}` };
   }
 }
 
@@ -151,9 +175,9 @@ function inodeOf(path: string): number | undefined {
   }
 }
 
-/** Throws if better-sqlite3 is not installed, or if the file is not a database. */
+/** Throws if better-sqlite3 does not load, or if the file is not a database. */
 function openDatabase(path: string): Statements {
-  const Sqlite = createRequire(import.meta.url)("better-sqlite3") as typeof Database;
+  const Sqlite = loadSqlite();
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   // SQLite would follow a link and write into its target.
   const stats = lstatSync(path, { throwIfNoEntry: false });

@@ -27,9 +27,6 @@ async function checkServer(): Promise<Finding> {
 }
 
 function checkSqlite({ db }: Config): Finding {
-  const problem = checkCache(db);
-  if (problem === undefined) return ok("better-sqlite3");
-
-  const remedy = "only large inboxes need it: install or npm rebuild it";
-  return warning("better-sqlite3", problem, remedy);
+  const found = checkCache(db);
+  return found ? warning("better-sqlite3", found.problem, found.remedy) : ok("better-sqlite3");
 }

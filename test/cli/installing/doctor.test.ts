@@ -348,5 +348,5 @@ test("a build that does not run is found, and so is a better-sqlite3 that does n
   assert.equal(code, 1);
   assert.equal(stderr, "");
   assert.match(stdout, /^broken {3}.+server\.js: .+\n +→ npm install && npm run build/m);
-  assert.match(stdout, /^warning {2}better-sqlite3: .+\n +→ /m);
+  assert.match(stdout, /^warning {2}better-sqlite3: .+\n +→ .+npm rebuild it$/m);
 });
