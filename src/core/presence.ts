@@ -21,6 +21,7 @@ import type { NameNotes } from "./read-state.ts";
 import type { Owner } from "./read-states.ts";
 import type { System } from "./system.ts";
 import { endOfOrder, isImplausible, type Timestamp } from "./timestamps.ts";
+import { Turns } from "./turns.ts";
 
 /**
  * - `joining`: not listed yet, or no longer
@@ -76,7 +77,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
   #joined: Promise<void> | undefined;
   #since: Timestamp | undefined;
   /** Claims, renames and leaving happen one after another. */
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
   readonly #entry: OwnEntry;
   readonly #identities: Identities;
   readonly #timer: HeartbeatTimer;
@@ -345,15 +346,9 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
     if (!isSame) this.emit("change");
   }
 
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#last.then(work);
-    this.#last = result.catch(() => {});
-    return result;
-  }
-
   /** Writes a heartbeat. Resolves to false if it could not be written. */
   #beat(): Promise<boolean> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       const isWritten = await this.#claim().catch((error) => {
         this.system.log(`heartbeat was not written: ${messageOf(error)}`);
         return false;
@@ -443,7 +438,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
     workingOn: string | undefined,
     beforeChange: () => void = () => {},
   ): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       let problem = "heartbeats.json is locked by another process. Call again in a few seconds.";
       if (!this.hasJoined || this.state === "left") {
         throw new UserError("Not renamed: this session is not on the list of sessions.");
@@ -485,12 +480,14 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
     this.state = "left";
     this.#timer.close();
     if (!this.hasJoined) return;
-    await this.#inTurn(async () => {
-      await this.heartbeats.update(({ entries, online }) => {
-        const { own } = this.#sort(online);
-        return own && entries.delete(own.name);
-      });
-    }).catch((error) => this.system.log(`not signed off: ${messageOf(error)}`));
+    await this.#turns
+      .run(async () => {
+        await this.heartbeats.update(({ entries, online }) => {
+          const { own } = this.#sort(online);
+          return own && entries.delete(own.name);
+        });
+      })
+      .catch((error) => this.system.log(`not signed off: ${messageOf(error)}`));
   }
 }
 
