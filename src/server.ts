@@ -11,6 +11,7 @@ import { Inbox } from "./core/inbox.ts";
 import { Mailbox } from "./core/mailbox.ts";
 import { nameFromEnvironment } from "./core/naming.ts";
 import { Presence } from "./core/presence.ts";
+import { Turns } from "./core/turns.ts";
 import { forwardEscalation } from "./mcp/escalations.ts";
 import { createMcpServer } from "./mcp/server.ts";
 import type { ToolContext } from "./mcp/session.ts";
@@ -197,6 +198,7 @@ async function serve(): Promise<void> {
       presence,
       notifier,
       idleWatch,
+      unreadTurns: new Turns(),
       around: {
         mailbox,
         maxBytes: agent.maxAnswerBytes,

@@ -56,8 +56,12 @@ async function run(context: ToolContext, tool: Tool, request: ToolRequest, clock
   await presence.onCall(caller === "sub-agent");
   const args = parseArguments(tool.name, tool.schema, request.arguments);
   if (isRename && (await caller) === "sub-agent") throw refuseSubAgent();
-  const answer = await tool.run(context, args);
-  await markShown(answer, caller, request.signal, clock);
+  const work = async () => {
+    const answer = await tool.run(context, args);
+    await markShown(answer, caller, request.signal, clock);
+    return answer;
+  };
+  const answer = await (tool.name === "t9_ipc_unread" ? context.unreadTurns.run(work) : work());
   const text = [answer.text, ...context.sessionNotes()].join("\n\n");
   // Another session's mail must not be taken for all that waits.
   if (answer.isOthersMail) return { text, notice: ownMailNotice(context) };

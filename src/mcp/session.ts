@@ -2,6 +2,7 @@ import type { Agent } from "../agents/agent.ts";
 import type { Mailbox } from "../core/mailbox.ts";
 import type { Header } from "../core/message.ts";
 import type { Presence } from "../core/presence.ts";
+import type { Turns } from "../core/turns.ts";
 import type { IdleWatch } from "../notify/idle-watch.ts";
 import type { Notifier } from "../notify/notifier.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -14,6 +15,8 @@ export interface ToolContext {
   readonly notifier: Notifier;
   readonly idleWatch: IdleWatch;
   readonly around: Surroundings;
+  /** Calls of `unread` take turns: mail that one has shown is not shown by the next. */
+  readonly unreadTurns: Turns;
   /** True if escalations are forwarded to Telegram. */
   readonly isForwarding: boolean;
   /** Forwards an escalation. Never rejects: a failure comes to the sender as a message. */

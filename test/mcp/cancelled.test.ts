@@ -98,3 +98,22 @@ test("a cancellation that comes after the answer changes nothing: what was shown
   server.write(cancel(1));
   assert.match(await unread(server, 2), /^No unread messages/);
 });
+
+test("of two calls at once only the first shows the mail, unless it is cancelled", async (t) => {
+  const dir = tempDir(t);
+  const server = await new RawServer(dir).initialize();
+  const write = (subject: string) =>
+    writeMail(
+      dir,
+      `${stamp()}-0a1b2c3d-hand-alpha-${subject}.md`,
+      mail({ from: "hand", to: "alpha", subject }),
+    );
+  const text = async (id: number) => (await server.answer(id)).result?.content?.[0]?.text ?? "";
+  write("one");
+  server.write(request(1) + request(2));
+  assert.match(await text(1), /^1 unread message:.*subject: one/s);
+  assert.match(await text(2), /^No unread messages/);
+  write("two");
+  server.write(request(3) + request(4) + cancel(3));
+  assert.match(await text(4), /^1 unread message:.*subject: two/s);
+});
