@@ -57,6 +57,7 @@ async function bundle(entry) {
     alias: {
       ajv: join(ROOT, ".build/no-ajv.js"),
       "ajv-formats": join(ROOT, ".build/no-ajv.js"),
+      "zod-to-json-schema": join(ROOT, ".build/no-zod3.js"),
       // Its main file is UMD, whose `require` calls esbuild cannot follow.
       "jsonc-parser": "jsonc-parser/lib/esm/main.js",
     },
