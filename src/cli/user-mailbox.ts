@@ -28,7 +28,13 @@ export async function withUserMailbox<T>(
   const system = createSystem(config);
   const name = nameFromEnvironment(config.sessionId, config.log) ?? loginName();
   const since = endOfOrder(system.files, system.clock, config);
-  const owner = { name, names: [name], notes: { since, folder: config.folder }, check: () => {} };
+  const owner = {
+    name,
+    names: [name],
+    notes: { since, folder: config.folder },
+    inherits: () => true,
+    check: () => {},
+  };
   const inbox = new Inbox({ folder: config }, system);
   const mailbox = new Mailbox(config, system, inbox, new Heartbeats(config, system), owner);
   const around: Surroundings = {

@@ -67,7 +67,7 @@ export class Mailbox {
 
   constructor(
     private readonly folder: DataFolder,
-    system: System,
+    private readonly system: System,
     readonly inbox: Inbox,
     readonly heartbeats: Heartbeats,
     readonly owner: Owner,
@@ -150,16 +150,24 @@ export class Mailbox {
     );
   }
 
-  /** The owner takes a name; `unreadBefore` is its unread mail until then. */
-  takeName(name: Name, unreadBefore: readonly Header[]): void {
-    this.#readStates.take(name, unreadBefore);
-  }
-
   /**
    * Notes that the owner's names are in use, so that mail for them is accepted while it is away.
+   * From then on marks that another conversation has made under them do not count. Never rejects:
+   * later calls try again.
    */
   async register(): Promise<void> {
-    await this.#readStates.register();
+    try {
+      await this.#readStates.register((views) => this.#allUnreadBy(views));
+    } catch (error) {
+      this.system.log(`the names are not noted as in use: ${messageOf(error)}`);
+    }
+  }
+
+  #allUnreadBy(views: readonly ReadView[]): readonly Header[] {
+    this.#scan();
+    const { headers, unreadable } = this.#unreadBy(views);
+    if (unreadable[0]) throw new Error(`${unreadable[0].file} cannot be read just now`);
+    return headers;
   }
 
   /** False if one of the owner's names has read the file. Does not open the message. */

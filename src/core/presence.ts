@@ -10,6 +10,7 @@ import {
   type Identity,
   type IdentityOptions,
   isBorrowedFrom,
+  lenderOf,
   withMoreNames,
   withoutNames,
 } from "./identity.ts";
@@ -114,9 +115,20 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
     return this.#names;
   }
 
-  /** Noted with each name while it is in use. */
+  /**
+   * Noted with each name while it is in use. A session whose agent names no conversation goes by a
+   * name that is its alone.
+   */
   get notes(): NameNotes {
-    return { since: this.#since, conversation: this.conversation, folder: this.agent.folder() };
+    const conversation = this.conversation ?? this.#identities.uniqueName(undefined);
+    return { since: this.#since, conversation, folder: this.agent.folder() };
+  }
+
+  inherits(name: Name): boolean {
+    if (!this.#identity) return false;
+    const { names, by, borrowed } = this.#identity;
+    const isAsked = by === "environment" && name === names[0];
+    return isAsked || lenderOf(borrowed, name) !== undefined;
   }
 
   get conversation(): string | undefined {
@@ -428,16 +440,8 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
     if (this.leavesNames) await this.#identities.remember(identity);
   }
 
-  /**
-   * Takes a name, which is the open conversation's own from then on. Throws UserError.
-   *
-   * @param beforeChange called when the name is on the list, before anybody here acts on it
-   */
-  rename(
-    name: Name,
-    workingOn: string | undefined,
-    beforeChange: () => void = () => {},
-  ): Promise<void> {
+  /** Takes a name, which is the open conversation's own from then on. Throws UserError. */
+  rename(name: Name, workingOn: string | undefined): Promise<void> {
     return this.#turns.run(async () => {
       let problem = "heartbeats.json is locked by another process. Call again in a few seconds.";
       if (!this.hasJoined || this.state === "left") {
@@ -470,7 +474,6 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
       if (identity.conversation !== this.conversation) {
         throw new UserError("Not renamed: another conversation was opened meanwhile. Call again.");
       }
-      beforeChange();
       await this.#onListed(identity);
     });
   }

@@ -29,6 +29,8 @@ export interface ReadView {
   readonly name: Name;
   readonly notes: NameNotes;
   hasRead(file: string): boolean;
+  /** The conversation that used the name when the message was marked, as far as that is known. */
+  readIn(file: string): string | undefined;
   /** How many parts of a long message were shown. */
   partsShown(file: string): number;
   files(): Set<string>;
@@ -48,7 +50,8 @@ export const isUnread = (views: readonly ReadView[], header: Header): boolean =>
   isAddressee(views, header) && !views.some(({ hasRead }) => hasRead(header.file));
 
 interface Contents {
-  readonly files: ReadonlySet<string>;
+  /** What was read, and by which conversation. */
+  readonly files: ReadonlyMap<string, string | undefined>;
   /** How far long messages were shown: the part that was shown last, by file. */
   readonly parts: ReadonlyMap<string, number>;
   readonly notes: Omit<NameNotes, "since">;
@@ -59,7 +62,7 @@ interface Contents {
 }
 
 const NOTHING: Contents = {
-  files: new Set(),
+  files: new Map(),
   parts: new Map(),
   notes: {},
   sinces: [],
@@ -161,9 +164,10 @@ export class ReadState {
       name: this.name,
       notes: { ...notes, since: notes.since ?? this.defaultSince },
       hasRead: (file) => this.#unsaved.has(file) || (counts(file) && files.has(file)),
+      readIn: (file) => files.get(file),
       partsShown: (file) =>
         this.#unsavedParts.get(file) ?? ((counts(file) && parts.get(file)) || 0),
-      files: () => new Set([...files, ...this.#unsaved]),
+      files: () => new Set([...files.keys(), ...this.#unsaved]),
     };
   }
 
@@ -222,11 +226,12 @@ export class ReadState {
   async compact(gone: ReadonlySet<string>): Promise<void> {
     await this.#withLock(() => {
       const { files, parts, notes, sinces } = this.#readContents();
+      const kept = new Map([...files].filter(([file]) => !gone.has(file)));
       const lines = [
         ...sinces.map((since) => SINCE + since),
-        ...noteLines({}, notes),
         ...[...parts].filter(([file]) => !gone.has(file)).map(partLine),
-        ...[...files].filter((file) => !gone.has(file)),
+        ...markLines(kept, notes.conversation),
+        ...noteLines({ conversation: notes.conversation }, notes),
       ];
       const lastUsed = tryStat(this.system.files, this.#path)?.mtimeMs ?? this.system.clock.now();
       writeFileAtomic(this.system.files, this.#path, toText(lines));
@@ -254,14 +259,14 @@ export class ReadState {
 function parse(text: string, before = NOTHING): Contents {
   const lines = text.split("\n");
   const endsWithLine = lines.pop() === "";
-  const files = new Set(before.files);
+  const files = new Map(before.files);
   const parts = new Map(before.parts);
   const sinces = [...before.sinces];
   let { notes } = before;
   // Each line is judged by itself: one that was torn or damaged spoils no other.
   for (const line of lines) {
     const [, part, file] = PART.exec(line) ?? [];
-    if (!line.startsWith("#")) files.add(line);
+    if (!line.startsWith("#")) files.set(line, notes.conversation);
     else if (part && file) parts.set(file, Number(part));
     else if (line.startsWith(UNREAD)) unmark(line.slice(UNREAD.length));
     else if (line.startsWith(SINCE)) sinces.push(...parseSince(line));
@@ -297,6 +302,15 @@ function noteLines(before: NameNotes, { since, conversation, folder }: NameNotes
   if (conversation && conversation !== before.conversation) lines.push(CONVERSATION + conversation);
   if (folder && folder !== before.folder && !/[\r\n]/.test(folder)) lines.push(WORKED_IN + folder);
   return lines;
+}
+
+/** The marks of each conversation below its note, those of the present one last. */
+function markLines(files: Contents["files"], present: string | undefined): string[] {
+  const former = new Set([undefined, ...files.values()].filter((each) => each !== present));
+  return [...former, present].flatMap((conversation) => [
+    ...(conversation === undefined ? [] : [CONVERSATION + conversation]),
+    ...[...files].filter(([, readIn]) => readIn === conversation).map(([file]) => file),
+  ]);
 }
 
 /** Every name that was in use within the last 30 days, or has mail waiting. */

@@ -10,6 +10,8 @@ export interface Owner {
   readonly names: readonly Name[];
   /** Noted with each name while it is in use. */
   readonly notes: NameNotes;
+  /** True if the marks of whoever used the name before are the owner's as well. */
+  inherits(name: Name): boolean;
   /** Throws UserError while it is unknown who holds the names. */
   check(): void;
 }
@@ -85,22 +87,47 @@ export class ReadStates {
   }
 
   /**
-   * The owner takes a name. Its own messages to everyone are read under that name too, and its
-   * unread ones stay unread, even if a former holder of the name has read them.
+   * Notes that the owner's names are in use, so that mail for them is accepted while it is away.
+   * Some of them may have been another conversation's: then mail to everyone that came while the
+   * owner went by its other names, and that only the other conversation has read, is unread.
+   *
+   * @param unreadBy the mail that is unread by these marks
    */
-  take(name: Name, unreadBefore: readonly Header[]): void {
-    const { conversation } = this.owner.notes;
-    const sent = [...this.#broadcasts].filter(([, sentIn]) => sentIn === conversation);
-    const unread = unreadBefore.filter(({ to }) => isEveryone(to)).map(({ file }) => file);
-    this.#of(name).unmark(unread);
-    this.#of(name).markRead(sent.map(([file]) => file));
+  async register(unreadBy: (views: readonly ReadView[]) => readonly Header[]): Promise<void> {
+    const states = this.#own();
+    const taken = states.filter((state) => this.#isTaken(state));
+    if (taken.length > 0) {
+      const views = states.map((state) =>
+        taken.includes(state) ? this.#viewOfTaken(state) : state.view(),
+      );
+      const unread = unreadBy(views).filter(({ to }) => isEveryone(to));
+      for (const state of taken) state.unmark(unread.map(({ file }) => file));
+    }
+    for (const state of states) state.markRead(this.#sentHere());
+    await Promise.all(states.map((state) => state.save(this.owner.notes)));
   }
 
-  /**
-   * Notes that the owner's names are in use, so that mail for them is accepted while it is away.
-   */
-  async register(): Promise<void> {
-    await Promise.all(this.#own().map((state) => state.save(this.owner.notes)));
+  #isTaken(state: ReadState): boolean {
+    return this.#isOther(state.view().notes.conversation) && !this.owner.inherits(state.name);
+  }
+
+  #isOther(conversation: string | undefined): boolean {
+    return conversation !== undefined && conversation !== this.owner.notes.conversation;
+  }
+
+  /** The owner's own marks, but no mail to everyone. */
+  #viewOfTaken(state: ReadState): ReadView {
+    const { notes, ...view } = state.view();
+    return {
+      ...view,
+      notes: { ...notes, since: undefined },
+      hasRead: (file) => view.hasRead(file) && !this.#isOther(view.readIn(file)),
+    };
+  }
+
+  #sentHere(): string[] {
+    const { conversation } = this.owner.notes;
+    return [...this.#broadcasts].filter(([, by]) => by === conversation).map(([file]) => file);
   }
 
   /** Writes the marks. Never rejects: the next call tries again if that failed. */

@@ -279,8 +279,7 @@ async function setName(
   }
   const wanted = name.trim().normalize("NFC");
   if (!isName(wanted)) throw new UserError(`${refused} ${explainInvalidName(wanted)}`);
-  const before = mailbox.unread().headers;
-  await presence.rename(wanted, working_on, () => mailbox.takeName(wanted, before));
+  await presence.rename(wanted, working_on);
   await mailbox.register();
   return {
     text: `This session is now ${presence.name}. ${waitingText(mailbox)}`,

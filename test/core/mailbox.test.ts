@@ -383,14 +383,65 @@ test("what was read under an earlier name is read", async () => {
 });
 
 test("mail stays unread under a name whose former holder has read it", async () => {
-  const cleo = await startSession(world, "cleo");
+  const former = await startSession(world, "robert", fakeAgent({ open: "c2" }));
+  await send(ann, "all", { subject: "old" });
+  const cleo = await startSession(world, "cleo", fakeAgent({ open: "c1" }));
   await send(ann, "all");
-  await read(bob);
-  await world.time.wait(bob.presence.leave());
-  const { headers } = cleo.mailbox.unread();
-  const take = () => cleo.mailbox.takeName(named("bob"), headers);
-  await world.time.wait(cleo.presence.rename(named("bob"), undefined, take));
+  await read(former);
+  await world.time.wait(former.presence.leave());
+  await world.time.wait(cleo.presence.rename(named("robert"), undefined));
+  await world.time.settle();
   assert.deepEqual(unread(cleo), ["news"]);
+  await world.time.wait(cleo.presence.leave());
+  const again = await startSession(world, undefined, fakeAgent({ open: "c1" }));
+  assert.deepEqual([again.presence.name, unread(again)], ["robert", ["news"]]);
+});
+
+/** Another conversation takes the name robert, reads a message to everyone, and ends. */
+async function readAsRobert(): Promise<void> {
+  const former = await startSession(world, undefined, fakeAgent({ open: "c2" }));
+  await world.time.wait(former.presence.rename(named("robert"), undefined));
+  await send(ann, "all");
+  await read(former);
+  await world.time.wait(former.presence.leave());
+}
+
+test("a name that the user gives a session hides no mail by another conversation's marks", async () => {
+  const agent = fakeAgent({ open: "c1" });
+  const cleo = await startSession(world, undefined, agent);
+  await readAsRobert();
+  agent.given = "robert";
+  await world.time.wait(cleo.presence.onCall());
+  await world.time.settle();
+  assert.deepEqual([cleo.presence.name, unread(cleo)], ["robert", ["news"]]);
+});
+
+test("a name that a conversation gets back hides no mail by another one's marks", async () => {
+  const former = await startSession(world, undefined, fakeAgent({ open: "c1" }));
+  await world.time.wait(former.presence.rename(named("robert"), undefined));
+  await world.time.settle();
+  await world.time.wait(former.presence.leave());
+  await readAsRobert();
+  const again = await startSession(world, undefined, fakeAgent({ open: "c1" }));
+  assert.deepEqual([again.presence.name, unread(again)], ["robert", ["news"]]);
+});
+
+test("names are noted once the mail that they may hide can be read", async () => {
+  const agent = fakeAgent({ open: "c1" });
+  const cleo = await startSession(world, undefined, agent);
+  await readAsRobert();
+  cleo.system.fault = (call, path) => {
+    if (call === "read" && path.startsWith(FOLDER.inbox)) throw systemError("EIO");
+  };
+  await world.time.wait(cleo.presence.rename(named("robert"), undefined));
+  await world.time.settle();
+  assert.match(world.disk.text("/ipc/read/robert") ?? "", /# conversation c2\n/);
+  assert.doesNotMatch(world.disk.text("/ipc/read/robert") ?? "", /# conversation c1\n/);
+  assert.match(world.log.at(-1) ?? "", /not noted as in use: .+ cannot be read just now/);
+  cleo.system.fault = undefined;
+  await world.time.wait(cleo.mailbox.register());
+  assert.deepEqual(unread(cleo), ["news"]);
+  assert.match(world.disk.text("/ipc/read/robert") ?? "", /# conversation c1\n/);
 });
 
 test("how far a long message was shown is kept over restarts", async () => {
@@ -432,18 +483,16 @@ test("no read file is locked any more once the mailbox is closed", async () => {
 });
 
 test("a name that is taken hides no mail by its former marks, and brings no mail of one's own", async () => {
-  const cleo = await startSession(world, "cleo");
+  const cleo = await startSession(world, "cleo", fakeAgent({ open: "c1" }));
+  const dan = await startSession(world, "dan", fakeAgent({ open: "c2" }));
   await send(ann, "all");
+  await send(dan, "all", { subject: "own" });
   await world.time.settle();
   await read(cleo);
   await world.time.wait(cleo.presence.leave());
-  await send(bob, "all", { subject: "own" });
-  const { headers } = bob.mailbox.unread();
-  const take = () => bob.mailbox.takeName(named("cleo"), headers);
-  await world.time.wait(bob.presence.rename(named("cleo"), undefined, take));
-  await world.time.wait(bob.mailbox.close());
-  assert.deepEqual(unread(bob), ["news"]);
-  assert.match(world.disk.text("/ipc/read/cleo") ?? "", /-bob-all-own\.md\n$/);
+  await world.time.wait(dan.presence.rename(named("cleo"), undefined));
+  await world.time.settle();
+  assert.deepEqual(unread(dan), ["news"]);
 });
 
 test("a file may be unread if none of the names has read it", async () => {

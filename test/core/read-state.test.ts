@@ -204,6 +204,20 @@ test("nothing is written without the lock", async () => {
   assert.equal(text(), `${file(1)}\n`);
 });
 
+test("compaction keeps which conversation has made a mark, and which uses the name", async () => {
+  world.disk.put(
+    PATH,
+    `${file(1)}\n# conversation c0\n# folder /a\n${file(2)}\n# conversation c1\n`,
+  );
+  await state.compact(new Set([file(3)]));
+  const { readIn, notes } = state.view();
+  assert.deepEqual([readIn(file(1)), readIn(file(2))], [undefined, "c0"]);
+  assert.deepEqual(notes, { conversation: "c1", folder: "/a", since: undefined });
+  const before = text();
+  await state.compact(new Set([file(3)]));
+  assert.equal(text(), before);
+});
+
 test("compaction drops messages that are gone, and keeps notes and time", async () => {
   state.markPart(file(3), 1);
   state.markPart(file(4), 1);
@@ -255,37 +269,29 @@ test("a message that was read under one of a session's names is read", async () 
   assert.equal(isUnread([other.view(), state.view()], header("all")), false);
 });
 
-/** The read states of bob, who also takes the name ann. */
-function statesOfBob() {
-  const owner = { name: named("bob"), names: [named("bob"), named("ann")], notes: {}, check() {} };
-  return new ReadStates(FOLDER, system, owner);
-}
-
-for (const [who, before] of [
-  ["a former holder of the name", [file(1)]],
-  ["nobody", []],
-] as const) {
-  test(`a message that ${who} had read before the name was taken is read once`, async () => {
-    state.markRead(before);
-    await state.save();
-    const states = statesOfBob();
-    states.take(named("ann"), [header("all")]);
-    assert.equal(states.hasRead(file(1)), false);
-    states.markRead([header("all")], [named("ann")]);
-    assert.equal(states.hasRead(file(1)), true);
-    await states.save();
-    assert.deepEqual([states.hasRead(file(1)), statesOfBob().hasRead(file(1))], [true, true]);
+/** The read states of bob, who has also got the name ann. */
+function statesOfBob({ conversation = "c1", inherits = false } = {}) {
+  return new ReadStates(FOLDER, system, {
+    name: named("bob"),
+    names: [named("bob"), named("ann")],
+    notes: { conversation },
+    inherits: () => inherits,
+    check() {},
   });
 }
 
-test("marks and parts of a name's former holder stop counting for good, once it is taken", async () => {
-  world.disk.put(PATH, `# since ${SINCE}\n# part 2 of ${file(1)}\n${file(1)}\n${file(2)}\n`);
+const TAKEN = `# since ${SINCE}\n# conversation c0\n# part 2 of ${file(1)}\n${file(1)}\n${file(2)}\n`;
+
+/** Whether ann has read both, and how much of the first. */
+function view(states: ReadStates) {
+  const { hasRead, partsShown } = states.viewOf(named("ann"));
+  return [hasRead(file(1)), partsShown(file(1)), hasRead(file(2))];
+}
+
+test("marks and parts of another conversation stop counting for good, once it has lost the name", async () => {
+  world.disk.put(PATH, TAKEN);
   const states = statesOfBob();
-  const view = (of: ReadStates) => {
-    const { hasRead, partsShown } = of.viewOf(named("ann"));
-    return [hasRead(file(1)), partsShown(file(1)), hasRead(file(2))];
-  };
-  states.take(named("ann"), [header("all")]);
+  await states.register(() => [header("all")]);
   assert.deepEqual(view(states), [false, 0, true]);
   await states.save();
   assert.deepEqual(
@@ -298,28 +304,38 @@ test("marks and parts of a name's former holder stop counting for good, once it 
   states.markPart(file(1), 1, [named("ann")]);
   await states.save();
   assert.deepEqual(view(statesOfBob()), [false, 1, true]);
-});
-
-test("taking a name leaves the marks of mail to that name alone", async () => {
-  world.disk.put(PATH, `${file(1)}\n`);
-  const states = statesOfBob();
-  states.take(named("ann"), [header("ann")]);
+  states.markRead([header("all")], [named("ann")]);
   await states.save();
-  assert.deepEqual([states.hasRead(file(1)), text()], [true, `${file(1)}\n`]);
+  assert.deepEqual(view(statesOfBob()), [true, 1, true]);
 });
 
-test("marks of a former holder do not count while that cannot be written", async () => {
-  world.disk.put(PATH, `${file(1)}\n`);
+test("marks of another conversation do not count while that cannot be written", async () => {
+  world.disk.put(PATH, TAKEN);
   const states = statesOfBob();
   world.lock.held.add(PATH);
-  states.take(named("ann"), [header("all")]);
+  await states.register(() => [header("all")]);
   await states.save();
-  assert.deepEqual([states.hasRead(file(1)), statesOfBob().hasRead(file(1))], [false, true]);
+  assert.deepEqual([view(states)[0], view(statesOfBob())[0]], [false, true]);
   states.markRead([header("all")], [named("ann")]);
   world.lock.held.clear();
   await states.save();
-  assert.deepEqual([states.hasRead(file(1)), statesOfBob().hasRead(file(1))], [true, true]);
+  assert.deepEqual([view(states)[0], view(statesOfBob())[0]], [true, true]);
 });
+
+for (const [what, options, lines] of [
+  ["of mail to the name itself", {}, TAKEN],
+  ["of the same conversation", { conversation: "c0" }, TAKEN],
+  ["of an unknown conversation", {}, TAKEN.replace(/# conversation .*\n/, "")],
+  ["that the name brings with it", { inherits: true }, TAKEN],
+] as const) {
+  test(`marks ${what} go on counting`, async () => {
+    world.disk.put(PATH, lines);
+    const states = statesOfBob(options);
+    await states.register(() => [header(what.includes("itself") ? "ann" : "all")]);
+    await states.save();
+    assert.deepEqual([view(states), text()], [[true, 2, true], lines]);
+  });
+}
 
 test("the names that were used are those of the files", () => {
   assert.deepEqual(knownNames(FOLDER, system), []);

@@ -57,7 +57,7 @@ describe("a session that sends many messages", { concurrency: true }, () => {
     const heartbeats = new Heartbeats(config, system);
     const inbox = new Inbox({ folder: config }, system);
     const name = toName("alpha");
-    const owner = { name, names: [name], notes: {}, check() {} };
+    const owner = { name, names: [name], notes: {}, inherits: () => true, check() {} };
     const mailbox = new Mailbox(config, { ...system, clock }, inbox, heartbeats, owner);
     const countAfter = async (subject: string): Promise<number> => {
       const request = { to: ["beta"], subject, body: "", priority: "normal", allowUnknown: true };

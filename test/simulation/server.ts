@@ -163,7 +163,11 @@ export class Server {
     const { inbox, presence, mailbox, notifier, sweep, system } = this;
     const handwritten = new HandwrittenFiles(FOLDER.inbox, inbox, system);
     inbox.on("scan", () => presence.tryCheck());
-    presence.on("change", () => presence.state === "active" && void mailbox.register());
+    presence.on("change", () => {
+      if (presence.state !== "active") return;
+      this.#noteSent();
+      void mailbox.register();
+    });
     handwritten.start();
     sweep.start();
     system.clock.every(60_000, () => void mailbox.register());
@@ -269,20 +273,29 @@ export class Server {
     }
   }
 
+  /** What it has told everyone counts as read under all names that it gets. */
+  #noteSent(): void {
+    const { names, conversation } = this.presence;
+    for (const [file, sentIn] of this.toldEveryone) {
+      if (sentIn === conversation) this.world.onShown({ file, names });
+    }
+  }
+
   /** `t9_ipc_set_name`. */
   async rename(name: Name): Promise<void> {
     await this.call(async () => {
       const { headers } = this.#unreadMail();
       const before = this.presence.names;
+      const user = this.world.truth.lastUserOf(name);
       try {
-        await this.presence.rename(name, undefined, () => this.mailbox.takeName(name, headers));
+        await this.presence.rename(name, undefined);
       } catch (error) {
         this.#checkNotRenamed(name, before);
         throw error;
       }
-      for (const file of this.toldEveryone.keys()) this.world.onShown({ file, names: [name] });
+      const isTaken = user !== undefined && user !== this.presence.conversation;
       for (const { file, to } of headers) {
-        if (!isEveryone(to)) continue;
+        if (!isTaken || !isEveryone(to) || this.presence.inherits(name)) continue;
         this.#disregarded.add(this.#markOf(name, file));
         const marked = this.#marked.get(file) ?? [];
         this.#marked.set(

@@ -123,6 +123,16 @@ export class Truth {
     return all.filter((at) => !isImplausible(at, clock)).at(-1);
   }
 
+  /** The conversation that is noted as the last one to use a name. */
+  lastUserOf(name: string): string | undefined {
+    return this.#usersOf(name).at(-1);
+  }
+
+  #usersOf(name: string): string[] {
+    const text = this.world.disk.text(join(FOLDER.read, name)) ?? "";
+    return [...text.matchAll(/^# conversation (.+)$/gm)].map(([, user = ""]) => user);
+  }
+
   /** True if the message is mail for one of the server's names. */
   #isFor(server: Server, file: string, text: string): boolean {
     const { names, since } = server.presence;
@@ -158,7 +168,9 @@ export class Truth {
         world.fail(`${file} is hidden from ${server.pid} (${names})`);
       }
       const isOthers = !isMine && !isEveryone(headerValue(text, "to"));
-      if (shown.has(file) && ((isMarked && areReadable) || isOthers)) {
+      const isToAll = isEveryone(headerValue(text, "to"));
+      const isRepeated = isMarked && !(isToAll && this.#haveChangedHands(server));
+      if (shown.has(file) && ((isRepeated && areReadable) || isOthers)) {
         world.fail(`${file} is shown to ${server.pid} (${names})`);
       }
       if (shown.has(file) && isOwn && names.includes(headerValue(text, "from") as never)) {
@@ -168,12 +180,21 @@ export class Truth {
     this.#checkShown(server, headers);
   }
 
+  /** True if another conversation has used one of the server's names: marks may be taken for its. */
+  #haveChangedHands({ presence: { names, conversation } }: Server): boolean {
+    const users = names.flatMap((name) => this.#usersOf(name));
+    return users.some((user) => user !== conversation);
+  }
+
   #checkShown(server: Server, headers: readonly Header[]): void {
     const { world } = this;
     const rank = ({ priority }: Header) => RANKS.indexOf(priority);
     for (const [index, header] of headers.entries()) {
       const { file } = header;
-      if (server.hasMarked(file)) world.fail(`${file} is shown to ${server.pid} again`);
+      const mayRepeat = isEveryone(header.to) && this.#haveChangedHands(server);
+      if (server.hasMarked(file) && !mayRepeat) {
+        world.fail(`${file} is shown to ${server.pid} again`);
+      }
       const next = headers[index + 1];
       const isInOrder =
         !next || rank(header) < rank(next) || (rank(header) === rank(next) && file < next.file);

@@ -170,7 +170,13 @@ test("a name is known for 30 days, and a mere sender while its mail is there", a
   putName(dir, "long-gone", 60);
   setAge(join(dir, "read/long-gone"), 31);
   const { config, system, inbox } = open(dir);
-  const owner = { name: "beta" as Name, names: ["beta" as Name], notes: {}, check() {} };
+  const owner = {
+    name: "beta" as Name,
+    names: ["beta" as Name],
+    notes: {},
+    inherits: () => true,
+    check() {},
+  };
   const mailbox = new Mailbox(config, system, inbox, new Heartbeats(config, system), owner);
   const send = (to: string, subject: string) =>
     mailbox.send({ to: [to], subject, body: "", priority: "normal" });
