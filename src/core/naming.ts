@@ -2,6 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { basename, join } from "node:path";
 import type { AgentSession } from "./agent.ts";
 import type { ConversationRecord, NameSource } from "./conversations.ts";
+import { isTransient } from "./errors.ts";
 import { findHolder, type Session } from "./heartbeats.ts";
 import type { Log } from "./log.ts";
 import {
@@ -132,11 +133,20 @@ export function defaultName(
   const base = toName(basename(project));
   for (let length = DIGITS; length < UNIQUE_DIGITS; length++) {
     const name = `${base}-${digits.slice(0, length)}` as Name;
-    if (!system.files.stat(join(data.read, name))) return name;
-    const user = new ReadState(data, system, name).notes().conversation;
-    if (conversation !== undefined && (user ?? conversation) === conversation) return name;
+    if (isFree(name)) return name;
   }
   return uniqueName(project, digits);
+
+  function isFree(name: Name): boolean {
+    try {
+      if (!system.files.stat(join(data.read, name))) return true;
+      const user = new ReadState(data, system, name).notes().conversation;
+      return conversation !== undefined && (user ?? conversation) === conversation;
+    } catch (error) {
+      if (isTransient(error)) throw error;
+      return false; // whose it was cannot be known
+    }
+  }
 }
 
 /** Why a name cannot be had, and which can; undefined if it is free. */

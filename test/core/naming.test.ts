@@ -208,6 +208,22 @@ test("no default name is found while the folder does not answer", () => {
   }
 });
 
+test("a default name whose former user cannot be known gets more digits", () => {
+  const system = systemOf(world);
+  const taken = `/ipc/read/shop-${digits.slice(0, 4)}`;
+  world.disk.put(taken, "# conversation c1\n");
+  for (const call of ["stat", "read"]) {
+    system.fault = (each, path) => {
+      if (each === call && path === taken) throw systemError("EACCES");
+    };
+    assert.equal(defaultFor("c1", system), `shop-${digits.slice(0, 5)}`);
+  }
+  system.fault = () => {
+    throw systemError("EACCES");
+  };
+  assert.equal(defaultFor("c1", system), uniqueName("/work/shop", digits));
+});
+
 test("a unique name has twelve digits", () => {
   assert.equal(uniqueName("/work/shop", digits), `shop-${digits.slice(0, 12)}`);
 });

@@ -235,6 +235,25 @@ describe("the folder", { concurrency: 3 }, () => {
     }
   });
 
+  test("a session that was given no name works if the read marks must not be looked at", {
+    skip: noPermissions,
+  }, async (t) => {
+    const dir = tempDir(t);
+    mkdirSync(dir, { recursive: true });
+    mkdirSync(join(dir, "read"), { mode: 0 });
+    const session = await startSession(undefined, {
+      dir,
+      command: [...withoutRoot, ...SERVE],
+      env: { CLAUDE_CODE_SESSION_ID: "0a1b2c3d-0000-4000-8000-000000000001" },
+    });
+    const { text, isError } = await session.call("who");
+    assert.equal(isError, false, text);
+    const [name = ""] = Object.keys(heartbeats(dir));
+    const other = await startSession("other", { dir, command: [...withoutRoot, ...SERVE] });
+    await other.call("send", { to: name, subject: "hello" });
+    assert.match((await session.call("unread")).text, /subject: hello/);
+  });
+
   test("mail is found in a folder that was replaced, or moved away and back", async (t) => {
     const dir = tempDir(t);
     const beta = await startSession("beta", { dir });
