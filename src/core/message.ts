@@ -99,17 +99,6 @@ export function mayBeSentBy(names: readonly string[]): (file: string) => boolean
   return (file) => starts.some((start) => file.startsWith(start, SENDER_POSITION));
 }
 
-/**
- * At most MAX_BODY_LENGTH characters of a body, then how many were left out, and the path of the
- * whole message.
- */
-export function shortenBody(body: string, path: string): string {
-  const more = lengthOf(body) - MAX_BODY_LENGTH;
-  if (more <= 0) return body;
-  const start = [...body].slice(0, MAX_BODY_LENGTH).join("");
-  return `${start}\n[${more} more characters: read the file ${path}]`;
-}
-
 /** The text of a message file: valid YAML that a line reader, like the original's, reads alike. */
 export function formatMessage(draft: Draft, created: string): string {
   const { from, to, type, subject, priority, reply_to, body } = draft;

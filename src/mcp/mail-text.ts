@@ -1,12 +1,17 @@
 import { messageOf } from "../core/errors.ts";
 import type { Unreadable } from "../core/inbox.ts";
 import type { Mailbox } from "../core/mailbox.ts";
-import { type Header, type Message, shortenBody } from "../core/message.ts";
+import type { Header, Message } from "../core/message.ts";
 import { neutralizeTags, oneLine, plural, quote } from "../core/text.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 /** For the lines around messages. */
 const FRAME_BYTES = 600;
+/**
+ * The size of the parts of a long message. An answer shows as many as fit. Marks count them, so the
+ * size is the same for every client.
+ */
+const PART_BYTES = 1000;
 
 /** An answer with messages, which are marked once it is sure that the model sees it. */
 export interface MailText {
@@ -72,7 +77,7 @@ interface Page {
   /** How many of the messages have gone, or are broken, by now. */
   readonly gone: number;
   readonly unreadable: readonly Unreadable[];
-  /** The part of a long message that is shown. After the last one, the message is shown whole. */
+  /** The last of the parts of a long message that are shown. At its end it is shown whole. */
   readonly part?: { readonly file: string; readonly number: number } | undefined;
 }
 
@@ -115,7 +120,7 @@ function tryRead(mailbox: Mailbox, file: string, unreadable: Unreadable[]): Mess
   }
 }
 
-/** The next part of a message that is too long for one answer; the first one if it is not kept. */
+/** The next parts of a message that is too long for one answer; the first ones if none are kept. */
 function partText(
   around: Surroundings,
   { header, body }: Message,
@@ -124,15 +129,19 @@ function partText(
   const { mailbox, maxBytes } = around;
   const { file } = header;
   const frame = Buffer.byteLength(messageText(mailbox, header, "")) + FRAME_BYTES;
-  const pieces = splitBytes(shownBody(header, body, folder), Math.max(1000, maxBytes - frame));
-  const number = isKept ? (mailbox.partsShown(file) % pieces.length) + 1 : 1;
-  const isLast = number === pieces.length;
-  const position = `part ${number} of ${pieces.length}`;
+  const parts = splitBytes(shownBody(body), PART_BYTES);
+  const before = isKept ? mailbox.partsShown(file) % parts.length : 0;
+  const room = Math.max(1, Math.floor((maxBytes - frame) / PART_BYTES));
+  const shown = parts.slice(before, before + room);
+  const number = before + shown.length;
+  const isLast = number === parts.length;
+  const which = shown.length === 1 ? `part ${number}` : `parts ${before + 1} to ${number}`;
+  const position = `${which} of ${parts.length}`;
   const again = isKept ? "call t9_ipc_unread again for the next; " : "";
   const next = isLast
     ? `(${position}: the end)`
     : `(${position}: ${again}the whole file is ${folder}/${file})`;
-  const text = messageFrame(mailbox, header, `${pieces[number - 1]}\n${next}`);
+  const text = messageFrame(mailbox, header, `${shown.join("")}\n${next}`);
   return { text, part: { file, number }, isLast };
 }
 
@@ -162,7 +171,7 @@ export function messageAgainText(around: Surroundings, file: string): MailText {
   const folder = isArchived ? "archive" : "inbox";
   const answers = mailbox.answersTo(header.file);
   const from = `From the ${folder}${answers > 0 ? `, with ${plural(answers, "answer")}` : ""}:`;
-  const whole = messageText(mailbox, header, body, folder);
+  const whole = messageText(mailbox, header, body);
   const isLong = Buffer.byteLength(whole) + FRAME_BYTES > maxBytes;
   const page = isLong ? partText(around, { header, body }, { folder }) : undefined;
   const isWhole = page === undefined || page.isLast;
@@ -176,11 +185,10 @@ export function messageAgainText(around: Surroundings, file: string): MailText {
   };
 }
 
-const shownBody = ({ file }: Header, body: string, folder: string): string =>
-  neutralizeTags(shortenBody(body, `${folder}/${file}`)) || "(no body)";
+const shownBody = (body: string): string => neutralizeTags(body) || "(no body)";
 
-const messageText = (mailbox: Mailbox, header: Header, body: string, folder = "inbox"): string =>
-  messageFrame(mailbox, header, shownBody(header, body, folder));
+const messageText = (mailbox: Mailbox, header: Header, body: string): string =>
+  messageFrame(mailbox, header, shownBody(body));
 
 /** The last line repeats the file name, which no sender can know while writing the body. */
 function messageFrame(mailbox: Mailbox, header: Header, body: string): string {

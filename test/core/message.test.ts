@@ -17,7 +17,6 @@ import {
   messageFileName,
   PRIORITIES,
   parseMessage,
-  shortenBody,
 } from "../../src/core/message.ts";
 import type { Timestamp } from "../../src/core/timestamps.ts";
 import { createSystem } from "../../src/upkeep/system.ts";
@@ -334,14 +333,6 @@ for (const [file, isMessage, isOurs] of [
     assert.equal(isMessage && isStamped(file), isOurs);
   });
 }
-
-test("a body over the limit is cut, with how much more there is and where", () => {
-  assert.equal(shortenBody("🎉".repeat(10_240), "x"), "🎉".repeat(10_240));
-  assert.equal(
-    shortenBody("🎉".repeat(10_243), "inbox/x.md"),
-    `${"🎉".repeat(10_240)}\n[3 more characters: read the file inbox/x.md]`,
-  );
-});
 
 /** Stores a message in an empty folder of its own. */
 async function store(t: TestContext, message: Draft, clock = systemClock) {

@@ -32,8 +32,8 @@ describe("a session of Codex", { concurrency: 2 }, () => {
       const { text } = await codex.call("unread", {}, THREAD);
       assert.ok(Buffer.byteLength(text) <= MAX_BYTES, `${Buffer.byteLength(text)} bytes`);
       if (/^No unread messages/.test(text)) break;
-      shown += text.replace(/^\(part .*\)$/gm, "");
-      const [, part, parts] = /\(part (\d) of (\d)/.exec(text) ?? [];
+      shown += text.replace(/^\(parts? .*\)$/gm, "");
+      const [, part, parts] = /\(parts? (?:\d+ to )?(\d+) of (\d+)/.exec(text) ?? [];
       assert.ok(part && parts, text.slice(0, 300));
       const status = /^- codex.*/m.exec((await peer.call("who")).text)?.[0] ?? "";
       if (part !== parts) assert.doesNotMatch(status, /has read all/);
@@ -50,8 +50,8 @@ describe("a session of Codex", { concurrency: 2 }, () => {
     // `file` gives it again the same way, from the beginning.
     const [file = ""] = filesIn(dir);
     const first = (await codex.call("unread", { file }, THREAD)).text;
-    assert.match(first, new RegExp(`part 1 of 2: .*inbox/${file}`));
-    assert.match((await codex.call("unread", { file }, THREAD)).text, /part 2 of 2: the end/);
+    assert.match(first, new RegExp(`parts 1 to \\d+ of \\d+: .*inbox/${file}`));
+    assert.match((await codex.call("unread", { file }, THREAD)).text, /\(parts? .*: the end\)/);
     // Mail that is only looked at has no record of parts.
     await codex.call("send", { to: "peer", subject: "long", body: bodies[0] }, THREAD);
     const looked = await peer.call("unread", { session_id: "codex" });
@@ -59,7 +59,7 @@ describe("a session of Codex", { concurrency: 2 }, () => {
     const other = await startSession("other", { dir });
     for (const _ of [1, 2]) {
       const { text } = await other.call("unread", { session_id: "peer" });
-      assert.match(text, /\(part 1 of 2: the whole file is inbox\//);
+      assert.match(text, /\(parts 1 to \d+ of \d+: the whole file is inbox\//);
     }
   });
 

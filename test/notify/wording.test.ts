@@ -80,8 +80,11 @@ test("a channel notification has the header as strings, and the file name", () =
 });
 
 test("a long body is cut in a channel notification, with where the rest is", () => {
-  const { content } = toChannelNotification({ header: header(), body: "x".repeat(10_241) });
-  assert.match(content, /x\n\[1 more characters: read the file inbox\/2026.*\.md\]$/);
+  const contentOf = (body: string) => toChannelNotification({ header: header(), body }).content;
+  assert.equal(contentOf("🎉".repeat(10_240)), "🎉".repeat(10_240));
+  const file = `inbox/${header().file}`;
+  const rest = `\n[3 more characters: read the file ${file}]`;
+  assert.equal(contentOf("🎉".repeat(10_243)), "🎉".repeat(10_240) + rest);
 });
 
 for (const [push, note, text] of [
