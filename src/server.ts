@@ -209,7 +209,7 @@ async function serve(): Promise<void> {
       isForwarding: config.telegram !== undefined,
       forward: (header, body) =>
         forwardEscalation(config.telegram, inbox, header, body, config.log),
-      sessionNotes: createSessionNotes(mailbox, presence, () => agent.session.folder()),
+      sessionNotes: createSessionNotes(mailbox, presence),
       start,
     };
     return context;

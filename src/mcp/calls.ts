@@ -58,11 +58,15 @@ async function run(context: ToolContext, tool: Tool, request: ToolRequest, clock
   if (isRename && (await caller) === "sub-agent") throw refuseSubAgent();
   const work = async () => {
     const answer = await tool.run(context, args);
-    await markShown(answer, caller, request.signal, clock);
-    return answer;
+    const isShown = !(await isCancelled(request.signal, clock));
+    if (isShown) markShown(answer, caller);
+    return { ...answer, isShown };
   };
   const answer = await (tool.name === "t9_ipc_unread" ? context.unreadTurns.run(work) : work());
-  const text = [answer.text, ...context.sessionNotes()].join("\n\n");
+  // Nobody sees the answer, so nothing that is said once is added to it.
+  if (!answer.isShown) return { text: answer.text };
+  const notes = answer.showsMail ? [] : context.sessionNotes();
+  const text = [answer.text, ...notes].join("\n\n");
   // Another session's mail must not be taken for all that waits.
   if (answer.isOthersMail) return { text, notice: ownMailNotice(context) };
   const notice = answer.coversUnread ? undefined : notifier.noticeForToolResult();
@@ -70,19 +74,17 @@ async function run(context: ToolContext, tool: Tool, request: ToolRequest, clock
 }
 
 /**
- * A call that the client has cancelled shows nothing: its answer is dropped. The cancellation may
- * have come while the tool was busy, and is read within the next two turns.
+ * True if the client has cancelled the call: it drops the answer. A cancellation that came while
+ * the tool was busy is read after this turn of the event loop, so it is known after the next.
  */
-async function markShown(
-  { afterShown }: Answer,
-  caller: Caller | Promise<Caller>,
-  signal: AbortSignal,
-  clock: Clock,
-): Promise<void> {
+async function isCancelled(signal: AbortSignal, clock: Clock): Promise<boolean> {
+  await clock.nextTurn();
+  await clock.nextTurn();
+  return signal.aborted;
+}
+
+function markShown({ afterShown }: Answer, caller: Caller | Promise<Caller>): void {
   if (!afterShown) return;
-  await clock.nextTurn();
-  await clock.nextTurn();
-  if (signal.aborted) return;
   if (caller === "session") afterShown();
   else void Promise.resolve(caller).then((known) => known === "session" && afterShown());
 }

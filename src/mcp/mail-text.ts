@@ -16,6 +16,8 @@ const PART_BYTES = 1000;
 /** An answer with messages, which are marked once it is sure that the model sees it. */
 export interface MailText {
   readonly text: string;
+  /** True if there is a message in the text, or a part of one. */
+  readonly showsMail: boolean;
   /** The messages that the text contains, whole or in their last part. */
   readonly shown: readonly Header[];
   /** Marks exactly the messages that were shown. Does nothing for another session's mail. */
@@ -43,6 +45,7 @@ export function ownMailText(around: Surroundings): MailText {
   ];
   return {
     text: lines.join("\n"),
+    showsMail: page.blocks.length > 0,
     shown: page.shown,
     markRead() {
       if (page.part) mailbox.markPart(page.part.file, page.part.number, names);
@@ -65,7 +68,12 @@ export function otherMailText(around: Surroundings, whose: string): MailText {
     ...(left > 0 ? [`${left} more left.`] : []),
     ...unreadableLines([...unreadable, ...page.unreadable]),
   ];
-  return { text: lines.join("\n"), shown: page.shown, markRead() {} };
+  return {
+    text: lines.join("\n"),
+    showsMail: page.blocks.length > 0,
+    shown: page.shown,
+    markRead() {},
+  };
 }
 
 const unreadableLines = (files: readonly Unreadable[]): string[] =>
@@ -177,6 +185,7 @@ export function messageAgainText(around: Surroundings, file: string): MailText {
   const isWhole = page === undefined || page.isLast;
   return {
     text: `${from}\n${page?.text ?? whole}`,
+    showsMail: true,
     shown: isWhole ? [header] : [],
     markRead() {
       if (page) mailbox.markPart(page.part.file, page.part.number, names);

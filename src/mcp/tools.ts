@@ -18,8 +18,10 @@ export interface Answer {
   readonly text: string;
   /** Called once it is sure that the client has not cancelled the call. */
   readonly afterShown?: () => void;
-  /** True if the answer itself lists the unread mail. */
+  /** True if the answer itself lists or counts the unread mail. */
   readonly coversUnread?: boolean;
+  /** True if messages are in the answer. They get all its room, so no notes are added. */
+  readonly showsMail?: boolean;
   /** The answer is about somebody else's mail, which must not be taken for one's own. */
   readonly isOthersMail?: boolean;
 }
@@ -249,12 +251,14 @@ function unread(
   }
   if (file !== undefined) {
     const { text, shown, markRead } = messageAgainText(around, file);
-    return { text, afterShown: () => read(shown, markRead) };
+    return { text, showsMail: true, afterShown: () => read(shown, markRead) };
   }
   const isOwn = whose === undefined || mailbox.directory.isOwnName(whose);
-  const { text, shown, markRead } = isOwn ? ownMailText(around) : otherMailText(around, whose);
+  const mail = isOwn ? ownMailText(around) : otherMailText(around, whose);
+  const { text, showsMail, shown, markRead } = mail;
   return {
     text,
+    showsMail,
     coversUnread: isOwn,
     isOthersMail: !isOwn,
     afterShown: () => read(shown, markRead),

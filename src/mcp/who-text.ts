@@ -5,8 +5,8 @@ import { duration, oneLine, plural, quote } from "../core/text.ts";
 import { describeRoute } from "../notify/routes.ts";
 import { activityText, lastCallText, type Surroundings } from "./surroundings.ts";
 
-/** For a notice at the end of the answer. */
-const NOTICE_BYTES = 600;
+/** For a notice and notes at the end of the answer. */
+const NOTICE_BYTES = 1200;
 
 /** Lists who is online, each with the status of the owner's mail to that session. */
 export function whoText(around: Surroundings, isOwner: boolean): string {

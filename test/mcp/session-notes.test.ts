@@ -13,13 +13,10 @@ const lost = (name: string, holder: string): LostName => ({
 });
 
 function scene(abandoned: { name: string; unread: number }[] = []) {
-  const presence: { name: string; lostName?: LostName } = { name: "api-2" };
+  const agent = { folder: () => "/home/shop" };
+  const presence: { name: string; agent: object; lostName?: LostName } = { name: "api-2", agent };
   const mailbox = { abandonedIn: () => abandoned };
-  const notes = createSessionNotes(
-    mailbox as unknown as Mailbox,
-    presence as unknown as Presence,
-    () => "/home/shop",
-  );
+  const notes = createSessionNotes(mailbox as unknown as Mailbox, presence as unknown as Presence);
   return { presence, notes };
 }
 
@@ -38,6 +35,14 @@ test("each lost name is told once, at whichever call comes next", () => {
 test("mail for names that nobody has now is told at the first call only", () => {
   const { notes } = scene([{ name: "web-2f1c", unread: 1 }]);
   const [note = "", ...others] = notes();
-  assert.match(note, /^1 message waits for web-2f1c, .*session_id "web-2f1c".*name "web-2f1c"\.$/);
+  assert.match(note, /: web-2f1c \(1 message\)\. .*session_id "web-2f1c".*name "web-2f1c"\.$/);
   assert.deepEqual([others, notes()], [[], []]);
+});
+
+test("however many names nobody has now, one short note is about all of them", () => {
+  const { notes } = scene(Array.from({ length: 50 }, (_, n) => ({ name: `web-${n}`, unread: 2 })));
+  const [note = "", ...others] = notes();
+  assert.match(note, /: web-0 \(2 messages\), web-1 .*, web-2 \(2 messages\) and 47 more\. /);
+  assert.ok(note.length < 400, `${note.length} characters`);
+  assert.deepEqual(others, []);
 });

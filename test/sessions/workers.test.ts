@@ -114,9 +114,13 @@ describe("a session that nobody works in", { concurrency: 2 }, () => {
     const next = await (await fakeClaude(dir)).serve();
     const elsewhere = await (await fakeClaude(dir, { project: "docs" })).serve();
     const first = (await next.call("who")).text;
-    assert.match(first, /1 message waits for web, .*session_id "web".*set_name with name "web"/);
-    assert.doesNotMatch((await next.call("who")).text, /1 message waits/, "it is told once");
-    assert.doesNotMatch((await elsewhere.call("who")).text, /1 message waits/);
+    assert.match(first, /: web \(1 message\)\. .*session_id "web".*set_name with name "web"/);
+    assert.doesNotMatch(
+      (await next.call("who")).text,
+      /last worked in this folder/,
+      "it is told once",
+    );
+    assert.doesNotMatch((await elsewhere.call("who")).text, /last worked in this folder/);
     const shown = (await next.call("unread", { session_id: "web" })).text;
     assert.match(shown, /^subject: schema moved$/m);
     assert.equal((await next.call("set_name", { name: "web" })).isError, false);
