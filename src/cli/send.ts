@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { text as readAll } from "node:stream/consumers";
 import type { Config } from "../config.ts";
+import { splitNames } from "../core/addresses.ts";
 import type { Priority } from "../core/message.ts";
 import { sentText } from "../mcp/sent-text.ts";
 import { printText } from "./print.ts";
@@ -26,8 +27,8 @@ export async function send(config: Config, options: SendOptions): Promise<void> 
   const isNew = isNewFolder(config);
 
   await withUserMailbox(config, async ({ mailbox, around }) => {
-    const recipients = to.split(",").filter((each) => each.trim());
-    const sent = await mailbox.send({ to: recipients, subject, body, priority, allowUnknown });
+    const request = { to: splitNames(to), subject, body, priority, allowUnknown };
+    const sent = await mailbox.send(request);
     await mailbox.register(); // so that sessions can answer to this name
     printText(sentText(sent, around));
   });

@@ -29,6 +29,10 @@ export function findMeantName(text: string, known: Iterable<Name>): Name | undef
   return similar.length === 1 ? similar[0] : undefined;
 }
 
+/** The names in a text that separates them by commas. */
+export const splitNames = (text: string): string[] =>
+  text.split(",").filter((name) => name.trim() !== "");
+
 /** The address as it would be written properly. */
 export function toAddress(text: string): Name | "all" | undefined {
   const plain = withoutDecoration(text);

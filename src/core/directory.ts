@@ -40,12 +40,14 @@ export class Directory {
   }
 
   /**
-   * Who is meant, each session once. Throws UserError if one of the names is nobody's.
+   * Who is meant, each session once. Throws UserError if there are no names, or if one of them is
+   * nobody's.
    *
    * @param to names as somebody wrote them
    * @param allowUnknown also accept names that nobody has used yet
    */
   resolve(to: readonly string[], allowUnknown: boolean): Recipient[] {
+    if (to.length === 0) throw new UserError("Not sent: no recipient is named.", "list-sessions");
     const online = this.online();
     const resolved = to.flatMap((text) =>
       meansHere(text) ? this.#resolveHere(online) : this.#resolveOne(text, online, allowUnknown),

@@ -1,5 +1,5 @@
 import * as z from "zod"; // `{ z }` would bundle its 50 languages
-import { toAddress } from "../core/addresses.ts";
+import { splitNames, toAddress } from "../core/addresses.ts";
 import { messageOf, UserError } from "../core/errors.ts";
 import type { Session } from "../core/heartbeats.ts";
 import type { Mailbox, SendRequest } from "../core/mailbox.ts";
@@ -173,8 +173,6 @@ export const TOOLS: readonly Tool[] = [
   }),
 ];
 
-const splitNames = (text: string): string[] => text.split(",").filter((each) => each.trim() !== "");
-
 function tryOnline({ heartbeats }: Mailbox): readonly Session[] {
   try {
     return heartbeats.online();
@@ -217,9 +215,6 @@ async function send(
   request: SendRequest,
   notifyWhenIdle = false,
 ): Promise<Answer> {
-  if (request.to.length === 0) {
-    throw new UserError(`Not sent: "to" names nobody.`, "list-sessions");
-  }
   const sent = await context.mailbox.send(request).catch((error) => {
     throw withUnlisted(error, request.to, context);
   });

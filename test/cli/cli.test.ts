@@ -187,6 +187,11 @@ test("a refusal has the tools' words and exit code 1, and nothing is stored", as
   const unknown = await runHere(dir, ["send", "beta-tests", "s"]);
   assert.equal(unknown.code, 1);
   assert.match(unknown.stderr, /Did you mean beta\?.+repeat with --allow-unknown\./);
+  for (const to of ["", " , "]) {
+    const nobody = await runHere(dir, ["send", to, "s"]);
+    assert.equal(nobody.code, 1);
+    assert.match(nobody.stderr, /^t9-ipc: Not sent: no recipient is named\. `t9-ipc who` lists/);
+  }
   const odd = await runHere(dir, ["send", "no name", "s"]);
   assert.match(odd.stderr, /Online: beta\. `t9-ipc who` lists who is online/);
   assert.deepEqual(filesIn(dir), []);

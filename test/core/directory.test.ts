@@ -40,6 +40,10 @@ test("`here` means each other session of the project, and nobody elsewhere", asy
   assert.deepEqual(resolve("@Here", "dora"), ["cleo", "dora"]);
 });
 
+test("a message without a recipient is refused", () => {
+  assert.throws(() => resolve(), refusal(/^Not sent: no recipient is named\.$/, "list-sessions"));
+});
+
 test("the project is the same in each folder of one repository", async () => {
   await startIn("bob", "/work/shop/src");
   assert.throws(() => resolve("here"));
