@@ -110,6 +110,7 @@ async function serve(): Promise<void> {
     const cache = new SqliteHeaderCache(config.db, config.log);
     const inbox = new Inbox({ folder: config, poll: config.poll, cache }, system);
     const mailbox = new Mailbox(config, system, inbox, heartbeats, presence);
+    const { telegram } = config;
     const { wakers, toolPrefix, expectsChannel } = agent;
     const notifier = new Notifier(
       {
@@ -206,9 +207,9 @@ async function serve(): Promise<void> {
         unlisted: (online) => sessionsWithoutServer(config.claudeDir, online, system),
         now: () => system.clock.now(),
       },
-      isForwarding: config.telegram !== undefined,
-      forward: (header, body) =>
-        forwardEscalation(config.telegram, inbox, header, body, config.log),
+      forward:
+        telegram &&
+        ((header, body) => forwardEscalation(telegram, inbox, header, body, config.log)),
       sessionNotes: createSessionNotes(mailbox, presence),
       start,
     };

@@ -10,13 +10,12 @@ const REPORTER = "t9-ipc" as Name;
 
 /** Forwards an escalation to Telegram. If that fails, its sender gets a message about it. */
 export async function forwardEscalation(
-  telegram: TelegramOptions | undefined,
+  telegram: TelegramOptions,
   inbox: Inbox,
   { from, subject, file }: Header,
   body: string,
   log: Log,
 ): Promise<void> {
-  if (!telegram) return;
   try {
     await sendToTelegram(telegram, `[ESCALATION] ${subject}\nfrom ${from}\n\n${body}`.trimEnd());
   } catch (error) {

@@ -17,10 +17,11 @@ export interface ToolContext {
   readonly around: Surroundings;
   /** Calls of `unread` take turns: mail that one has shown is not shown by the next. */
   readonly unreadTurns: Turns;
-  /** True if escalations are forwarded to Telegram. */
-  readonly isForwarding: boolean;
-  /** Forwards an escalation. Never rejects: a failure comes to the sender as a message. */
-  forward(header: Header, body: string): Promise<void>;
+  /**
+   * Forwards an escalation to Telegram; undefined if that is not set up. Never rejects: a failure
+   * comes to the sender as a message.
+   */
+  readonly forward: ((header: Header, body: string) => Promise<void>) | undefined;
   /** Notes that are added to the answer of any tool. */
   sessionNotes(): string[];
   /** Opens the mailbox, unless it is open: a Codex server opens nothing before its first call. */

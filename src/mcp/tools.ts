@@ -227,9 +227,11 @@ async function send(
       })
     : [];
   const text = [sentText(sent, context.around), ...watched].join("\n");
-  if (!request.escalate) return { text };
-  for (const { header } of sent.deliveries) void context.forward(header, request.body);
-  const forwarded = context.isForwarding
+  const [first] = sent.deliveries;
+  if (!request.escalate || !first) return { text };
+  // Once, for whichever of the recipients: the text is the same.
+  void context.forward?.(first.header, request.body);
+  const forwarded = context.forward
     ? "It is being forwarded to Telegram; while this session lives, a failure will come as a message."
     : "Not forwarded to a phone: Telegram is not set up (the user sets IPC_TG_TOKEN and IPC_TG_CHAT for this server).";
   return { text: `${text} ${forwarded}` };

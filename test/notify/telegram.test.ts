@@ -84,6 +84,16 @@ test("an escalation reaches the chat with its sender and its body, as plain text
   assert.ok(!alpha.stderr().includes(TOKEN));
 });
 
+test("an escalation to several sessions reaches the chat once", async (t) => {
+  const { api, calls } = await botApi(t);
+  const alpha = await session(t, api);
+  const escalation = { type: "escalation", to: "beta,gamma", allow_unknown: true };
+  for (const subject of ["one", "two"]) await alpha.call("send", { ...escalation, subject });
+  const subjects = () => calls.map(({ body }) => /] (.*)/.exec(body.text)?.[1]);
+  await waitFor(() => subjects().includes("two"), "the second escalation");
+  assert.deepEqual(subjects(), ["one", "two"]);
+});
+
 test("the answer does not wait for a slow Telegram", async (t) => {
   let finish = () => {};
   const { api, calls } = await botApi(t, (response, request) => {
