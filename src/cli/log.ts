@@ -1,11 +1,11 @@
 import type { Config } from "../config.ts";
-import { toMessageFile } from "../core/addresses.ts";
+import { findMessageFile } from "../core/addresses.ts";
 import { UserError } from "../core/errors.ts";
 import type { Message } from "../core/message.ts";
 import { isSameName } from "../core/names.ts";
 import { quoteInput } from "../core/text.ts";
 import { createSystem } from "../upkeep/system.ts";
-import { pastMail } from "./past-mail.ts";
+import { type PastMessage, pastMail } from "./past-mail.ts";
 import { printMessage } from "./print-message.ts";
 
 const INDENT = "    ";
@@ -26,21 +26,25 @@ interface LogOptions {
  * exchange alone is printed in the order of sending. Throws UserError if `thread` is not a message.
  */
 export function log(config: Config, text: string | undefined, options: LogOptions): void {
-  const all = pastMail(config, createSystem(config), options.since);
-  const messages = (options.thread === undefined ? all : threadOf(all, options.thread)).filter(
-    (message) => isWith(message, options.with) && contains(message, text),
-  );
-  if (options.thread !== undefined) {
-    for (const message of messages) printMessage(message, { json: options.json });
+  const { since = Number.POSITIVE_INFINITY, thread, json } = options;
+  const system = createSystem(config);
+  const oldest = system.clock.now() - since;
+  const isWanted = (message: PastMessage): boolean =>
+    message.storedAt >= oldest && isWith(message, options.with) && contains(message, text);
+
+  if (thread !== undefined) {
+    // The message that names it, and those between, may be older than what is to be printed.
+    const messages = threadOf(pastMail(config, system), thread).filter(isWanted);
+    for (const message of messages) printMessage(message, { json });
     return;
   }
 
-  const replies = groupByAnswered(messages);
+  const replies = groupByAnswered(pastMail(config, system, since).filter(isWanted));
   // A stack of our own: a chain of replies may be longer than the call stack is deep.
   const stack = entriesAt(0, replies.get(undefined));
   for (let next = stack.pop(); next; next = stack.pop()) {
     const { message, level } = next;
-    printMessage(message, { json: options.json, indent: INDENT.repeat(level) });
+    printMessage(message, { json, indent: INDENT.repeat(level) });
     const below = entriesAt(Math.min(level + 1, MAX_LEVEL), replies.get(message.header.file));
     for (const entry of below) stack.push(entry);
   }
@@ -82,7 +86,7 @@ function addTo<K, V>(groups: Map<K, V[]>, key: K, value: V): void {
  * Every message that is connected with this one by answers, in the order of sending. Answers to a
  * message that is gone belong together too. Throws UserError if the message does not exist.
  */
-function threadOf(messages: readonly Message[], text: string): Message[] {
+function threadOf(messages: readonly PastMessage[], text: string): PastMessage[] {
   const neighbours = new Map<string, string[]>();
   for (const { header } of messages) {
     const { file, reply_to } = header;
@@ -91,22 +95,16 @@ function threadOf(messages: readonly Message[], text: string): Message[] {
     addTo(neighbours, reply_to, file);
   }
 
-  const found = new Set([findFile(messages, text)]);
+  const files = new Set(messages.map(({ header }) => header.file));
+  const start = findMessageFile(text, files);
+  if (start === undefined) {
+    throw new UserError(
+      `Nothing shown: ${quoteInput(text, 250)} is not a message in the inbox or the archive.`,
+      "copy-file-name",
+    );
+  }
+  const found = new Set([start]);
   // A set that grows is walked to its end.
   for (const file of found) for (const each of neighbours.get(file) ?? []) found.add(each);
   return messages.filter(({ header }) => found.has(header.file));
-}
-
-/** A name that is cut short is forgiven if only one message starts with it. */
-function findFile(messages: readonly Message[], text: string): string {
-  const file = toMessageFile(text);
-  const files = messages.map(({ header }) => header.file);
-  if (file !== undefined && files.includes(file)) return file;
-  const start = file?.slice(0, -".md".length);
-  const similar = start === undefined ? [] : files.filter((each) => each.startsWith(start));
-  if (similar.length === 1 && similar[0] !== undefined) return similar[0];
-  throw new UserError(
-    `Nothing shown: ${quoteInput(text, 250)} is not a message in the inbox or the archive.`,
-    "copy-file-name",
-  );
 }

@@ -1,44 +1,42 @@
 import { join } from "node:path";
 import type { Config } from "../config.ts";
-import { isMissing } from "../core/errors.ts";
-import { tryStat } from "../core/files.ts";
+import { isTransient, messageOf } from "../core/errors.ts";
+import { listIfThere } from "../core/files.ts";
 import { bySendingOrder, isStamped, type Message, readMessage } from "../core/message.ts";
 import type { System } from "../core/system.ts";
 
+export interface PastMessage extends Message {
+  /** When it was stored, in ms since 1970: the timestamp in its name is in the sender's time zone. */
+  readonly storedAt: number;
+}
+
 /**
  * The messages in the archive and in these files of the inbox, in the order of sending. With
- * `sinceMs` only those of the last `sinceMs` milliseconds, by the time of the file: the timestamp
- * in its name is in the sender's time zone.
+ * `sinceMs` only those of the last `sinceMs` milliseconds. A file that cannot be read just now is logged.
  */
 export function pastMail(
   { inbox, archive }: Config,
   system: System,
   sinceMs = Number.POSITIVE_INFINITY,
-  inboxFiles: Iterable<string> = filesIn(inbox, system),
-): Message[] {
+  inboxFiles: Iterable<string> = listIfThere(system.files, inbox).filter(isStamped),
+): PastMessage[] {
   const oldest = system.clock.now() - sinceMs;
+  const archived = listIfThere(system.files, archive).filter(isStamped);
   const messages = [
-    ...filesIn(archive, system).flatMap((file) => readSince(oldest, archive, file, system)),
+    ...archived.flatMap((file) => readSince(oldest, archive, file, system)),
     ...[...inboxFiles].flatMap((file) => readSince(oldest, inbox, file, system)),
   ];
   return messages.sort((a, b) => bySendingOrder(a.header, b.header));
 }
 
-function readSince(oldest: number, folder: string, file: string, system: System): Message | [] {
+function readSince(oldest: number, folder: string, file: string, system: System): PastMessage | [] {
   const path = join(folder, file);
   try {
-    const { mtimeMs = 0 } = tryStat(system.files, path) ?? {};
-    return mtimeMs < oldest ? [] : readMessage(system, path, file);
-  } catch {
-    return []; // not a message, or moved since it was listed
-  }
-}
-
-function filesIn(folder: string, { files }: System): string[] {
-  try {
-    return files.list(folder).filter(isStamped);
+    const storedAt = system.files.stat(path)?.mtimeMs;
+    if (storedAt === undefined || storedAt < oldest) return [];
+    return { ...readMessage(system, path, file), storedAt };
   } catch (error) {
-    if (isMissing(error)) return [];
-    throw error;
+    if (isTransient(error)) system.log(`${path} cannot be read just now: ${messageOf(error)}`);
+    return []; // not a message, or moved since it was listed
   }
 }

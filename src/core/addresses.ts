@@ -74,3 +74,17 @@ export function toMessageFile(text: string): string | undefined {
   const isFileName = !file.includes("\0") && Buffer.byteLength(file) <= MAX_FILE_NAME_BYTES;
   return isFileName && isMessageFile(file) ? file : undefined;
 }
+
+/**
+ * The one of these files that is meant. A name that is cut short is forgiven if only one of them
+ * starts with it.
+ *
+ * @returns undefined if none is meant, or if several could be
+ */
+export function findMessageFile(text: string, files: ReadonlySet<string>): string | undefined {
+  const file = toMessageFile(text);
+  if (file === undefined || files.has(file)) return file;
+  const start = file.slice(0, -".md".length);
+  const similar = [...files].filter((each) => each.startsWith(start));
+  return similar.length === 1 ? similar[0] : undefined;
+}

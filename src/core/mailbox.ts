@@ -1,4 +1,4 @@
-import { toMessageFile } from "./addresses.ts";
+import { findMessageFile, toMessageFile } from "./addresses.ts";
 import { Directory } from "./directory.ts";
 import { isUnreachable, messageOf, reachFolder, UserError, unreachableFolder } from "./errors.ts";
 import { findHolder, type Heartbeats, namesOf, type Session } from "./heartbeats.ts";
@@ -247,7 +247,8 @@ export class Mailbox {
    */
   find(text: string, what: string): Message & { isArchived: boolean } {
     this.#scan();
-    const file = this.#meantFile(text);
+    // One that is not in the inbox may be in the archive.
+    const file = findMessageFile(text, this.inbox.files) ?? toMessageFile(text);
     const found = file === undefined ? undefined : this.#ownMessage(file);
     if (found) return found;
     throw new UserError(
@@ -263,14 +264,6 @@ export class Mailbox {
     } catch {
       return undefined;
     }
-  }
-
-  #meantFile(text: string): string | undefined {
-    const file = toMessageFile(text);
-    if (file === undefined || this.inbox.files.has(file)) return file;
-    const start = file.slice(0, -".md".length);
-    const similar = [...this.inbox.files].filter((each) => each.startsWith(start));
-    return similar.length === 1 ? similar[0] : file;
   }
 
   #ownMessage(file: string): (Message & { isArchived: boolean }) | undefined {

@@ -7,7 +7,7 @@ import { describe, test } from "node:test";
 import { run } from "../support/command.ts";
 import { tempDir } from "../support/folder.ts";
 import { localTime, mail, stamp, writeMail } from "../support/mail.ts";
-import { runHere } from "../support/run-here.ts";
+import { failToOpen, runHere } from "../support/run-here.ts";
 import { startSession, startSessions, type TestSession } from "../support/session.ts";
 
 /** A message, so many days old, in the inbox or the archive; returns its file. */
@@ -101,6 +101,42 @@ describe("log", { concurrency: true }, () => {
     assert.deepEqual(subjects(await log(dir, "--since", "1h")), ["just now"]);
     for (const since of ["2 days", "x", "-1d"])
       assert.equal((await runHere(dir, ["log", `--since=${since}`])).code, 2, since);
+  });
+
+  test("--since goes by the time of the file, whatever zone its name is in", async (t) => {
+    const dir = tempDir(t);
+    for (const [subject, nameDays, days] of [
+      ["from the west", 0.4, 0.01],
+      ["from the east", 0.01, 0.4],
+    ] as const) {
+      const file = put(dir, nameDays, { subject });
+      const then = new Date(Date.now() - days * 24 * 3600_000);
+      utimesSync(join(dir, "inbox", file), then, then);
+    }
+    assert.deepEqual(subjects(await log(dir, "--since", "1h")), ["from the west"]);
+  });
+
+  test("--since leaves out what is older of a thread, and finds the thread by it", async (t) => {
+    const dir = tempDir(t);
+    const file = put(dir, 0.1, { subject: "question" });
+    put(dir, 0.01, { from: "beta", to: "alpha", subject: "answer", reply_to: file });
+    assert.deepEqual(subjects(await log(dir, "--thread", file, "--since", "1h")), ["answer"]);
+  });
+
+  test("a message that cannot be read just now is named on stderr", async (t) => {
+    const dir = tempDir(t);
+    history(dir);
+    const [archived = "", inInbox = ""] = [
+      put(dir, 3, { subject: "archived" }, "text", "archive"),
+      put(dir, 2, { subject: "lost" }),
+    ];
+    failToOpen(t, (path) => path.endsWith(archived) || path.endsWith(inInbox));
+    const { code, stdout, stderr } = await runHere(dir, ["log"]);
+    assert.equal(code, 0);
+    assert.equal(subjects(stdout).length, 5);
+    const problem = (path: string) =>
+      `t9-ipc: ${join(dir, path)} cannot be read just now: EIO: simulated\n`;
+    assert.equal(stderr, problem(`archive/${archived}`) + problem(`inbox/${inInbox}`));
   });
 
   test("a text prints only messages that have it in subject or body, in any letter case", async (t) => {

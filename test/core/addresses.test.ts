@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { findMeantName, similarNames, toAddress, toMessageFile } from "../../src/core/addresses.ts";
+import {
+  findMeantName,
+  findMessageFile,
+  similarNames,
+  toAddress,
+  toMessageFile,
+} from "../../src/core/addresses.ts";
 import { named } from "../support/fake-system.ts";
 
 const KNOWN = ["api", "Web", "web-2", "shop-1a2b"].map(named);
@@ -75,3 +81,16 @@ test("the name of a message file has at most 255 bytes, and no NUL", () => {
   assert.equal(toMessageFile(`${longest}x`), undefined);
   assert.equal(toMessageFile("a\0b"), undefined);
 });
+
+for (const [text, file] of [
+  ["inbox/a-one.md", "a-one.md"],
+  ["b", "b.md"],
+  ["a-t", "a-two.md"],
+  ["a-", undefined],
+  ["c", undefined],
+  ["", undefined],
+] as const) {
+  test(`of three files ${JSON.stringify(text)} means ${file ?? "none"}`, () => {
+    assert.equal(findMessageFile(text, new Set(["a-one.md", "a-two.md", "b.md"])), file);
+  });
+}
