@@ -1,6 +1,7 @@
 import type { Config } from "../config.ts";
+import { UserError } from "../core/errors.ts";
 import { findHolder } from "../core/heartbeats.ts";
-import { otherMailText, ownMailText } from "../mcp/mail-text.ts";
+import { type MailText, otherMailText, ownMailText, unreadableLines } from "../mcp/mail-text.ts";
 import { HandwrittenFiles } from "../upkeep/handwritten-files.ts";
 import { printJson, printText } from "./print.ts";
 import { type UserMailbox, withUserMailbox } from "./user-mailbox.ts";
@@ -20,16 +21,19 @@ export function unread(
     await adoptHandwritten(config, user);
 
     const isOwn = name === undefined || mailbox.directory.isOwnName(name);
-    const { text, shown, markRead } = isOwn ? ownMailText(around) : otherMailText(around, name);
-    if (options.json) {
-      const messages = shown.flatMap(({ file }) => mailbox.inbox.read(file) ?? []);
-      printJson(messages.map(({ header, body }) => ({ ...header, body })));
-    } else {
-      printText(text);
-    }
-    markRead();
-    if (isOwn && !options.json) warnIfShared(user);
+    const mail = isOwn ? ownMailText(around) : otherMailText(around, name);
+    if (options.json) printJson(mail.shown.map(({ header, body }) => ({ ...header, body })));
+    else printText(mail.text);
+    mail.markRead();
+    if (options.json) checkComplete(mail);
+    else if (isOwn) warnIfShared(user);
   });
+}
+
+/** The JSON is a list of messages, and has no place for this. Throws UserError. */
+function checkComplete({ unreadable }: MailText): void {
+  const [problem] = unreadableLines(unreadable);
+  if (problem) throw new UserError(problem);
 }
 
 /** If no server runs, nobody else renames the files that were written by hand. */

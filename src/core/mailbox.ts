@@ -212,7 +212,7 @@ export class Mailbox {
     const unread = headers.filter((header) => isUnread(views, header));
     return {
       headers: unread.sort((a, b) => rankOf(a) - rankOf(b) || bySendingOrder(a, b)),
-      unreadable,
+      unreadable: unreadable.filter(({ file }) => !views.some(({ hasRead }) => hasRead(file))),
     };
   }
 
@@ -284,12 +284,13 @@ export class Mailbox {
   deliveryStatus(online: readonly Session[]): {
     sessions: Map<string, DeliveryStatus>;
     offline: Map<string, DeliveryStatus>;
+    /** Files that may be the owner's mail and cannot be read just now. */
+    unreadable: readonly Unreadable[];
   } {
     this.#scan();
     const names = this.owner.names as readonly string[];
-    const sent = this.inbox
-      .headers(mayBeSentBy(this.owner.names))
-      .headers.filter(({ from }) => names.includes(from));
+    const { headers, unreadable } = this.inbox.headers(mayBeSentBy(this.owner.names));
+    const sent = headers.filter(({ from }) => names.includes(from));
     const sessions = new Map<string, DeliveryStatus>();
     for (const session of online)
       sessions.set(session.name, this.#statusOf(namesOf(session), sent));
@@ -299,7 +300,7 @@ export class Mailbox {
         offline.set(to, this.#statusOf([to], sent));
       }
     }
-    return { sessions, offline };
+    return { sessions, offline, unreadable };
   }
 
   #statusOf(names: readonly Name[], all: readonly Header[]): DeliveryStatus {

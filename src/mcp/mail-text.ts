@@ -1,6 +1,6 @@
 import { messageOf } from "../core/errors.ts";
 import type { Unreadable } from "../core/inbox.ts";
-import type { Mailbox } from "../core/mailbox.ts";
+import type { Mailbox, UnreadMail } from "../core/mailbox.ts";
 import type { Header, Message } from "../core/message.ts";
 import { neutralizeTags, oneLine, plural, quote } from "../core/text.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -19,7 +19,9 @@ export interface MailText {
   /** True if there is a message in the text, or a part of one. */
   readonly showsMail: boolean;
   /** The messages that the text contains, whole or in their last part. */
-  readonly shown: readonly Header[];
+  readonly shown: readonly Message[];
+  /** Files that may be such mail and cannot be read just now. The text says so. */
+  readonly unreadable: readonly Unreadable[];
   /** Marks exactly the messages that were shown. Does nothing for another session's mail. */
   markRead(): void;
 }
@@ -27,95 +29,97 @@ export interface MailText {
 /** The owner's unread mail: as many messages as fit, at least one, or a part of a long one. */
 export function ownMailText(around: Surroundings): MailText {
   const { mailbox } = around;
-  const { headers, unreadable } = mailbox.unread();
   const { names } = mailbox.owner; // by the time it is marked, the conversation may be another one
-  const page = mailPage(headers, around, true);
-  const left = headers.length - page.gone - page.shown.length;
-  const isCut = page.part !== undefined && page.shown.length === 0;
-  const problems = unreadableLines([...unreadable, ...page.unreadable]);
-  const none =
-    problems.length > 0 ? "No unread message can be read just now:" : "No unread messages.";
+  const page = mailPage(mailbox.unread(), around, true);
+  const { count, shown, unreadable } = page;
+  const left = count - shown.length;
+  const isCut = page.part !== undefined && shown.length === 0;
   const lines = [
-    headers.length === page.gone
-      ? none
-      : `${plural(headers.length - page.gone, "unread message")}:`,
+    count > 0 ? `${plural(count, "unread message")}:` : noneText(unreadable),
     ...page.blocks,
     ...(left > 0 && !isCut ? [`${left} more left: call t9_ipc_unread again.`] : []),
-    ...problems,
+    ...unreadableLines(unreadable),
   ];
   return {
     text: lines.join("\n"),
     showsMail: page.blocks.length > 0,
-    shown: page.shown,
+    shown,
+    unreadable,
     markRead() {
       if (page.part) mailbox.markPart(page.part.file, page.part.number, names);
-      mailbox.markRead(page.shown, names);
+      mailbox.markRead(
+        shown.map(({ header }) => header),
+        names,
+      );
     },
   };
 }
 
 /** Another session's unread mail, which stays unread. */
 export function otherMailText(around: Surroundings, whose: string): MailText {
-  const { headers, unreadable, name } = around.mailbox.unreadOf(whose);
-  const page = mailPage(headers, around, false);
-  const count = headers.length - page.gone;
-  const left = count - page.shown.length;
+  const { name, ...mail } = around.mailbox.unreadOf(whose);
+  const { count, blocks, shown, unreadable } = mailPage(mail, around, false);
+  const left = count - shown.length;
   const lines = [
-    count === 0
-      ? `No unread messages for ${name}.`
-      : `${plural(count, "unread message")} for ${name} (only looked at: they stay unread):`,
-    ...page.blocks,
+    count > 0
+      ? `${plural(count, "unread message")} for ${name} (only looked at: they stay unread):`
+      : noneText(unreadable, ` for ${name}`),
+    ...blocks,
     ...(left > 0 ? [`${left} more left.`] : []),
-    ...unreadableLines([...unreadable, ...page.unreadable]),
+    ...unreadableLines(unreadable),
   ];
-  return {
-    text: lines.join("\n"),
-    showsMail: page.blocks.length > 0,
-    shown: page.shown,
-    markRead() {},
-  };
+  return { text: lines.join("\n"), showsMail: blocks.length > 0, shown, unreadable, markRead() {} };
 }
 
-const unreadableLines = (files: readonly Unreadable[]): string[] =>
-  files.map(({ file, reason }) => `${file} cannot be read just now: ${reason}.`);
+const noneText = (unreadable: readonly Unreadable[], whose = ""): string =>
+  unreadable.length > 0
+    ? `No unread message${whose} can be read just now:`
+    : `No unread messages${whose}.`;
+
+/** One line with the first of these files and its reason; none if there are no files. */
+export function unreadableLines([first, ...others]: readonly Unreadable[]): string[] {
+  if (!first) return [];
+  const more = others.length > 0 ? ` and ${others.length} more` : "";
+  return [`${oneLine(first.file)}${more} cannot be read just now: ${first.reason}.`];
+}
 
 interface Page {
   readonly blocks: readonly string[];
-  readonly shown: readonly Header[];
-  /** How many of the messages have gone, or are broken, by now. */
-  readonly gone: number;
+  readonly shown: readonly Message[];
+  /** How many unread messages there are, without those that have gone or cannot be read. */
+  readonly count: number;
   readonly unreadable: readonly Unreadable[];
   /** The last of the parts of a long message that are shown. At its end it is shown whole. */
   readonly part?: { readonly file: string; readonly number: number } | undefined;
 }
 
 /** @param isOwn false for another session's mail, of whose parts no record is kept */
-function mailPage(headers: readonly Header[], around: Surroundings, isOwn: boolean): Page {
+function mailPage({ headers, ...mail }: UnreadMail, around: Surroundings, isOwn: boolean): Page {
   const { mailbox, maxBytes } = around;
   const blocks: string[] = [];
-  const shown: Header[] = [];
-  const unreadable: Unreadable[] = [];
-  let gone = 0;
+  const shown: Message[] = [];
+  const unreadable = [...mail.unreadable];
+  let count = headers.length;
   let bytes = FRAME_BYTES;
   for (const { file } of headers) {
     const message = tryRead(mailbox, file, unreadable);
     if (!message) {
-      gone++;
+      count--;
       continue;
     }
     const block = messageText(mailbox, message.header, message.body);
     bytes += Buffer.byteLength(block) + 1;
     if (bytes <= maxBytes) {
-      shown.push(message.header);
+      shown.push(message);
       blocks.push(block);
     } else if (shown.length > 0) {
       break;
     } else {
       const { text, part, isLast } = partText(around, message, { isKept: isOwn });
-      return { blocks: [text], shown: isLast ? [message.header] : [], gone, unreadable, part };
+      return { blocks: [text], shown: isLast ? [message] : [], count, unreadable, part };
     }
   }
-  return { blocks, shown, gone, unreadable };
+  return { blocks, shown, count, unreadable };
 }
 
 /** Undefined if the message has gone; also if it cannot be read just now, which is noted. */
@@ -136,7 +140,7 @@ function partText(
 ) {
   const { mailbox, maxBytes } = around;
   const { file } = header;
-  const frame = Buffer.byteLength(messageText(mailbox, header, "")) + FRAME_BYTES;
+  const frame = Buffer.byteLength(messageText(mailbox, header, "") + file) + FRAME_BYTES;
   const parts = splitBytes(shownBody(body), PART_BYTES);
   const before = isKept ? mailbox.partsShown(file) % parts.length : 0;
   const room = Math.max(1, Math.floor((maxBytes - frame) / PART_BYTES));
@@ -186,7 +190,8 @@ export function messageAgainText(around: Surroundings, file: string): MailText {
   return {
     text: `${from}\n${page?.text ?? whole}`,
     showsMail: true,
-    shown: isWhole ? [header] : [],
+    shown: isWhole ? [{ header, body }] : [],
+    unreadable: [],
     markRead() {
       if (page) mailbox.markPart(page.part.file, page.part.number, names);
       if (isWhole && !isArchived) mailbox.markRead([header], names);

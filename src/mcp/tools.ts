@@ -7,7 +7,7 @@ import { PRIORITIES } from "../core/message.ts";
 import { explainInvalidName, isEveryone, isName, isSameName, toName } from "../core/names.ts";
 import { lengthOf, oneLine, plural, quote, quoteInput } from "../core/text.ts";
 import type { WatchAnswer } from "../notify/idle-watch.ts";
-import { messageAgainText, otherMailText, ownMailText } from "./mail-text.ts";
+import { messageAgainText, otherMailText, ownMailText, unreadableLines } from "./mail-text.ts";
 import { sentText } from "./sent-text.ts";
 import type { ToolContext } from "./session.ts";
 import { whoText } from "./who-text.ts";
@@ -261,8 +261,8 @@ function unread(
     afterShown: () => read(shown, markRead),
   };
 
-  function read(headers: typeof shown, mark: () => void): void {
-    notifier.onRead(headers.map((header) => header.file));
+  function read(messages: typeof shown, mark: () => void): void {
+    notifier.onRead(messages.map(({ header }) => header.file));
     mark();
   }
 }
@@ -291,8 +291,9 @@ async function setName(
 /** The name is taken, whether or not the mail can be counted. */
 function waitingText(mailbox: Mailbox): string {
   try {
-    const { length: count } = mailbox.unread().headers;
-    if (count === 0) return "No unread messages are waiting.";
+    const { headers, unreadable } = mailbox.unread();
+    const { length: count } = headers;
+    if (count === 0) return unreadableLines(unreadable)[0] ?? "No unread messages are waiting.";
     const are = count === 1 ? "is" : "are";
     return `${plural(count, "unread message")} ${are} waiting: call t9_ipc_unread.`;
   } catch (error) {

@@ -1,8 +1,10 @@
 import type { RegisteredSession } from "../agents/claude/registry.ts";
+import { messageOf } from "../core/errors.ts";
 import { namesOf, type Session } from "../core/heartbeats.ts";
 import type { DeliveryStatus, Mailbox } from "../core/mailbox.ts";
 import { duration, oneLine, plural, quote } from "../core/text.ts";
 import { describeRoute } from "../notify/routes.ts";
+import { unreadableLines } from "./mail-text.ts";
 import { activityText, lastCallText, type Surroundings } from "./surroundings.ts";
 
 /** For a notice and notes at the end of the answer. */
@@ -13,14 +15,17 @@ export function whoText(around: Surroundings, isOwner: boolean): string {
   const { mailbox, maxBytes } = around;
   const online = mailbox.heartbeats.online();
   const own = isOwner ? mailbox.owner.name : undefined;
-  const { problem, sessions, offline } = tryDeliveryStatus(mailbox, online);
+  const { problem, isComplete, sessions, offline } = tryDeliveryStatus(mailbox, online);
   const nobody = own ? "Nobody else is online: you are alone." : "Nobody is online.";
   const head = online.some(({ name }) => name !== own)
     ? `${plural(online.length, "session")} online:`
     : nobody;
-  const lines = online.map((session) =>
-    sessionLine(session, around, session.name === own, sessions.get(session.name)),
-  );
+  const lines = online.map((session) => {
+    const status = sessions.get(session.name);
+    // What cannot be read may be unread there.
+    const isKnown = isComplete || (status?.unread.length ?? 0) > 0;
+    return sessionLine(session, around, session.name === own, isKnown ? status : undefined);
+  });
   const waiting = [...offline]
     .filter(([, { unread }]) => unread.length > 0)
     .map(([name, status]) => `${name} (${statusText(status, around)})`);
@@ -43,10 +48,13 @@ function unlistedLines(sessions: readonly RegisteredSession[], { now }: Surround
 /** Who is online is known even if the inbox cannot be read. */
 function tryDeliveryStatus(mailbox: Mailbox, online: readonly Session[]) {
   try {
-    return { problem: [], ...mailbox.deliveryStatus(online) };
+    const { unreadable, ...status } = mailbox.deliveryStatus(online);
+    const problem = unreadableLines(unreadable).map((line) => `Of what you sent, ${line}`);
+    return { ...status, problem, isComplete: unreadable.length === 0 };
   } catch (error) {
     const none = new Map<string, DeliveryStatus>();
-    return { problem: [(error as Error).message], sessions: none, offline: none };
+    const problem = [messageOf(error)];
+    return { problem, isComplete: false, sessions: none, offline: none };
   }
 }
 

@@ -7,7 +7,7 @@ import { run } from "../support/command.ts";
 import { envOf, tempDir } from "../support/folder.ts";
 import { filesIn, mail, readMail, stamp, writeMail } from "../support/mail.ts";
 import { SERVER, works } from "../support/process.ts";
-import { runHere } from "../support/run-here.ts";
+import { failToOpen, runHere } from "../support/run-here.ts";
 import { startSession } from "../support/session.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -197,6 +197,21 @@ test("a refusal has the tools' words and exit code 1, and nothing is stored", as
   assert.deepEqual(filesIn(dir), []);
   assert.equal((await runHere(dir, ["send", "beta-tests", "s", "--allow-unknown"])).code, 0);
   assert.equal(filesIn(dir).length, 1);
+});
+
+test("unread says as text and beside its JSON that a message cannot be read just now", async (t) => {
+  const dir = tempDir(t);
+  const file = `${stamp()}-0a1b2c3d-hand-beta-x.md`;
+  writeMail(dir, file, mail({ from: "hand", to: "beta", subject: "x" }));
+  const env = { IPC_SESSION_ID: "beta" };
+  failToOpen(t, (path) => path.endsWith(file));
+  const problem = `${file} cannot be read just now: EIO: simulated.\n`;
+  const text = await runHere(dir, ["unread"], env);
+  assert.equal(text.stdout, `No unread message can be read just now:\n${problem}`);
+  for (const args of [[], ["beta"]]) {
+    const json = await runHere(dir, ["unread", ...args, "--json"], env);
+    assert.deepEqual(json, { code: 1, stdout: "[]\n", stderr: `t9-ipc: ${problem}` });
+  }
 });
 
 test("unread with a name marks nothing, and as JSON has header and body", async (t) => {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Mailbox } from "../../src/core/mailbox.ts";
-import { messageAgainText, ownMailText } from "../../src/mcp/mail-text.ts";
+import { messageAgainText, otherMailText, ownMailText } from "../../src/mcp/mail-text.ts";
 import type { Surroundings } from "../../src/mcp/surroundings.ts";
 import {
   createWorld,
@@ -54,9 +54,31 @@ test("if none can be read, the answer is not that there are none", async () => {
   };
   assert.match(
     text(),
-    /^No unread message can be read just now:\n\S+-one\.md cannot.+\n\S+-two\.md/,
+    /^No unread message can be read just now:\n\S+-one\.md and 1 more cannot be read just now: EIO/,
   );
 });
+
+for (const [which, isKnown] of [
+  ["before the header is known", false],
+  ["after it", true],
+] as const)
+  test(`nor if another session looks, and the files cannot be read ${which}`, async () => {
+    const { world, bob } = await scene();
+    const cleo = await startSession(world, "cleo");
+    cleo.inbox.scan();
+    if (isKnown) cleo.mailbox.unreadOf("bob");
+    cleo.system.fault = (call, path) => {
+      if (call === "read" && path.endsWith("-one.md")) throw systemError("EIO");
+    };
+    const look = () => otherMailText(around(cleo.mailbox), "bob").text;
+    assert.match(look(), /^1 unread message for bob .*-one\.md cannot be read just now: EIO/s);
+    bob.mailbox.markRead(bob.mailbox.unread().headers.filter(({ subject }) => subject === "two"));
+    await world.time.wait(bob.mailbox.close());
+    assert.match(look(), /^No unread message for bob can be read just now:\n\S+-one\.md cannot/);
+    bob.mailbox.markRead(bob.mailbox.unread().headers);
+    await world.time.wait(bob.mailbox.close());
+    assert.equal(look(), "No unread messages for bob.", "a message that is read is not missed");
+  });
 
 /** A text in which no piece occurs twice. */
 const numbers = (bytes: number): string =>
