@@ -40,7 +40,10 @@ const OTHER_NAMES: Readonly<Record<string, readonly string[]>> = {
 /** Parameters that take several names. */
 const NAME_LISTS = new Set(["to", "notify_when_idle"]);
 
-/** The advice for a parameter that is missing or of another type. It works word for word. */
+/**
+ * The advice for a parameter that is missing or of another type, and that has no usual value. It
+ * works word for word.
+ */
 const ADVICE: Readonly<Record<string, string>> = {
   to: 'For example "to": "api-tests"; t9_ipc_who lists the names.',
   subject: 'For example "subject": "schema moved".',
@@ -152,14 +155,16 @@ function nearestParameter(key: string, known: readonly string[]): string | undef
 }
 
 function explain(key: string, schema: z.ZodObject, value: unknown): string {
-  const type = unwrap(schema.shape[key] as z.ZodType);
+  const parameter = schema.shape[key] as z.ZodType;
+  const type = unwrap(parameter);
+  const { data: usual } = parameter.safeParse(undefined);
+  const example = `For example "${key}": "${usual}".`;
   if (type instanceof z.ZodEnum) {
-    const usual = (schema.shape[key] as z.ZodType).parse(undefined);
-    return `${key} is one of ${type.options.join(", ")}. For example "${key}": "${usual}".`;
+    return `${key} is one of ${type.options.join(", ")}. ${example}`;
   }
   if (type instanceof z.ZodBoolean) return `${key} is true or false. For example "${key}": true.`;
   const problem = value === undefined ? "is missing" : `is ${typeName(value)} and has to be a text`;
-  return `${key} ${problem}. ${ADVICE[key]}`;
+  return `${key} ${problem}. ${usual ? example : ADVICE[key]}`;
 }
 
 function typeName(value: unknown): string {

@@ -3,7 +3,7 @@ import { splitNames, toAddress } from "../core/addresses.ts";
 import { messageOf, UserError } from "../core/errors.ts";
 import type { Session } from "../core/heartbeats.ts";
 import type { Mailbox, SendRequest } from "../core/mailbox.ts";
-import { PRIORITIES } from "../core/message.ts";
+import { MAX_BODY_LENGTH, MAX_SUBJECT_LENGTH, PRIORITIES } from "../core/message.ts";
 import { explainInvalidName, isEveryone, isName, isSameName, toName } from "../core/names.ts";
 import { lengthOf, oneLine, plural, quote, quoteInput } from "../core/text.ts";
 import type { WatchAnswer } from "../notify/idle-watch.ts";
@@ -57,8 +57,8 @@ const WRITES = {
 };
 
 const content = {
-  subject: z.string().describe("A few words; at most 200 characters."),
-  body: z.string().default("").describe("At most 10240 characters."),
+  subject: z.string().describe(`A few words; at most ${MAX_SUBJECT_LENGTH} characters.`),
+  body: z.string().default("").describe(`At most ${MAX_BODY_LENGTH} characters.`),
   priority: z.enum(PRIORITIES).default("normal").describe("low wakes nobody."),
 };
 const ESCALATION = "escalation: a human should look; forwarded to Telegram if set up.";
@@ -195,12 +195,14 @@ function withUnlisted(
   return new UserError(`${error.message} ${text}`, error.hint);
 }
 
-/** The answer to the wish for a notice. */
-function watchText(name: string, answer: WatchAnswer): string {
+/** The answer to the wish for a notice. With a message, being idle counts once it was read. */
+function watchText(name: string, answer: WatchAnswer, hasMessage = false): string {
   const shown = oneLine(name, 80);
   switch (answer) {
     case "watching":
-      return `You get one notice when ${shown} is idle, waits for its user or ends.`;
+      return hasMessage
+        ? `You get one notice when ${shown} has read it and is idle, or when ${shown} waits for its user or ends.`
+        : `You get one notice when ${shown} is idle, waits for its user or ends.`;
     case "idle":
       return `${shown} is idle already: no notice follows.`;
     case "unknown":
@@ -222,7 +224,7 @@ async function send(
     ? sent.deliveries.flatMap(({ header, online }) => {
         if (online.length === 0 && !isEveryone(header.to)) return [watchText(header.to, "offline")];
         return online.map(({ name }) =>
-          watchText(name, context.idleWatch.watch(name, header.file)),
+          watchText(name, context.idleWatch.watch(name, header.file), true),
         );
       })
     : [];
