@@ -48,7 +48,7 @@ async function adoptHandwritten(config: Config, { mailbox, system }: UserMailbox
 /** A live session may have this name as well: its mail was read here. */
 function warnIfShared({ mailbox }: UserMailbox): void {
   const { name } = mailbox.owner;
-  if (findHolder(mailbox.heartbeats.online(), name)) {
+  if (findHolder(mailbox.directory.online(), name)) {
     console.error(`t9-ipc: a session that is online has the name ${name}: this was its mail too`);
   }
 }

@@ -41,7 +41,7 @@ function tryListText(user: UserMailbox, options: WhoOptions): string {
 function listText({ mailbox, around }: UserMailbox, { json }: WhoOptions): string {
   if (!json) return toPlainText(whoText(around, false));
 
-  const sessions = mailbox.heartbeats.online();
+  const sessions = mailbox.directory.online();
   return toJsonLine(
     sessions.map(({ name, entry }) => ({
       name,

@@ -69,7 +69,7 @@ export class Mailbox {
     private readonly folder: DataFolder,
     private readonly system: System,
     readonly inbox: Inbox,
-    readonly heartbeats: Heartbeats,
+    heartbeats: Heartbeats,
     readonly owner: Owner,
   ) {
     this.#readStates = new ReadStates(folder, system, owner);

@@ -173,9 +173,9 @@ export const TOOLS: readonly Tool[] = [
   }),
 ];
 
-function tryOnline({ heartbeats }: Mailbox): readonly Session[] {
+function tryOnline({ directory }: Mailbox): readonly Session[] {
   try {
-    return heartbeats.online();
+    return directory.online();
   } catch {
     return [];
   }

@@ -13,7 +13,7 @@ const NOTICE_BYTES = 1200;
 /** Lists who is online, each with the status of the owner's mail to that session. */
 export function whoText(around: Surroundings, isOwner: boolean): string {
   const { mailbox, maxBytes } = around;
-  const online = mailbox.heartbeats.online();
+  const online = mailbox.directory.online();
   const own = isOwner ? mailbox.owner.name : undefined;
   const { problem, isComplete, sessions, offline } = tryDeliveryStatus(mailbox, online);
   const nobody = own ? "Nobody else is online: you are alone." : "Nobody is online.";

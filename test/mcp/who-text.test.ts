@@ -1,7 +1,8 @@
-// What `who` answers about the mail of whoever asks, if the disk fails.
+// What `who` answers if the disk fails.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { UserError } from "../../src/core/errors.ts";
 import { whoText } from "../../src/mcp/who-text.ts";
 import { createWorld, FOLDER, startSession } from "../support/fake-system.ts";
 import { mail } from "../support/mail.ts";
@@ -48,4 +49,13 @@ test("nobody is said to have read everything while part of it cannot be read", a
   assert.doesNotMatch(who(), /has read all/);
   ann.system.fault = undefined;
   assert.match(who(), /^- bob: .*has read all you sent/m);
+});
+
+test("if the list cannot be read, `who` is refused in words", async () => {
+  const { world, ann, who } = await scene();
+  world.disk.put(FOLDER.heartbeats, `${world.disk.text(FOLDER.heartbeats)} `);
+  ann.system.fault = (call, path) => {
+    if (call === "read" && path === FOLDER.heartbeats) throw systemError("EIO");
+  };
+  assert.throws(() => who(), UserError);
 });

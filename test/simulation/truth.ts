@@ -212,7 +212,7 @@ export class Truth {
   /** What `who` lists, and what it says was read, is so. */
   checkWho(server: Server, entries: readonly [string, Entry][], failures: number): void {
     const { world } = this;
-    const online = server.mailbox.heartbeats.online();
+    const online = server.mailbox.directory.online();
     if (server.isDead) return;
     if (this.isListReadable) {
       const listed = entries.map(([name]) => name).sort();
