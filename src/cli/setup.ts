@@ -9,7 +9,7 @@ const QUESTION = [
   "May it use the five tools of t9-ipc, and nothing else, without asking?",
 ].join("\n");
 
-/** Asks unless an option has answered. */
+/** @param theirs the command of the status line that the user has */
 function statusLineQuestion(theirs: string | undefined): string {
   const what = "your session's name, its unread mail and who is online";
   if (theirs === undefined) return `Show ${what} in Claude Code's status line?`;

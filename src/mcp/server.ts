@@ -41,8 +41,7 @@ export interface ServerOptions {
 export function createMcpServer(options: ServerOptions) {
   const { version, log, clock, isDisabled, open, onClose } = options;
   const info = { name: "t9-ipc", version };
-  // The handlers of the public `server` are used, since McpServer's own would answer unknown and
-  // mistyped arguments before `parseArguments` can say what to do.
+  // The handlers of the public `server` are used, as `parseArguments` explains.
   const { server } = new McpServer(info, { capabilities: CAPABILITIES });
   let session: Promise<ToolContext> | undefined;
 
