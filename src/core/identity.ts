@@ -153,19 +153,24 @@ export class Identities {
     return record && !isOutdated ? withRecord(identity, record) : identity;
   }
 
-  /** Keeps the names that belong to the open conversation in conversations.json. Never rejects. */
-  async remember(identity: Identity): Promise<void> {
+  /**
+   * Keeps the names that belong to the open conversation in conversations.json. Never rejects:
+   * resolves to false if the file could not be written.
+   */
+  async remember(identity: Identity): Promise<boolean> {
     const { conversation, names, workingOn, by, asked, borrowed } = identity;
     const [name, ...earlier] = names.filter((each) => lenderOf(borrowed, each) === undefined);
-    if (conversation === undefined || name === undefined) return;
+    if (conversation === undefined || name === undefined) return true;
     const record = { name, names: earlier, working_on: workingOn, by, ...(asked && { asked }) };
     try {
       this.#outdated = "unknown";
       this.#outdated = this.#conversations.get(conversation);
       await this.#conversations.remember(conversation, record);
       this.#outdated = undefined;
+      return true;
     } catch (error) {
       this.system.log(`conversations.json was not written: ${messageOf(error)}`);
+      return false;
     }
   }
 }

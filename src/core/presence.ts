@@ -429,19 +429,23 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
     this.system.log(`the name ${wanted} is taken: this session is ${name}`);
   }
 
-  async #onListed(identity: Identity, before = this.#identity): Promise<void> {
+  /** Resolves to false if the names could not be kept for a resume. */
+  async #onListed(identity: Identity, before = this.#identity): Promise<boolean> {
     const isLate = this.state === "left" || identity.conversation !== this.conversation;
-    if (isLate) return; // the conversation has changed while this was being written
+    if (isLate) return true; // the conversation has changed while this was being written
     // If the user has named the session meanwhile, the next beat claims that name.
     if (this.#identity === before) this.#identity = identity;
     this.#isCalled = false;
     this.#role = "serving";
     this.#become("active", identity.names);
-    if (this.leavesNames) await this.#identities.remember(identity);
+    return !this.leavesNames || (await this.#identities.remember(identity));
   }
 
-  /** Takes a name, which is the open conversation's own from then on. Throws UserError. */
-  rename(name: Name, workingOn: string | undefined): Promise<void> {
+  /**
+   * Takes a name, which is the open conversation's own from then on. Resolves to false if it is not
+   * kept for a resume yet, which the next heartbeat tries again. Throws UserError.
+   */
+  rename(name: Name, workingOn: string | undefined): Promise<boolean> {
     return this.#turns.run(async () => {
       let problem = "heartbeats.json is locked by another process. Call again in a few seconds.";
       if (!this.hasJoined || this.state === "left") {
@@ -474,7 +478,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
       if (identity.conversation !== this.conversation) {
         throw new UserError("Not renamed: another conversation was opened meanwhile. Call again.");
       }
-      await this.#onListed(identity);
+      return this.#onListed(identity);
     });
   }
 

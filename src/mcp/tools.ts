@@ -282,10 +282,13 @@ async function setName(
   }
   const wanted = name.trim().normalize("NFC");
   if (!isName(wanted)) throw new UserError(`${refused} ${explainInvalidName(wanted)}`);
-  await presence.rename(wanted, working_on);
+  const isKept = await presence.rename(wanted, working_on);
   await mailbox.register();
+  const kept = isKept
+    ? ""
+    : " Its name is not saved for a resume yet: conversations.json cannot be written just now, and is tried again.";
   return {
-    text: `This session is now ${presence.name}. ${waitingText(mailbox)}`,
+    text: `This session is now ${presence.name}.${kept} ${waitingText(mailbox)}`,
     coversUnread: true,
   };
 }
