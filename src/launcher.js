@@ -10,14 +10,16 @@ const [major, minor] = process.versions.node.split(".").map(Number);
 if (major > MINIMUM[0] || (major === MINIMUM[0] && minor >= MINIMUM[1])) start();
 else refuse();
 
-function start() {
-  const { enableCompileCache } = process.getBuiltinModule("module");
-  // From Node 22.8 on: code that was compiled at one start is not compiled again at the next.
-  if (enableCompileCache) enableCompileCache();
-  import(`./${bundleFor(process.argv.slice(2))}`).catch((error) => {
+async function start() {
+  try {
+    // From Node 22.8 on: code that was compiled at one start is not compiled again at the next.
+    const { enableCompileCache } = await import("module");
+    if (enableCompileCache) enableCompileCache();
+    await import(`./${bundleFor(process.argv.slice(2))}`);
+  } catch (error) {
     console.error(error);
     process.exit(1);
-  });
+  }
 }
 
 /** Claude Code starts the status line often, so it loads nothing that it does not need. */
