@@ -22,8 +22,9 @@ const SPEAKERS = new Set(["user", "human", "system", "assistant", "claude", "t9-
 /** Windows opens a device instead of a file with one of these names. */
 const DEVICE = /^(con|prn|aux|nul|com\d|lpt\d)$/;
 
-/** Letters, digits, `_` and `-`, without those that are not visible. */
-const VALID = /^(?:(?!\p{Default_Ignorable_Code_Point})[\p{L}\p{N}_-]){3,64}$/u;
+const VALID = /^[\p{L}\p{N}_-]{3,64}$/u;
+/** Two hieroglyphs are letters, and blank. */
+const INVISIBLE = /[\p{Default_Ignorable_Code_Point}\u{13441}\u{13442}]/gu;
 
 /** Addressed to every session: `all`, or the Python original's `broadcast`. */
 export const isEveryone = (to: string): boolean => EVERYONE.has(to);
@@ -40,7 +41,10 @@ export const isSameName = (a: string, b: string): boolean => nameKey(a) === name
 
 /** True if a message may come from or go to this name; new names have to pass `isName`. */
 export const isKnownForm = (text: string): text is Name =>
-  VALID.test(text) && Buffer.byteLength(text) <= MAX_NAME_BYTES && !EVERYONE.has(nameKey(text));
+  VALID.test(text) &&
+  text.search(INVISIBLE) < 0 &&
+  Buffer.byteLength(text) <= MAX_NAME_BYTES &&
+  !EVERYONE.has(nameKey(text));
 
 /** True if a session can take this name. */
 export const isName = (text: string): text is Name =>
@@ -76,7 +80,7 @@ export function whyInvalidName(text: string): string | undefined {
 export function toName(text: string): Name {
   const words = text
     .normalize("NFC")
-    .replace(/\p{Default_Ignorable_Code_Point}/gu, "")
+    .replace(INVISIBLE, "")
     .replace(/[^\p{L}\p{N}_-]+/gu, "-")
     .replace(/^-+|-+$/g, "");
   const name = [...words].slice(0, MAX_NAME_LENGTH - SUFFIX_ROOM).join("");

@@ -30,6 +30,7 @@ for (const [text, isValid] of [
   [`${"𠀀".repeat(62)}ab`, true], // 250 bytes
   ["𠀀".repeat(63), false], // 252 bytes
   ["user\u3164", false],
+  ["user\u{13441}", false],
   ["us\u200der", false],
   ["All", false],
   ["broadcast", false],
