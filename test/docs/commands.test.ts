@@ -90,7 +90,7 @@ const RUNS: Readonly<Record<string, Run>> = {
     programs: ["grep"],
     prints: /^data\/ipc\/inbox\/\d{8}T\d{12}-0a1b2c3d-me-web-x\.md\n$/,
   },
-  "printf -- '---\\nfrom: me\\nto: all\\n---\\nlunch\\n' > data/ipc/inbox/lunch.md": {
+  "printf -- '---\\nfrom: anna\\nto: all\\n---\\nlunch\\n' > data/ipc/inbox/lunch.md": {
     async prepare({ dir }) {
       const session = await startSession("web", { dir });
       return () => session.waitForPush(({ content }) => content === "lunch");
