@@ -13,7 +13,7 @@ else refuse();
 async function start() {
   try {
     // From Node 22.8 on: code that was compiled at one start is not compiled again at the next.
-    const { enableCompileCache } = await import("module");
+    const { enableCompileCache } = await import("node:module");
     if (enableCompileCache) enableCompileCache();
     await import(`./${bundleFor(process.argv.slice(2))}`);
   } catch (error) {

@@ -33,7 +33,7 @@ describe("a Node that is too old", { skip: offline }, () => {
 });
 
 describe("a clone is installed, built and shown", { skip: offline }, () => {
-  for (const version of ["20.19.0", "22", "24", "latest"]) {
+  for (const version of ["20.19.0", "22.0.0", "22", "24", "latest"]) {
     for (const args of [["ci", "--omit=optional"], ["install"]]) {
       test(`with npm ${args.join(" ")} on Node ${version}`, async (t) => {
         const dir = tempDir(t);
