@@ -215,7 +215,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
 
   /** The call may send under a name for now, and the answers will come to that name. */
   #keepNames(): void {
-    this.#identity = withMoreNames(this.#currentIdentity(), this.#names);
+    this.#identity = withMoreNames(this.#followAgent(), this.#names);
   }
 
   /**
@@ -228,8 +228,8 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
     reachFolder(this.options.folder.dir, () => {
       this.#updateSince();
       const before = this.#identity;
-      if (this.#currentIdentity() !== before) this.#timer.scheduleNow();
-      this.#look();
+      if (this.#followAgent() !== before) this.#timer.scheduleNow();
+      this.#compareWithList();
     });
   }
 
@@ -244,10 +244,10 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
   }
 
   /**
-   * The names that the next claim asks for. They change with the conversation, and with the user's
-   * name for it. Until then the session goes by those it holds.
+   * Follows the agent to another conversation, and the user's name for it. Returns the names that
+   * the next claim asks for; until then the session goes by those it holds.
    */
-  #currentIdentity(): Identity {
+  #followAgent(): Identity {
     const conversation = this.agent.conversation() ?? this.conversation;
     let identity = this.#identity;
     if (!identity || conversation !== identity.conversation) {
@@ -281,15 +281,15 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
   }
 
   /** The names to claim. Without an entry of its own, the session may have newer ones. */
-  #identityFor({ own, same }: Online): Identity {
-    const identity = this.#currentIdentity();
+  #identityToClaim({ own, same }: Online): Identity {
+    const identity = this.#followAgent();
     if (own) return identity;
-    return same ? this.#identities.succeed(same, identity) : this.#refreshIdentity();
+    return same ? this.#identities.succeed(same, identity) : this.#followRecord();
   }
 
   /** Compares the list with what this server believes, without the lock. */
-  #look(): void {
-    const { own, same, others } = this.#sort(this.#lookUp());
+  #compareWithList(): void {
+    const { own, same, others } = this.#sort(this.#relevantSessions());
     this.#isAlone = same === undefined;
     if (this.state === "active" && own) {
       // Another session may have got a name back, or one that sleeps was taken for dead.
@@ -300,14 +300,14 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
     } else if (same && !own && this.state !== "joining") {
       this.#yieldTo(same, others);
     } else {
-      this.#refreshIdentity();
+      this.#followRecord();
       this.#rejoin(others);
     }
   }
 
   /** Another server of this session may have renamed it, and ended, since the last look. */
-  #refreshIdentity(): Identity {
-    const identity = this.#currentIdentity();
+  #followRecord(): Identity {
+    const identity = this.#followAgent();
     const isKept = this.state === "replaced" || this.leavesNames;
     if (this.state === "joining" || !isKept) return identity;
     this.#identity = this.#identities.refresh(identity);
@@ -315,8 +315,8 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
   }
 
   /** The servers of this session, and whoever holds a name that it goes by or wants. */
-  #lookUp(): Session[] {
-    const names = [...this.#names, ...this.#currentIdentity().names];
+  #relevantSessions(): Session[] {
+    const names = [...this.#names, ...this.#followAgent().names];
     return this.heartbeats.online(
       (session) =>
         this.#entry.isSameSession(session, this.conversation) ||
@@ -329,7 +329,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
     const isReplaced = this.state === "replaced"; // and the other server has ended, or moved on
     if (this.state === "active") this.#timer.scheduleNow();
     if (isReplaced) this.#timer.schedule();
-    const names = this.#unclaimed(this.#currentIdentity(), others);
+    const names = this.#unclaimed(this.#followAgent(), others);
     this.#become(isReplaced ? "replaced" : "joining", names);
   }
 
@@ -341,7 +341,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
 
   #yieldTo(replacement: Session, others: readonly Session[]): void {
     this.#role = "waiting";
-    this.#identity = this.#identities.leaveTo(replacement, this.#currentIdentity());
+    this.#identity = this.#identities.leaveTo(replacement, this.#followAgent());
     const unique = this.#identities.uniqueName(this.conversation);
     // The replacement may not have seen yet that somebody holds one of its names.
     this.#become("replaced", unclaimedNames(this.#identity.names, unique, others));
@@ -375,16 +375,16 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
   async #claim(): Promise<boolean> {
     if (this.state === "left") return true;
     this.#updateSince();
-    this.#currentIdentity(); // which is known then even if the lock cannot be acquired
+    this.#followAgent(); // also if the lock cannot be acquired
     const claimed = await this.heartbeats.update((list) => {
-      this.#currentIdentity(); // of the conversation that is open now
+      this.#followAgent(); // another conversation may be open by now
       const online = this.#sort(list.online);
       const { own, same, others } = online;
       if (same && !this.#takesOverFrom(same, own)) {
         if (own) list.entries.delete(own.name);
         return { replacement: same, others };
       }
-      const wanted = this.#identityFor(online);
+      const wanted = this.#identityToClaim(online);
       const names = claimNames(wanted.names, others, this.#isReclaimable);
       const identity = { ...wanted, names };
       if (same && this.#entry.isSameAgent(same)) this.#noteAnnounced(namesOf(same));
@@ -453,7 +453,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
       }
       const identity = await this.heartbeats
         .update((list) => {
-          this.#currentIdentity(); // of the conversation that is open now
+          this.#followAgent(); // another conversation may be open by now
           const online = this.#sort(list.online);
           const taken = explainTakenName(name, online.others, this.#isReclaimable);
           if (taken) {
@@ -461,7 +461,7 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
             return undefined;
           }
           const { same } = online;
-          const before = this.#identityFor(online);
+          const before = this.#identityToClaim(online);
           const names = claimNames([name, ...before.names], online.others, this.#isReclaimable);
           const renamed = asRenamed(before, names, workingOn);
           if (same && this.#entry.isSameAgent(same)) this.#noteAnnounced(namesOf(same));

@@ -96,6 +96,14 @@ test("a torn last line is not read, and the next line does not continue it", asy
   assert.equal(reopened().hasRead(file(1)), true);
 });
 
+test("a line that another process has torn since the marks were read is not continued", async () => {
+  world.disk.put(PATH, `${file(1)}\n`);
+  state.markRead([file(2)]);
+  world.disk.put(PATH, `${file(1)}\n${file(3).slice(0, 20)}`);
+  await state.save();
+  assert.equal(new ReadState(FOLDER, system, named("ann")).view().hasRead(file(2)), true);
+});
+
 test("a whole name in a last line without its end is not taken for read", () => {
   world.disk.put(PATH, `${file(1)}\n${file(2)}`);
   assert.equal(state.view().hasRead(file(2)), false);

@@ -116,9 +116,9 @@ const FAULTS: readonly Fault[] = [
     what: "set_name that fails has renamed the session",
     file: "core/presence.ts",
     right:
-      "const identity = await this.heartbeats\n        .update((list) => {\n          this.#currentIdentity();",
+      "const identity = await this.heartbeats\n        .update((list) => {\n          this.#followAgent();",
     wrong:
-      "this.#become(this.state, [name, ...this.#names]);\n      const identity = await this.heartbeats\n        .update((list) => {\n          this.#currentIdentity();",
+      "this.#become(this.state, [name, ...this.#names]);\n      const identity = await this.heartbeats\n        .update((list) => {\n          this.#followAgent();",
   },
   {
     what: "a message that was stored is said not to be",
