@@ -60,7 +60,7 @@ test("the README names every environment variable of the server, and no other", 
 });
 
 test("the rule in the README is the one that setup adds", () => {
-  const [, rule = ""] = /^(\{ "permissions": .*)$/m.exec(README) ?? [];
+  const [, rule = ""] = /`(\{ "permissions": [^`]+)`/.exec(README) ?? [];
   assert.deepEqual(JSON.parse(rule), { permissions: { allow: [SERVER_RULE] } });
   assert.ok(README.includes(`\`${PLUGIN_RULE}\``));
 });
