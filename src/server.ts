@@ -160,7 +160,8 @@ async function serve(): Promise<void> {
 
     /** Mail for these names is accepted from now on, also while the session is away. */
     function register(): void {
-      if (presence.leavesNames) void mailbox.register();
+      const isReplaced = presence.state === "replaced"; // then the other server does it
+      if (presence.leavesNames && !isReplaced) void mailbox.register();
     }
 
     function openMailbox(): void {
