@@ -1,8 +1,9 @@
-import { lstatSync, mkdirSync } from "node:fs";
+import { lstatSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
 import type Database from "better-sqlite3";
 import { errorCode, messageOf } from "../core/errors.ts";
+import { diskFiles } from "../core/files.ts";
 import type { HeaderCache, Inbox } from "../core/inbox.ts";
 import type { Log } from "../core/log.ts";
 import type { Header } from "../core/message.ts";
@@ -178,7 +179,7 @@ function inodeOf(path: string): number | undefined {
 /** Throws if better-sqlite3 does not load, or if the file is not a database. */
 function openDatabase(path: string): Statements {
   const Sqlite = loadSqlite();
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  diskFiles.makeFolder(dirname(path));
   // SQLite would follow a link and write into its target.
   const stats = lstatSync(path, { throwIfNoEntry: false });
   if (stats && !stats.isFile()) throw new Error("it is not a regular file");

@@ -131,6 +131,19 @@ describe("the cache", { concurrency: 3 }, () => {
     });
   }
 
+  for (const name of ["IPC_DB_PATH", "IPC_DIR"]) {
+    test(`a server answers if ${name} is in a folder that nobody can create`, {
+      skip: noSqlite || (process.platform !== "linux" && "/proc is Linux's"),
+      timeout: 20_000, // Node's own recursive mkdir never returns there
+    }, async (t) => {
+      const env = { [name]: "/proc/nope/folder/file" };
+      const alpha = await startSession("alpha", { dir: tempDir(t), env });
+      assert.equal((await alpha.call("who")).isError, false);
+      await waitFor(() => /^t9-ipc: cache .+ENOENT/m.test(alpha.allStderr()), "a line on stderr");
+      await alpha.close();
+    });
+  }
+
   test("tools answer at once while another program holds the cache", {
     skip: noSqlite,
   }, async (t) => {
