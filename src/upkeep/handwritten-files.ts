@@ -9,6 +9,8 @@ import type { System, Timer } from "../core/system.ts";
 const QUIET_MS = 1000;
 /** Servers that see a file at the same moment do not all want the lock at the same moment. */
 const SPREAD_MS = 300;
+/** A file whose time is further from now than this gets the present time with its new name. */
+const HOUR_MS = 3600 * 1000;
 
 /**
  * Renames files that people put into the inbox under names of their own: after a second without a
@@ -65,9 +67,15 @@ export class HandwrittenFiles {
    * if the file has changed since `version`.
    */
   #readHeaders(file: string, version: string): Header[] {
+    const { files, clock } = this.system;
     const path = join(this.inboxFolder, file);
-    if (this.system.files.stat(path)?.version !== version) return [];
-    return [readMessage(this.system, path, file).header];
+    const stat = files.stat(path);
+    if (stat?.version !== version) return [];
+    const { header } = readMessage(this.system, path, file);
+    if (Math.abs(clock.now() - stat.mtimeMs) < HOUR_MS) return [header];
+    // The file's time is the message's age, so a note from last year would be archived unread.
+    files.touch(path, clock.now());
+    return [readMessage(this.system, path, file).header]; // `created` may be the file's time
   }
 
   /** Only content can be wrong for good. After other errors the next scan tries again. */

@@ -2,8 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isEveryone } from "../../src/core/names.ts";
 import type { WithLock } from "../../src/core/system.ts";
+import { localTime } from "../../src/core/timestamps.ts";
 import { HandwrittenFiles } from "../../src/upkeep/handwritten-files.ts";
+import { Sweep } from "../../src/upkeep/sweep.ts";
 import { createWorld, FOLDER, startSession } from "../support/fake-system.ts";
+
+const DAY_MS = 24 * 3600_000;
 
 const note = (to: string): string => `---\nfrom: hand\nto: ${to}\nsubject: hi\n---\n\ntext\n`;
 
@@ -43,4 +47,45 @@ test("a note that changes while the inbox is locked is left alone after the end"
   handwritten.close();
   await world.time.advance(10_000);
   assert.equal(world.disk.text(`${FOLDER.inbox}/note.md`), note("all"));
+});
+
+for (const [what, days] of [
+  ["40 days ago", -40],
+  ["in a year", 365],
+] as const) {
+  test(`the age of a note whose file was changed ${what} begins when it is renamed`, async () => {
+    const { world, ann, handwritten } = await start();
+    const { clock } = ann.system;
+    world.disk.put(`${FOLDER.inbox}/note.md`, note("ann"));
+    world.disk.touch(`${FOLDER.inbox}/note.md`, clock.now() + days * DAY_MS);
+    await world.time.advance(5000);
+    await world.time.wait(new Sweep(FOLDER, ann.system, ann.inbox).sweep());
+    const [header, ...others] = ann.mailbox.unread().headers;
+    assert.ok(header && others.length === 0);
+    const age = clock.now() - (ann.inbox.storedAt(header.file) ?? 0);
+    assert.ok(age >= 0 && age <= 5000, `${age} ms`);
+    assert.equal(header.created.slice(0, 10), localTime(clock).slice(0, 10));
+    handwritten.close();
+  });
+}
+
+test("the time of a note that was written lately is kept", async () => {
+  const { world, ann, handwritten } = await start();
+  world.disk.put(`${FOLDER.inbox}/note.md`, note("ann"));
+  const writtenAt = ann.system.clock.now() - 600_000;
+  world.disk.touch(`${FOLDER.inbox}/note.md`, writtenAt);
+  await world.time.advance(5000);
+  const [header] = ann.mailbox.unread().headers;
+  assert.equal(ann.inbox.storedAt(header?.file ?? ""), writtenAt);
+  handwritten.close();
+});
+
+test("a file that is not a message keeps its time", async () => {
+  const { world, ann, handwritten } = await start();
+  world.disk.put(`${FOLDER.inbox}/list.md`, "- milk");
+  world.disk.touch(`${FOLDER.inbox}/list.md`, 1_700_000_000_000);
+  await world.time.advance(5000);
+  assert.match(String(world.log), /inbox\/list.md is not a message and stays where it is/);
+  assert.equal(ann.inbox.storedAt("list.md"), 1_700_000_000_000);
+  handwritten.close();
 });
