@@ -79,7 +79,10 @@ function withFile<T>(path: string, flags: number, work: (fd: number) => T): T {
 }
 
 function readTextFile(path: string, maxBytes: number): FileText {
-  if (fs.lstatSync(path).isSymbolicLink()) throw new Error("it is a symbolic link");
+  const found = fs.lstatSync(path);
+  if (found.isSymbolicLink()) throw new Error("it is a symbolic link");
+  // Opening a socket fails as a network that is down does, and that would pass.
+  if (!found.isFile()) throw new Error("it is not a regular file");
   return withFile(path, fs.constants.O_RDONLY, (fd) => {
     const stats = fs.fstatSync(fd);
     if (process.getuid && stats.uid !== process.getuid()) {

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { isMissing, isTransient, messageOf } from "../core/errors.ts";
+import { errorCode, isMissing, messageOf } from "../core/errors.ts";
 import { tryStat } from "../core/files.ts";
 import type { Inbox } from "../core/inbox.ts";
 import { type Header, readMessage } from "../core/message.ts";
@@ -81,7 +81,7 @@ export class HandwrittenFiles {
   /** Only content can be wrong for good. After other errors the next scan tries again. */
   #onError(file: string, version: string, error: unknown): void {
     if (isMissing(error)) return; // another server was faster
-    const isFinal = (error as NodeJS.ErrnoException).code === undefined && !isTransient(error);
+    const isFinal = errorCode(error) === undefined;
     if (isFinal) this.#invalid.set(file, version);
     const what = isFinal ? "is not a message and stays where it is" : "could not be renamed yet";
     this.system.log(`inbox/${file} ${what}: ${messageOf(error)}`);

@@ -1,6 +1,7 @@
 // The same rules hold for files on the disk and for those in memory that other tests use.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import {
   chmodSync,
   chownSync,
@@ -10,9 +11,11 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
+import { isTransient } from "../../src/core/errors.ts";
 import { CachedFile, diskFiles, type Files, writeFileAtomic } from "../../src/core/files.ts";
 import { mkfifoSync } from "../support/fifo.ts";
 import { tempDir } from "../support/folder.ts";
@@ -242,6 +245,19 @@ for (const [where, create] of [
     });
   });
 }
+
+test("a socket is not a regular file, and not a network that is down", {
+  skip: isWindows && "Windows has no sockets among its files",
+}, async (t) => {
+  const path = join(tempDir(t), "..", "a");
+  const server = createServer().listen(path);
+  t.after(() => server.close());
+  await once(server, "listening");
+  assert.throws(
+    () => diskFiles.read(path, 100),
+    (error) => /^Error: it is not a regular file$/.test(String(error)) && !isTransient(error),
+  );
+});
 
 test("a file of another user is not read", {
   skip: process.getuid?.() !== 0 && "only root can give a file away",

@@ -123,6 +123,9 @@ describe("the inbox", { concurrency: true }, () => {
       () => files.every((file) => lines(file).length > 0),
       () => `a line each, have ${beta.stderr()}`,
     );
+    for (const file of files.filter((each) => each !== "unreadable.md")) {
+      assert.match(String(lines(file)), /is not a message and stays where it is/);
+    }
     // A second look says nothing new.
     writeMail(dir, `${stamp()}-0000000b-hand-beta-x.md`, mail({ ...GOOD, subject: "and again" }));
     await beta.waitForPush(({ meta }) => meta.subject === "and again");
