@@ -1,5 +1,5 @@
 import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { join, parse, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Log } from "./core/log.ts";
 
@@ -16,7 +16,7 @@ export const SERVER = join(PACKAGE_ROOT, "dist", "server.js");
 
 /** Reads the environment once. A value that cannot be used is logged and ignored. */
 export function readConfig(env: NodeJS.ProcessEnv, cwd: string, log: Log = logToStderr) {
-  const home = (process.platform === "win32" ? env.USERPROFILE : env.HOME) || homedir();
+  const home = (process.platform === "win32" ? env.USERPROFILE : env.HOME) || userHome();
   const absolute = (path: string): string =>
     resolve(
       cwd,
@@ -76,7 +76,19 @@ export function workingFolder(): string {
   try {
     return process.cwd();
   } catch {
-    return process.env.PWD || homedir();
+    return process.env.PWD || userHome();
+  }
+}
+
+/**
+ * The root for a user whom the system does not know, as in a container that runs under any user id.
+ * Docker says the same. That user can hardly write there, so all that needs a home is then missing.
+ */
+function userHome(): string {
+  try {
+    return homedir();
+  } catch {
+    return parse(PACKAGE_ROOT).root;
   }
 }
 
