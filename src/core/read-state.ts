@@ -33,6 +33,7 @@ export interface ReadView {
   readIn(file: string): string | undefined;
   /** How many parts of a long message were shown. */
   partsShown(file: string): number;
+  /** The messages that were read, whole or in part. */
   files(): Set<string>;
 }
 
@@ -167,7 +168,7 @@ export class ReadState {
       readIn: (file) => files.get(file),
       partsShown: (file) =>
         this.#unsavedParts.get(file) ?? ((counts(file) && parts.get(file)) || 0),
-      files: () => new Set([...files.keys(), ...this.#unsaved]),
+      files: () => new Set([...files.keys(), ...parts.keys(), ...this.#unsaved]),
     };
   }
 

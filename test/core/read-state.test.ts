@@ -85,6 +85,7 @@ test("how far a long message was shown is kept", async () => {
   await state.save();
   assert.equal(reopened().partsShown(file(1)), 2);
   assert.equal(reopened().partsShown(file(2)), 0);
+  assert.deepEqual([...reopened().files()], [file(1)], "so that the line goes with the message");
 });
 
 test("a torn last line is not read, and the next line does not continue it", async () => {
