@@ -31,7 +31,7 @@ export function readConfig(env: NodeJS.ProcessEnv, cwd: string, log: Log = logTo
     heartbeats: join(dir, "heartbeats.json"),
     conversations: join(dir, "conversations.json"),
     /** Where the plugin's hook may have set up its file: it does not know the server's IPC_DIR. */
-    wakeFolders: [join(dir, "wake"), join(defaultDir(home), "wake")],
+    wakeFolders: [wakeFolder(dir), wakeFolder(defaultDir(home))] as const,
     /** The SQLite cache file. */
     db: env.IPC_DB_PATH ? absolute(env.IPC_DB_PATH) : join(dir, "cache.db"),
     /** The name asked for. */
@@ -97,6 +97,8 @@ function defaultDir(home: string): string {
   const isInstalled = /(^|[\\/])(node_modules|\.claude[\\/]plugins)([\\/]|$)/.test(PACKAGE_ROOT);
   return isInstalled ? join(home, ".t9-ipc") : join(PACKAGE_ROOT, "data", "ipc");
 }
+
+const wakeFolder = (dir: string): string => join(dir, "wake");
 
 function readPushMode(value: string | undefined, log: Log): PushMode {
   const mode = PUSH_MODES.find((known) => known === value);

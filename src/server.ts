@@ -136,7 +136,7 @@ async function serve(): Promise<void> {
     });
     const handwritten = new HandwrittenFiles(config.inbox, inbox, system);
     const sync = new Sync(config.inbox, inbox);
-    const sweep = new Sweep(config, system, inbox);
+    const sweep = new Sweep(config, system, inbox, heartbeats);
 
     /** The handshake is answered when the session is on the list. */
     function join(): Promise<void> {

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { isLeftBehind } from "../agents/claude/wake-file.ts";
 import { messageOf } from "../core/errors.ts";
 import { isTemporary, listIfThere, tryRemove, tryStat, writeFileAtomic } from "../core/files.ts";
-import { Heartbeats, namesOf } from "../core/heartbeats.ts";
+import { type Heartbeats, namesOf } from "../core/heartbeats.ts";
 import type { Inbox } from "../core/inbox.ts";
 import { type Header, mayBeAddressedTo } from "../core/message.ts";
 import { isEveryone, isKnownForm, type Name } from "../core/names.ts";
@@ -20,6 +20,11 @@ const INTERVAL_MS = 60_000;
 /** Other work is let through after this long. */
 const SLICE_MS = 4;
 
+export interface SweptFolder extends DataFolder {
+  /** Folders in which the plugin's hook and the servers leave files for sessions. */
+  readonly wakeFolders: readonly string[];
+}
+
 /**
  * Keeps the folder short, once an hour for all its servers. Messages move to the archive: over a
  * day old and read by all their addressees; broadcasts over seven days; direct mail over 30 days.
@@ -29,9 +34,10 @@ export class Sweep {
   #timer: Timer | undefined;
 
   constructor(
-    private readonly folder: DataFolder,
+    private readonly folder: SweptFolder,
     private readonly system: System,
     private readonly inbox: Inbox,
+    private readonly heartbeats: Heartbeats,
   ) {}
 
   start(): void {
@@ -65,8 +71,8 @@ export class Sweep {
   /** Any server may do this at any time, several at once as well. */
   async sweep(): Promise<void> {
     const pause = createPause(this.system);
-    this.#removeTemporaries();
-    this.#removeWakeFiles();
+    this.#removeLeftovers();
+    this.inbox.scan(); // throws if mail may be waiting that nobody has seen
     const states = this.#readStates();
     await this.#archiveOld(states, pause);
     await this.#compact(states, pause);
@@ -80,7 +86,7 @@ export class Sweep {
   #readStates(): ReadState[] {
     const known = listIfThere(this.system.files, this.folder.read).filter(isKnownForm);
     const states = known.map((name) => new ReadState(this.folder, this.system, name));
-    for (const session of new Heartbeats(this.folder, this.system).online()) {
+    for (const session of this.heartbeats.online()) {
       for (const name of namesOf(session).filter((each) => !known.includes(each))) {
         const state = new ReadState(this.folder, this.system, name);
         state.defaultSince = session.entry.since as Timestamp | undefined;
@@ -143,44 +149,48 @@ export class Sweep {
     }
   }
 
-  /** Names that were last in use 30 days ago and have no mail waiting. */
+  /** Names that were last in use 30 days ago and have no mail waiting, as far as it can be read. */
   async #forgetNames(states: readonly ReadState[], pause: () => Promise<void>): Promise<void> {
     const path = (name: Name): string => join(this.folder.read, name);
     const old = states.filter(({ name }) => this.#ageOf(path(name)) > MONTH_MS);
     for (const state of old) {
       await pause();
-      const mine = this.inbox.headers(mayBeAddressedTo([state.name])).headers;
-      const isAwaited = mine.some(
-        (header) => !isEveryone(header.to) && isUnread([state.view()], header),
+      const { headers, unreadable } = this.inbox.headers(mayBeAddressedTo([state.name]));
+      const view = state.view();
+      const isAwaited = headers.some(
+        (header) => !isEveryone(header.to) && isUnread([view], header),
       );
-      if (!isAwaited) tryRemove(this.system.files, path(state.name));
+      if (isAwaited || unreadable.length > 0) continue;
+      tryRemove(this.system.files, path(state.name));
     }
   }
 
-  /**
-   * A temporary file lives for milliseconds. One that is an hour old was left by a killed writer.
-   */
-  #removeTemporaries(): void {
-    const { dir, inbox, read } = this.folder;
-    for (const folder of [dir, inbox, read, join(dir, "wake")]) {
-      try {
-        this.#removeTemporariesIn(folder);
-      } catch (error) {
-        const isThere = tryStat(this.system.files, folder) !== undefined;
-        if (isThere) this.system.log(`${folder} cannot be swept: ${messageOf(error)}`);
-      }
+  /** Files that a writer or a session has left behind because it was killed. */
+  #removeLeftovers(): void {
+    const { dir, inbox, read, wakeFolders } = this.folder;
+    for (const folder of [dir, inbox, read, ...wakeFolders]) {
+      // A temporary file lives for milliseconds.
+      this.#remove(folder, (file, path) => isTemporary(file) && this.#ageOf(path) > HOUR_MS);
     }
-  }
-
-  /** A session that was killed leaves the files through which the plugin's hook wakes it. */
-  #removeWakeFiles(): void {
-    const { files, processes } = this.system;
-    const folder = join(this.folder.dir, "wake");
-    if (!tryStat(files, folder)) return;
-    for (const file of files.list(folder)) {
-      const path = join(folder, file);
+    for (const folder of wakeFolders) {
       // Those of other hosts are theirs to remove, and of hosts that never come back nobody's.
-      if (isLeftBehind(file, processes) || this.#ageOf(path) > MONTH_MS) tryRemove(files, path);
+      this.#remove(
+        folder,
+        (file, path) => isLeftBehind(file, this.system.processes) || this.#ageOf(path) > MONTH_MS,
+      );
+    }
+  }
+
+  /** Removes such files from a folder, which need not exist. */
+  #remove(folder: string, isLeft: (file: string, path: string) => boolean): void {
+    const { files, log } = this.system;
+    try {
+      for (const file of listIfThere(files, folder)) {
+        const path = join(folder, file);
+        if (isLeft(file, path)) files.remove(path);
+      }
+    } catch (error) {
+      log(`${folder} cannot be swept: ${messageOf(error)}`);
     }
   }
 
@@ -188,14 +198,6 @@ export class Sweep {
   #ageOf(path: string): number {
     const now = this.system.clock.now();
     return now - (tryStat(this.system.files, path)?.mtimeMs ?? now);
-  }
-
-  #removeTemporariesIn(folder: string): void {
-    const { files } = this.system;
-    for (const file of files.list(folder).filter(isTemporary)) {
-      const path = join(folder, file);
-      if (this.#ageOf(path) > HOUR_MS) files.remove(path);
-    }
   }
 }
 

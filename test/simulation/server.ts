@@ -156,7 +156,7 @@ export class Server {
       this.mailbox,
       presence,
     );
-    this.sweep = new Sweep(FOLDER, system, this.inbox);
+    this.sweep = new Sweep({ ...FOLDER, wakeFolders: [] }, system, this.inbox, heartbeats);
   }
 
   async start(): Promise<void> {

@@ -59,7 +59,8 @@ for (const [what, days] of [
     world.disk.put(`${FOLDER.inbox}/note.md`, note("ann"));
     world.disk.touch(`${FOLDER.inbox}/note.md`, clock.now() + days * DAY_MS);
     await world.time.advance(5000);
-    await world.time.wait(new Sweep(FOLDER, ann.system, ann.inbox).sweep());
+    const folder = { ...FOLDER, wakeFolders: [] };
+    await world.time.wait(new Sweep(folder, ann.system, ann.inbox, ann.heartbeats).sweep());
     const [header, ...others] = ann.mailbox.unread().headers;
     assert.ok(header && others.length === 0);
     const age = clock.now() - (ann.inbox.storedAt(header.file) ?? 0);

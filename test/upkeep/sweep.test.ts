@@ -16,7 +16,10 @@ import { childEnv } from "../support/environment.ts";
 import {
   createSession,
   createWorld,
+  entriesOf,
+  type FakeSession,
   FOLDER,
+  faulty,
   startSession as startFakeSession,
 } from "../support/fake-system.ts";
 import { tempDir } from "../support/folder.ts";
@@ -30,12 +33,21 @@ const DAY_MS = 24 * 3600_000;
 /** What one server of a folder has, as far as a sweep needs it. */
 function open(dir: string) {
   const logged: string[] = [];
-  const config = readConfig({ IPC_DIR: dir }, "/", (line) => logged.push(line));
+  const config = {
+    ...readConfig({ IPC_DIR: dir }, "/", (line) => logged.push(line)),
+    wakeFolders: [join(dir, "wake"), join(dir, "../default/wake")] as const,
+  };
   const system = createSystem(config);
   const inbox = new Inbox({ folder: config }, system);
   inbox.scan();
-  return { config, system, inbox, logged, sweep: new Sweep(config, system, inbox) };
+  const heartbeats = new Heartbeats(config, system);
+  const sweep = new Sweep(config, system, inbox, heartbeats);
+  return { config, system, inbox, heartbeats, logged, sweep };
 }
+
+/** The sweep of a session in memory. */
+const sweepOf = ({ system, inbox, heartbeats }: FakeSession): Sweep =>
+  new Sweep({ ...FOLDER, wakeFolders: [] }, system, inbox, heartbeats);
 
 /** Sweeps as `count` servers at one moment, and returns what they log. */
 async function sweepNow(dir: string, count = 1): Promise<string[]> {
@@ -221,14 +233,14 @@ test("the servers of a folder share one sweep an hour", async (t) => {
 
 test("a sweep is made 15 s after the start, and then every minute if it is due", async (t) => {
   const dir = tempDir(t);
-  const { config, system, inbox } = open(dir);
+  const { config, system, inbox, heartbeats } = open(dir);
   const timers: { ms: number; run: () => void }[] = [];
   const addTimer = (ms: number, run: () => void) => {
     timers.push({ ms, run });
     return { cancel() {} };
   };
   const clock = { ...system.clock, after: addTimer, every: addTimer };
-  new Sweep(config, { ...system, clock }, inbox).start();
+  new Sweep(config, { ...system, clock }, inbox, heartbeats).start();
   for (const [index, ms] of [15_000, 60_000].entries()) {
     const old = put(dir, 31);
     inbox.scan();
@@ -259,29 +271,44 @@ test("temporary files go after an hour, and one that is being written stays", as
   ]);
 });
 
-test("wake files go with their session; those of another host wait 30 days", async (t) => {
+for (const folder of ["wake", "../default/wake"]) {
+  test(`in ${folder}, wake files go with their session; those of another host wait 30 days`, async (t) => {
+    const dir = tempDir(t);
+    const wake = join(dir, folder);
+    mkdirSync(wake, { recursive: true });
+    const { processes } = open(dir).system;
+    const ended = spawnSync(process.execPath, ["-e", "0"], { env: childEnv() }).pid;
+    const elsewhere = { ...processes, host: "another boot" };
+    const files = {
+      live: wakeFile(wake, processes, process.pid),
+      ended: wakeFile(wake, processes, ended),
+      remote: wakeFile(wake, elsewhere, ended),
+      old: wakeFile(wake, elsewhere, process.pid),
+    };
+    for (const file of Object.values(files)) writeFileSync(file, "notice");
+    setAge(files.old, 31);
+    await sweepNow(dir);
+    const kept = [files.live, files.remote].map((path) => basename(path));
+    assert.deepEqual(readdirSync(wake).sort(), kept.sort());
+  });
+}
+
+test("a wake folder that cannot be listed stops no sweep", async (t) => {
   const dir = tempDir(t);
-  const wake = join(dir, "wake");
-  mkdirSync(wake, { recursive: true });
-  const { processes } = open(dir).system;
-  const ended = spawnSync(process.execPath, ["-e", "0"], { env: childEnv() }).pid;
-  const elsewhere = { ...processes, host: "another boot" };
-  const files = {
-    live: wakeFile(wake, processes, process.pid),
-    ended: wakeFile(wake, processes, ended),
-    remote: wakeFile(wake, elsewhere, ended),
-    old: wakeFile(wake, elsewhere, process.pid),
-  };
-  for (const file of Object.values(files)) writeFileSync(file, "notice");
-  setAge(files.old, 31);
-  await sweepNow(dir);
-  const kept = [files.live, files.remote].map((path) => basename(path));
-  assert.deepEqual(readdirSync(wake).sort(), kept.sort());
+  const old = put(dir, 31);
+  const { config, system, inbox, heartbeats, logged } = open(dir);
+  const files = faulty(system.files, (call, path) => {
+    if (call === "list" && path.includes("default")) throw systemError("EACCES");
+  });
+  await new Sweep(config, { ...system, files }, inbox, heartbeats).sweep();
+  assert.deepEqual(filesIn(dir, "archive"), [old]);
+  assert.match(String(logged), /default.wake cannot be swept: EACCES/);
 });
 
 test("a mark of a message that cannot be looked at just now is kept", async () => {
   const world = createWorld();
-  const { system, inbox } = createSession(world);
+  const ann = createSession(world);
+  const { system } = ann;
   const file = "20261122T150000000000-0a1b2c3d-bob-ann-x.md";
   for (const path of [`${FOLDER.inbox}/${file}`, `${FOLDER.read}/ann`]) {
     world.disk.put(path, `${file}\n`);
@@ -289,24 +316,24 @@ test("a mark of a message that cannot be looked at just now is kept", async () =
   system.fault = (call, path) => {
     if (call === "stat" && path.endsWith(file)) throw systemError("EIO");
   };
-  await world.time.wait(new Sweep(FOLDER, system, inbox).sweep());
+  await world.time.wait(sweepOf(ann).sweep());
   assert.equal(world.disk.text(`${FOLDER.read}/ann`), `${file}\n`);
   system.fault = undefined;
   world.disk.erase(`${FOLDER.inbox}/${file}`);
-  await world.time.wait(new Sweep(FOLDER, system, inbox).sweep());
+  await world.time.wait(sweepOf(ann).sweep());
   assert.equal(world.disk.text(`${FOLDER.read}/ann`), "");
 });
 
 test("nothing counts as read by all while the marks of one name cannot be read", async () => {
   const world = createWorld();
-  const { system, inbox } = createSession(world);
+  const ann = createSession(world);
+  const { system } = ann;
   const file = "20261122T150000000000-0a1b2c3d-bob-all-x.md";
   world.disk.put(`${FOLDER.inbox}/${file}`, "---\nfrom: bob\nto: all\n---\nx\n");
   world.disk.put(`${FOLDER.read}/ann`, "# since 20261122T120000000000\n");
   world.disk.put(`${FOLDER.read}/bob`, `# since 20261122T120000000000\n${file}\n`);
   system.clock.skewMs = 2 * DAY_MS;
-  inbox.scan();
-  const sweep = new Sweep(FOLDER, system, inbox);
+  const sweep = sweepOf(ann);
   system.fault = (_call, path) => {
     if (path === `${FOLDER.read}/ann`) throw systemError("EIO");
   };
@@ -327,11 +354,73 @@ test("a session on the list that has no file of marks yet has read nothing", asy
   const { file } = deliveries[0]?.header ?? assert.fail();
   world.disk.erase(`${FOLDER.read}/bob`);
   ann.system.clock.skewMs = 2 * DAY_MS;
-  const sweep = new Sweep(FOLDER, ann.system, ann.inbox);
+  const sweep = sweepOf(ann);
   await world.time.wait(sweep.sweep());
   assert.deepEqual(world.disk.list(FOLDER.inbox), [file]);
   bob.mailbox.markRead(bob.mailbox.unread().headers);
   await world.time.wait(bob.mailbox.close());
   await world.time.wait(sweep.sweep());
   assert.deepEqual(world.disk.list(FOLDER.archive), [file]);
+});
+
+test("a part that was shown of a message is forgotten when the message is gone", async () => {
+  const world = createWorld();
+  const ann = createSession(world);
+  const [gone, there] = ["20261122T150000000000-0a1b2c3d-bob-ann-x.md", "note.md"];
+  world.disk.put(`${FOLDER.inbox}/${there}`, "");
+  world.disk.put(`${FOLDER.read}/ann`, `# part 1 of ${gone}\n# part 2 of ${there}\n`);
+  await world.time.wait(sweepOf(ann).sweep());
+  assert.equal(world.disk.text(`${FOLDER.read}/ann`), `# part 2 of ${there}\n`);
+});
+
+test("a name is known for as long as its mail cannot be read", async () => {
+  const world = createWorld();
+  const bob = createSession(world);
+  const file = "20261122T150000000000-0a1b2c3d-bob-ann-x.md";
+  world.disk.put(`${FOLDER.read}/ann`, "# since 20261122T120000000000\n");
+  bob.system.clock.skewMs = 31 * DAY_MS;
+  world.disk.put(`${FOLDER.inbox}/${file}`, "---\nfrom: bob\nto: ann\n---\nx\n");
+  world.disk.touch(`${FOLDER.inbox}/${file}`, bob.system.clock.now());
+  const sweepWith = async (broken: "read" | "list" | undefined): Promise<boolean> => {
+    bob.system.fault = (call, path) => {
+      if (call === broken && path.startsWith(FOLDER.inbox)) throw systemError("EIO");
+    };
+    await world.time.wait(
+      sweepOf(bob)
+        .sweep()
+        .catch(() => {}),
+    );
+    return world.disk.stat(`${FOLDER.read}/ann`) !== undefined;
+  };
+  assert.equal(await sweepWith("list"), true);
+  assert.equal(await sweepWith("read"), true);
+  assert.equal(await sweepWith(undefined), true, "it waits for ann");
+  world.disk.erase(`${FOLDER.inbox}/${file}`);
+  assert.equal(await sweepWith(undefined), false);
+});
+
+test("a session on a host with a wrong clock is online to the sweep as well", async () => {
+  const world = createWorld();
+  const ann = await startFakeSession(world, "ann");
+  const beat = 1_000_000;
+  const entry = {
+    timestamp: "",
+    status: "active",
+    pid: 7,
+    host: "elsewhere",
+    since: "20260101T000000000000",
+  };
+  const write = (n: number): void => {
+    const entries = { ...entriesOf(world), far: { ...entry, beat: beat + n } };
+    world.disk.put(FOLDER.heartbeats, JSON.stringify(entries));
+    ann.heartbeats.online();
+  };
+  write(1);
+  write(2); // a beat that changes is one, whatever its time
+  const request = { to: ["all"], subject: "news", body: "", priority: "normal" as const };
+  const { deliveries } = await world.time.wait(ann.mailbox.send(request));
+  const { file } = deliveries[0]?.header ?? assert.fail();
+  world.disk.touch(`${FOLDER.inbox}/${file}`, ann.system.clock.now() - 2 * DAY_MS);
+  await world.time.wait(sweepOf(ann).sweep());
+  assert.deepEqual(world.disk.list(FOLDER.inbox), [file], "far has not read it");
 });

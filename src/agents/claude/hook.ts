@@ -31,7 +31,7 @@ export async function runHook(config: Config): Promise<HookResult> {
     const pid = Number(config.env.CLAUDE_PID);
     if (!Number.isSafeInteger(pid) || pid <= 0) return {};
     if (config.isDisabled) return {};
-    const files = { dir: join(config.dir, "wake"), pid, processes: createProcessTable() };
+    const files = { dir: config.wakeFolders[0], pid, processes: createProcessTable() };
     if (event.hook_event_name === "SessionStart") {
       return startWatch(files, waitingMailText(config, event.session_id));
     }

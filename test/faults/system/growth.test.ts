@@ -15,6 +15,7 @@ import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { readConfig } from "../../../src/config.ts";
 import { diskFiles, type Files } from "../../../src/core/files.ts";
+import { Heartbeats } from "../../../src/core/heartbeats.ts";
 import { Inbox } from "../../../src/core/inbox.ts";
 import type { Name } from "../../../src/core/names.ts";
 import { ReadState } from "../../../src/core/read-state.ts";
@@ -34,7 +35,9 @@ function open(dir: string, files: Files = diskFiles) {
   const inbox = new Inbox({ folder: config }, system);
   inbox.scan();
   const readState = (name: string) => new ReadState(config, system, name as Name);
-  return { readState, sweep: new Sweep(config, system, inbox) };
+  const swept = { ...config, wakeFolders: [join(dir, "wake")] };
+  const sweep = new Sweep(swept, system, inbox, new Heartbeats(config, system));
+  return { readState, sweep };
 }
 
 function setAge(path: string, days: number): void {
