@@ -65,13 +65,15 @@ test("a session is found by its conversation, and its unread mail is counted for
   const read = send(dir, "api");
   send(dir, "api-old");
   send(dir, "web");
-  send(dir, "all");
+  const toAll = send(dir, "all");
   const early = `${stamp(2)}-0a1b2c3d-web-all-x.md`;
   writeMail(dir, early, mail({ from: "web", to: "all", subject: "before it was here" }));
   writeMail(dir, `${stamp()}-0a1b2c3d-web-api-broken.md`, "no message");
   assert.equal(own(dir)?.unread, 3);
   writeFileSync(join(dir, "read", "api"), `${read}\n`);
   assert.equal(own(dir)?.unread, 2);
+  writeFileSync(join(dir, "read", "api"), `${read}\n${toAll}\n`);
+  assert.equal(own(dir)?.unread, 1, "read under one name is read");
 });
 
 test("a session without a server has the names of its conversation, unless somebody holds them", (t) => {

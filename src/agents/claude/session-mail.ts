@@ -3,7 +3,13 @@ import type { Config } from "../../config.ts";
 import { systemClock } from "../../core/clock.ts";
 import { Conversations } from "../../core/conversations.ts";
 import { diskFiles } from "../../core/files.ts";
-import { findHolder, Heartbeats, namesOf, type Session } from "../../core/heartbeats.ts";
+import {
+  findHolder,
+  Heartbeats,
+  isInConversation,
+  namesOf,
+  type Session,
+} from "../../core/heartbeats.ts";
 import { type Header, isStamped, mayBeAddressedTo, readMessage } from "../../core/message.ts";
 import type { Name } from "../../core/names.ts";
 import { nameFromEnvironment } from "../../core/naming.ts";
@@ -76,9 +82,7 @@ function findSession(
   conversation: string | undefined,
   online: readonly Session[],
 ): Session | undefined {
-  const byConversation = online.find(
-    ({ entry }) => conversation !== undefined && entry.claude_session === conversation,
-  );
+  const byConversation = online.find((session) => isInConversation(session, conversation));
   if (byConversation || new Conversations(config, system).get(conversation)) return byConversation;
   const pid = Number(config.env.CLAUDE_PID);
   const { host } = system.processes;
@@ -115,9 +119,9 @@ function countUnread(
     .list(config.inbox)
     .filter((file) => mayBeMail(file) && isStamped(file));
   const headers = files
-    .filter((file) => views.some((view) => !view.hasRead(file)))
+    .filter((file) => !views.some((view) => view.hasRead(file)))
     .flatMap((file) => tryReadHeader(join(config.inbox, file), file, system));
-  return headers.filter((header) => views.some((view) => isUnread([view], header))).length;
+  return headers.filter((header) => isUnread(views, header)).length;
 }
 
 function tryReadHeader(path: string, file: string, system: System): Header | [] {
