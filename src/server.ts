@@ -177,7 +177,7 @@ async function serve(): Promise<void> {
       inbox.start();
       register();
       notifier.start();
-      idleWatch.restore();
+      idleWatch.start();
       inbox.on("scan", () => idleWatch.check());
     }
 

@@ -37,11 +37,16 @@ export class OwnEntry {
     return this.#details.last_call;
   }
 
-  /** Changes fields that others are to see. Returns false if all have these values already. */
+  /**
+   * Changes fields that others are to see. A field that is undefined is no longer this server's to
+   * write: it stays as the entry has it. Returns false if all have these values already.
+   */
   update(details: Partial<Entry>): boolean {
     const isSame = Object.entries(details).every(([key, value]) => this.#details[key] === value);
-    if (!isSame) this.#details = { ...this.#details, ...details };
-    return !isSame;
+    if (isSame) return false;
+    const fields = Object.entries({ ...this.#details, ...details });
+    this.#details = Object.fromEntries(fields.filter(([, value]) => value !== undefined));
+    return true;
   }
 
   /** @param conversation the one that is open in this server's agent */

@@ -35,20 +35,51 @@ export interface IdleWatchOptions {
 /** The answer to the request for a notice. */
 export type WatchAnswer = "watching" | "idle" | "unknown" | "offline";
 
+/** A watched session at one check: the notice ends the watch. */
+type Checked = { readonly watched: Watched } | { readonly notice: string };
+
 /**
  * Notifies this session once when another one goes idle, waits for its user, or ends. The other
  * session notices nothing, since its agent's registry says what it is doing.
  */
 export class IdleWatch {
   #watched: readonly Watched[] = [];
+  /** True while the list in this session's entry is this server's. */
+  #isPublished = false;
+  /** Watched until another server of this session took over. It goes on with the entry's list. */
+  #handedOver: readonly Watched[] = [];
 
   constructor(private readonly options: IdleWatchOptions) {}
 
+  /** Watches while this server is the session's. The list goes from server to server. */
+  start(): void {
+    this.options.presence.on("change", () => this.#follow());
+    this.#follow();
+  }
+
+  #follow(): void {
+    const { state } = this.options.presence;
+    if (state === "replaced" && this.#isPublished) this.#handOver();
+    if (state === "active" && !this.#isPublished) this.#takeOver();
+  }
+
+  #handOver(): void {
+    this.#isPublished = false;
+    this.#handedOver = this.#watched;
+    this.#watched = [];
+    this.options.presence.update({ watching: undefined });
+  }
+
   /** Goes on to watch the sessions that an earlier server of this session watched. */
-  restore(): void {
+  #takeOver(): void {
     try {
-      const { watching = [] } = this.options.presence.ownEntry() ?? {};
-      this.#watched = watching.filter(isWatched);
+      const { watching } = this.options.presence.ownEntry() ?? {};
+      // Without a list, the other server has left and taken its entry with it.
+      const listed = watching?.filter(isWatched) ?? this.#handedOver;
+      const names = new Set(this.#watched.map(({ name }) => name));
+      this.#isPublished = true;
+      this.#handedOver = [];
+      this.#keep([...listed.filter(({ name }) => !names.has(name)), ...this.#watched]);
     } catch (error) {
       this.options.log(`watched sessions cannot be restored: ${messageOf(error)}`);
     }
@@ -81,38 +112,39 @@ export class IdleWatch {
 
   /** Checks every watched session. Called every few seconds. */
   check(): void {
+    this.#follow(); // again, if the entry could not be read
     if (this.#watched.length === 0 || !this.options.presence.isReceiving) return;
     try {
       const online = this.options.heartbeats.online();
-      this.#keep(this.#watched.flatMap((watched) => this.#checkOne(watched, online)));
+      const checked = this.#watched.map((watched) => this.#checkOne(watched, online));
+      this.#keep(checked.flatMap((each) => ("watched" in each ? each.watched : [])));
+      for (const each of checked) if ("notice" in each) this.options.announce(each.notice);
     } catch (error) {
       this.options.log(`watched sessions cannot be checked: ${messageOf(error)}`);
     }
   }
 
-  /** Returns the sessions that are still to be watched. */
-  #checkOne(watched: Watched, online: readonly Session[]): Watched[] {
+  #checkOne(watched: Watched, online: readonly Session[]): Checked {
     const session = findHolder(online, watched.name);
-    if (!session && !watched.isAbsent) return [{ ...watched, isAbsent: true }];
-    if (!session) {
-      this.options.announce(`t9-ipc: ${watched.name} has ended.`);
-      return [];
-    }
+    if (!session && !watched.isAbsent) return { watched: { ...watched, isAbsent: true } };
+    const { name } = session ?? watched;
+    const hasRead = watched.file === undefined || this.options.hasRead(name, watched.file);
+    const unread = hasRead ? "" : ", and has not read your message yet";
+    if (!session) return { notice: `t9-ipc: ${name} has ended${unread}.` };
+
     const { status, waitingFor } = this.options.activityOf(session.entry) ?? {};
     if (status === "waiting") {
-      const what = oneLine(waitingFor ?? "", 80);
-      this.options.announce(`t9-ipc: ${session.name} waits for its user (${what}).`);
-      return [];
+      const what = waitingFor ? ` (${oneLine(waitingFor, 80)})` : "";
+      return { notice: `t9-ipc: ${name} waits for its user${what}${unread}.` };
     }
-    const hasRead = watched.file === undefined || this.options.hasRead(session.name, watched.file);
-    const isDone = status === "idle" && hasRead && (watched.wasBusy || watched.file !== undefined);
+    if (status === "idle" && hasRead && (watched.wasBusy || watched.file !== undefined)) {
+      const work = session.entry.working_on;
+      const about = work ? ` It works on ${quote(work, 200)}.` : "";
+      return { notice: `t9-ipc: ${name} is idle now.${about}` };
+    }
     const wasBusy = watched.wasBusy || status === "busy";
     const isUnchanged = wasBusy === watched.wasBusy && !watched.isAbsent;
-    if (!isDone) return [isUnchanged ? watched : { ...watched, wasBusy, isAbsent: undefined }];
-    const work = session.entry.working_on;
-    const about = work ? ` It works on ${quote(work, 200)}.` : "";
-    this.options.announce(`t9-ipc: ${session.name} is idle now.${about}`);
-    return [];
+    return { watched: isUnchanged ? watched : { ...watched, wasBusy, isAbsent: undefined } };
   }
 
   #keep(watched: readonly Watched[]): void {
@@ -121,7 +153,7 @@ export class IdleWatch {
       watched.every((each, index) => each === this.#watched[index]);
     if (isSame) return;
     this.#watched = watched;
-    this.options.presence.update({ watching: [...watched] });
+    if (this.#isPublished) this.options.presence.update({ watching: [...watched] });
   }
 }
 

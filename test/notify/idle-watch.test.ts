@@ -1,7 +1,7 @@
 // "Tell me when it is done": one notice when another session is idle, waits for its user, or ends.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 import type { Name } from "../../src/core/names.ts";
 import { type Activity, IdleWatch } from "../../src/notify/idle-watch.ts";
 import {
@@ -27,8 +27,8 @@ async function scene() {
     hasRead: false,
   };
   const notices: string[] = [];
-  const open = ({ presence, heartbeats }: FakeSession): IdleWatch =>
-    new IdleWatch({
+  const open = ({ presence, heartbeats }: FakeSession): IdleWatch => {
+    const opened = new IdleWatch({
       presence,
       heartbeats,
       activityOf: () => says.activity,
@@ -36,6 +36,9 @@ async function scene() {
       announce: (text) => void notices.push(text),
       log: (line) => void world.log.push(line),
     });
+    opened.start();
+    return opened;
+  };
   const watch = open(web);
   const seen = (activity: Activity | undefined, hasRead = says.hasRead): string[] => {
     Object.assign(says, { activity, hasRead });
@@ -61,6 +64,20 @@ test("a session that waits for its user is announced with what it waits for", as
   watch.watch(API);
   const told = seen({ status: "waiting", waitingFor: "permission prompt" });
   assert.deepEqual(told, ["t9-ipc: api waits for its user (permission prompt)."]);
+  watch.watch(API);
+  assert.deepEqual(seen({ status: "waiting" }), ["t9-ipc: api waits for its user."]);
+});
+
+test("with a message, the notice of a session that waits says if it has not read it", async () => {
+  const { watch, seen } = await scene();
+  const waiting: Activity = { status: "waiting", waitingFor: "permission prompt" };
+  watch.watch(API, FILE);
+  assert.deepEqual(seen(waiting), [
+    "t9-ipc: api waits for its user (permission prompt), and has not read your message yet.",
+  ]);
+  assert.deepEqual([...seen({ status: "busy" }, true), ...seen({ status: "idle" })], [], "once");
+  watch.watch(API, FILE);
+  assert.deepEqual(seen(waiting), ["t9-ipc: api waits for its user (permission prompt)."]);
 });
 
 test("with a message, idle counts only after the message was read", async () => {
@@ -111,7 +128,7 @@ test("while the list cannot be read, no session is taken for ended", async () =>
     if (path === FOLDER.heartbeats) throw systemError("EIO");
   };
   assert.equal(watch.watch(WEB2), "offline");
-  open(web).restore();
+  open(web);
   assert.deepEqual(seen({ status: "busy" }), []);
   const [first = "", second = "", third = ""] = world.log;
   assert.match(first, /^web2 cannot be watched: EIO/);
@@ -144,18 +161,102 @@ test("the answer says if no notice will come", async () => {
   assert.equal(watch.watch(API), "idle");
 });
 
-test("a server that takes over goes on to watch, and the one before does not", async () => {
-  const { world, web, watch, says, open, notices } = await scene();
+test("a session that ends without having read the message is announced so", async () => {
+  const { world, api, watch, seen } = await scene();
+  watch.watch(API, FILE);
+  await world.time.wait(api.presence.leave());
+  const told = seen({ status: "busy" });
+  assert.deepEqual(told, ["t9-ipc: api has ended, and has not read your message yet."]);
+});
+
+test("a check that fails in the middle announces nothing twice", async () => {
+  const { world, watch, says, notices } = await scene();
+  await startSession(world, "web2");
   watch.watch(API);
-  await world.time.advance(3000); // the list is written within two seconds
-  const next = open(await startSession(world, undefined, web.agent));
-  await world.time.advance(3000);
-  next.restore();
-  says.activity = { status: "idle" };
+  watch.watch(WEB2, FILE);
+  says.activity = { status: "waiting" };
+  Object.defineProperty(says, "hasRead", { get: () => assert.fail("EIO"), configurable: true });
   watch.check();
-  assert.deepEqual(notices, []);
-  next.check();
-  assert.deepEqual(notices, ["t9-ipc: api is idle now."]);
+  Object.defineProperty(says, "hasRead", { value: true });
+  watch.check();
+  assert.equal(notices.length, 2, String(notices));
+});
+
+describe("with two servers of one session", () => {
+  /** A session with two servers, of which `call` makes one the session's. */
+  async function sceneOfTwo() {
+    const first = await scene();
+    const { world, web, open, notices, says } = first;
+    const other = await startSession(world, undefined, web.agent);
+    const servers = [
+      { ...web, watch: first.watch },
+      { ...other, watch: open(other) },
+    ] as const;
+    const call = async (index: 0 | 1): Promise<IdleWatch> => {
+      await world.time.wait(servers[index].presence.onCall());
+      await world.time.advance(5000); // the list is written within two seconds, and scanned
+      assert.equal(servers[index].presence.state, "active");
+      assert.equal(servers[1 - index]?.presence.state, "replaced");
+      return servers[index].watch;
+    };
+    /** The notices after `api` has gone idle. */
+    const whenIdle = (): string[] => {
+      says.activity = { status: "idle" };
+      for (const { watch } of servers) watch.check();
+      return notices.splice(0);
+    };
+    return { ...first, servers, call, whenIdle };
+  }
+
+  test("the one that takes over goes on to watch, and the one before does not", async () => {
+    const { call, whenIdle } = await sceneOfTwo();
+    (await call(0)).watch(API);
+    await call(0);
+    await call(1);
+    assert.deepEqual(whenIdle(), ["t9-ipc: api is idle now."]);
+    await call(1);
+    await call(0);
+    assert.deepEqual(whenIdle(), [], "it was announced by the other");
+  });
+
+  test("both lists are kept when a server takes over that has watched before", async () => {
+    const { world, call, whenIdle } = await sceneOfTwo();
+    await startSession(world, "web2");
+    (await call(0)).watch(API);
+    await call(0);
+    (await call(1)).watch(WEB2);
+    await call(1);
+    await call(0);
+    assert.deepEqual(whenIdle(), ["t9-ipc: api is idle now.", "t9-ipc: web2 is idle now."]);
+  });
+
+  test("a server goes on with its own list if the other one left without a word", async () => {
+    const { world, servers, call, whenIdle } = await sceneOfTwo();
+    (await call(0)).watch(API);
+    await call(0);
+    await call(1);
+    await world.time.wait(servers[1].presence.leave());
+    await world.time.advance(5000);
+    assert.equal(servers[0].presence.state, "active");
+    assert.deepEqual(whenIdle(), ["t9-ipc: api is idle now."]);
+  });
+
+  test("the list is taken over later if it cannot be read just now", async () => {
+    const { world, servers, call, whenIdle } = await sceneOfTwo();
+    (await call(0)).watch(API);
+    await call(0);
+    servers[1].presence.prependListener("change", () => {
+      if (servers[1].presence.state !== "active") return;
+      servers[1].system.fault = () => {
+        throw systemError("EIO");
+      };
+    });
+    await world.time.wait(servers[1].presence.onCall());
+    servers[1].system.fault = undefined;
+    assert.match(String(world.log), /watched sessions cannot be restored: EIO/);
+    await world.time.advance(5000);
+    assert.deepEqual(whenIdle(), ["t9-ipc: api is idle now."]);
+  });
 });
 
 test("what is not a watched session in the entry is ignored", async () => {
@@ -167,7 +268,6 @@ test("what is not a watched session in the entry is ignored", async () => {
     JSON.stringify({ ...entries, web: { ...entries.web, watching } }),
   );
   const next = open(web);
-  next.restore();
   seen({ status: "idle" });
   next.check();
   next.check();
