@@ -1,4 +1,4 @@
-import { lstatSync } from "node:fs";
+import { accessSync, constants, lstatSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
 import type Database from "better-sqlite3";
@@ -155,7 +155,10 @@ function loadSqlite(): typeof Database {
   }
 }
 
-/** Why the cache cannot be used, and how to repair it; undefined if it can. For `doctor`. */
+/**
+ * Why the cache cannot be used, and how to repair it if that is not said elsewhere. Undefined if
+ * it can be used. For `doctor`.
+ */
 export function checkCache(path: string): { problem: string; remedy: string } | undefined {
   try {
     openDatabase(path).db.close();
@@ -164,7 +167,18 @@ export function checkCache(path: string): { problem: string; remedy: string } | 
     const problem = `${path} cannot be used as a cache: ${messageOf(error)}`;
     const isMissing = error instanceof NotInstalledError;
     const step = isMissing ? "install or npm rebuild it" : "if this stays, delete the file";
-    return { problem, remedy: `only large inboxes need it: ${step}` };
+    // For a folder that is read-only, the data folder's own line has the advice.
+    const isAdvised = isMissing || isWritable(dirname(path));
+    return { problem, remedy: isAdvised ? `only large inboxes need it: ${step}` : "" };
+  }
+}
+
+function isWritable(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK);
+    return true;
+  } catch {
+    return false;
   }
 }
 

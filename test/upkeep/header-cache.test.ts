@@ -86,3 +86,13 @@ test("a file that is no database is left alone, and nothing is kept for it", {
   assert.match(String(log), /cache.db not used \(file is not a database\)/);
   assert.match(checkCache(path)?.remedy ?? "", /delete the file$/);
 });
+
+test("a cache in a folder that cannot be written has no advice of its own", {
+  skip: noSqlite,
+}, (t) => {
+  const { path } = setUp(t);
+  writeFileSync(path, "a file in the place of a folder");
+  const { problem, remedy } = checkCache(join(path, "folder/cache.db")) ?? assert.fail();
+  assert.match(problem, /cache.db cannot be used as a cache: E/);
+  assert.equal(remedy, "");
+});
