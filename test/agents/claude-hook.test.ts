@@ -9,8 +9,10 @@ import { readConfig } from "../../src/config.ts";
 import { createProcessTable } from "../../src/core/process.ts";
 import { createSystem } from "../../src/upkeep/system.ts";
 import { run } from "../support/command.ts";
+import { createWorld, systemOf } from "../support/fake-system.ts";
 import { homeOf, tempDir } from "../support/folder.ts";
 import { mail, stamp, writeMail } from "../support/mail.ts";
+import { systemError } from "../support/memory-files.ts";
 
 const NOTICE = "t9-ipc: 1 new message, from api: “hello”. Read it with t9_ipc_unread.";
 const PID = process.pid;
@@ -144,4 +146,20 @@ test("a hook that does not know the server's IPC_DIR is found in the default fol
   const waker = new WakeFile(folders, PID, createSystem(config), () => undefined);
   await waker.wake(NOTICE);
   assert.equal((await hook({ hook_event_name: "FileChanged" })).code, 2);
+});
+
+test("a session is not waited for if its notice cannot be written", async () => {
+  const system = systemOf(createWorld());
+  system.files.makeFolder("/wake");
+  system.files.create(readyFile("/wake", system.processes, PID), "");
+  const waker = new WakeFile(["/wake"], PID, system, () => undefined);
+  system.fault = (call) => {
+    if (call === "rename") throw systemError("ENOSPC");
+  };
+  await assert.rejects(waker.wake(NOTICE), /ENOSPC/);
+  assert.equal(waker.isPending(), false);
+  system.fault = undefined;
+  const woken = waker.wake(NOTICE);
+  assert.equal(waker.isPending(), true);
+  await woken;
 });

@@ -111,6 +111,14 @@ export function testWaker(
       notifier.close();
     });
 
+    test("is not waited for if its notice has not reached it", async (t) => {
+      const { waker, breakDown, notifier } = await start(t);
+      breakDown();
+      await assert.rejects(waker.wake("t9-ipc: 1 new message, from ann: “news”. Read it."));
+      assert.equal(waker.isPending(), false);
+      notifier.close();
+    });
+
     test("is told on its next tool result if it cannot be reached", async (t) => {
       const { send, pass, breakDown, notifier, waker } = await start(t);
       breakDown();

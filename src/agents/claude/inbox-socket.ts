@@ -2,8 +2,8 @@ import { connect } from "node:net";
 import type { Clock } from "../../core/system.ts";
 import type { RouteProblem } from "../../notify/routes.ts";
 import type { ToolCall, Waker } from "../../notify/waker.ts";
+import { NoticeTracker } from "./notice-tracker.ts";
 import type { RegisteredSession } from "./registry.ts";
-import { NoticeTracker } from "./turns.ts";
 
 const TIMEOUT_MS = 1000;
 /** How long the other side may keep the connection when all is written; a reset comes sooner. */
@@ -39,11 +39,10 @@ export class InboxSocket implements Waker {
   }
 
   async wake(notice: string): Promise<void> {
-    this.#tracker.onPost();
+    const { path, token } = this.options;
     try {
-      await post(this.options.path, this.options.token, notice);
+      await this.#tracker.track(() => post(path, token, notice));
     } catch (error) {
-      this.#tracker.onFailure();
       this.#isSilent = true;
       throw error;
     }

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { tryRemove, tryStat, writeFileAtomic } from "../../core/files.ts";
 import type { ProcessTable, System } from "../../core/system.ts";
 import type { ToolCall, Waker } from "../../notify/waker.ts";
+import { NoticeTracker } from "./notice-tracker.ts";
 import type { RegisteredSession } from "./registry.ts";
-import { NoticeTracker } from "./turns.ts";
 
 /** The file of one session, which Claude Code watches for the plugin's hook. */
 export const wakeFile = (folder: string, processes: ProcessTable, claudePid: number): string =>
@@ -60,8 +60,8 @@ export class WakeFile implements Waker {
     const folder = this.#readyFolder();
     if (folder === undefined) throw new Error("the plugin's hook has not set up its file");
     const { files, processes } = this.system;
-    writeFileAtomic(files, wakeFile(folder, processes, this.claudePid), `${notice}\n`);
-    this.#tracker.onPost();
+    const path = wakeFile(folder, processes, this.claudePid);
+    await this.#tracker.track(() => writeFileAtomic(files, path, `${notice}\n`));
   }
 
   onToolCall(call: ToolCall): void {

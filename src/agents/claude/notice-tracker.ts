@@ -18,16 +18,17 @@ export class NoticeTracker {
     private readonly registered: () => RegisteredSession | undefined,
   ) {}
 
-  /** Called before the notice is posted, since the session may act on it at once. */
-  onPost(): void {
-    this.#postedAt ??= this.clock.now();
+  /** Posts the notice, which the session may act on before `post` is done. Rejects if it fails. */
+  async track(post: () => void | Promise<void>): Promise<void> {
+    this.#postedAt = this.clock.now();
     this.#wasIdle = this.registered()?.status === "idle";
     this.#wasBusySince = false;
-  }
-
-  /** The notice has not reached the session. */
-  onFailure(): void {
-    this.#postedAt = undefined;
+    try {
+      await post();
+    } catch (error) {
+      this.#postedAt = undefined;
+      throw error;
+    }
   }
 
   onToolCall({ tool }: ToolCall): void {
