@@ -1,10 +1,9 @@
 import { checkClaude } from "../agents/claude/doctor.ts";
 import { checkCodex } from "../agents/codex/doctor.ts";
 import { broken, type Finding } from "../agents/finding.ts";
-import type { LiveServer } from "../agents/live-server.ts";
 import type { Config } from "../config.ts";
 import { messageOf } from "../core/errors.ts";
-import { Heartbeats } from "../core/heartbeats.ts";
+import { Heartbeats, type Session } from "../core/heartbeats.ts";
 import { createSystem } from "../upkeep/system.ts";
 import { checkFolder } from "./checks/folder.ts";
 import { checkInstallation } from "./checks/installation.ts";
@@ -23,7 +22,7 @@ type Check = (config: Config) => AsyncIterable<Finding> | Iterable<Finding>;
 /** In the order in which a user can fix what they find. */
 export const CHECKS: readonly Check[] = [
   checkInstallation,
-  (config) => checkClaude(config, liveServers(config)),
+  (config) => checkClaude(config, sessionsHere(config)),
   checkCodex,
   checkFolder,
   checkNetwork,
@@ -61,14 +60,9 @@ function describe({ state, what, problem, remedy }: Finding): string {
   return `${head}: ${problem}${remedy ? `\n         → ${remedy}` : ""}`;
 }
 
-function liveServers(config: Config): LiveServer[] {
+/** The sessions on this machine that are online. */
+function sessionsHere(config: Config): Session[] {
   const system = createSystem(config);
-  const online = new Heartbeats(config, system).online();
-  const here = online.filter(({ entry }) => entry.host === system.processes.host);
-  return here.map(({ name, entry }) => ({
-    name,
-    toolPrefix: entry.tool_prefix,
-    agentPid: entry.claude_pid,
-    conversation: entry.claude_session,
-  }));
+  const { host } = system.processes;
+  return new Heartbeats(config, system).online(({ entry }) => entry.host === host);
 }

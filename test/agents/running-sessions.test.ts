@@ -8,10 +8,11 @@ import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { checkClaude } from "../../src/agents/claude/doctor.ts";
 import type { Finding } from "../../src/agents/finding.ts";
-import type { LiveServer } from "../../src/agents/live-server.ts";
 import { nodeCommand } from "../../src/agents/node.ts";
+import type { Entry } from "../../src/core/heartbeats.ts";
 import { createProcessTable } from "../../src/core/process.ts";
 import { configOf } from "../support/command.ts";
+import { named } from "../support/fake-system.ts";
 import { homeOf, tempDir } from "../support/folder.ts";
 import { Process, SERVER, waiting } from "../support/process.ts";
 
@@ -38,10 +39,10 @@ function scene(t: TestContext) {
       return pid;
     },
     /** The findings about running sessions. */
-    check: async (servers: Partial<LiveServer>[] = []): Promise<Finding[]> => {
+    check: async (served: Partial<Entry>[] = []): Promise<Finding[]> => {
       const findings: Finding[] = [];
-      const live = servers.map((server) => ({ name: "x", ...server }) as LiveServer);
-      for await (const finding of checkClaude(config, live)) findings.push(finding);
+      const sessions = served.map((entry) => ({ name: named("x"), entry: entry as Entry }));
+      for await (const finding of checkClaude(config, sessions)) findings.push(finding);
       return findings.filter(({ what }) => /Claude Code session|IPC_SESSION_ID|other/.test(what));
     },
   };
@@ -51,7 +52,10 @@ test("a session with a server of ours is counted, by process or conversation", a
   const { register, startClaude, check } = scene(t);
   register();
   const [byProcess, byConversation] = [startClaude([]), startClaude([])];
-  const found = await check([{ agentPid: byProcess }, { conversation: `of-${byConversation}` }]);
+  const found = await check([
+    { claude_pid: byProcess },
+    { claude_session: `of-${byConversation}` },
+  ]);
   assert.deepEqual(found, [{ state: "ok", what: "Claude Code sessions that run with t9-ipc: 2" }]);
 });
 
@@ -59,7 +63,7 @@ test("a server of another process does not count, even in the same conversation"
   const { register, startClaude, check } = scene(t);
   register();
   const pid = startClaude([]);
-  const [found] = await check([{ agentPid: process.pid, conversation: `of-${pid}` }]);
+  const [found] = await check([{ claude_pid: process.pid, claude_session: `of-${pid}` }]);
   assert.ok(found?.what.includes(`PID ${pid}`), JSON.stringify(found));
   assert.equal(found?.state, "warning");
 });
@@ -126,7 +130,7 @@ test("doctor finds another CLAUDE_CONFIG_DIR, its entry and its running sessions
   const env = { IPC_DIR: "/elsewhere" };
   const entry = { command: "node", args: [SERVER], env };
   register({ mcpServers: { "t9-ipc": entry } }, join(other, ".claude.json"));
-  const [elsewhere] = await check([{ agentPid: pid }]);
+  const [elsewhere] = await check([{ claude_pid: pid }]);
   assert.match(elsewhere?.what ?? "", /\.claude-other[\\/]\.claude\.json: node /);
   assert.match(elsewhere?.problem ?? "", /^its mail is in (C:\\|\/)elsewhere, not /);
 });

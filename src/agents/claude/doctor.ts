@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { type Config, readConfig, SERVER } from "../../config.ts";
+import { isInConversation, type Session } from "../../core/heartbeats.ts";
 import { isSamePath } from "../../core/paths.ts";
 import { broken, type Finding, ok, warning } from "../finding.ts";
-import type { LiveServer } from "../live-server.ts";
 import { isAtLeast, runProgram } from "../programs.ts";
 import { checkStart } from "../try-server.ts";
 import { backupTime } from "../user-file.ts";
@@ -20,17 +20,21 @@ import { checkHook, claudeVersion } from "./plugin.ts";
 import { type RunningSession, runningSessions } from "./running-sessions.ts";
 import { crossSessionInbound, settingsLayers } from "./settings.ts";
 
-/** Everything that Claude Code needs for its sessions to get mail. */
+/**
+ * Everything that Claude Code needs for its sessions to get mail.
+ *
+ * @param served the sessions on this machine that have a server of ours
+ */
 export async function* checkClaude(
   config: Config,
-  servers: readonly LiveServer[],
+  served: readonly Session[],
 ): AsyncGenerator<Finding> {
   const version = claudeVersion(config);
   yield checkVersion(version);
 
   const { path, json } = readClaudeJson(config);
   const registrations = findRegistrations(json);
-  const isPlugin = hasPlugin(config, servers);
+  const isPlugin = hasPlugin(config, served);
   if (registrations.length > 0 || isPlugin) yield ok(path);
   else yield broken(path, "no t9-ipc entry, nor the plugin", "run setup");
 
@@ -47,8 +51,8 @@ export async function* checkClaude(
   }
   yield* checkInboxSocket(config);
 
-  yield* checkRunningSessions(config, isPlugin, servers);
-  for (const home of otherHomes(config)) yield* checkRunningSessions(home, false, servers);
+  yield* checkRunningSessions(config, isPlugin, served);
+  for (const home of otherHomes(config)) yield* checkRunningSessions(home, false, served);
 }
 
 function checkVersion(version: string | undefined): Finding {
@@ -65,13 +69,13 @@ function checkVersion(version: string | undefined): Finding {
 }
 
 /** True if the plugin is switched on, or a session runs with it by `--plugin-dir`. */
-function hasPlugin({ claudeDir, folder }: Config, servers: readonly LiveServer[]): boolean {
+function hasPlugin({ claudeDir, folder }: Config, served: readonly Session[]): boolean {
   const plugins = settingsLayers(claudeDir, folder).flatMap(({ json }) =>
     Object.entries({ ...(json.enabledPlugins as object) }),
   );
   return (
     plugins.some(([name, isEnabled]) => isEnabled && name.startsWith("t9-ipc@")) ||
-    servers.some(({ toolPrefix }) => toolPrefix?.startsWith(PLUGIN_RULE))
+    served.some(({ entry }) => entry.tool_prefix?.startsWith(PLUGIN_RULE))
   );
 }
 
@@ -174,10 +178,10 @@ function* checkInboxSocket({ claudeDir, folder }: Config): Generator<Finding> {
 function* checkRunningSessions(
   home: ClaudeHome,
   isPlugin: boolean,
-  servers: readonly LiveServer[],
+  served: readonly Session[],
 ): Generator<Finding> {
   const running = runningSessions(home.claudeDir);
-  const without = running.filter((session) => !servers.some((each) => belongsTo(each, session)));
+  const without = running.filter((session) => !served.some((each) => isServerOf(each, session)));
   const count = running.length - without.length;
   if (count > 0) yield ok(`Claude Code sessions that run with t9-ipc: ${count}`);
 
@@ -189,9 +193,9 @@ function* checkRunningSessions(
   }
 }
 
-function belongsTo(server: LiveServer, { pid, conversation }: RunningSession): boolean {
-  if (server.agentPid !== undefined) return server.agentPid === pid;
-  return server.conversation !== undefined && server.conversation === conversation;
+function isServerOf(served: Session, { pid, conversation }: RunningSession): boolean {
+  const { claude_pid: agentPid } = served.entry;
+  return agentPid === undefined ? isInConversation(served, conversation) : agentPid === pid;
 }
 
 function whyWithoutServer(

@@ -1,23 +1,16 @@
-import { dirname } from "node:path";
 import packageJson from "../../../package.json" with { type: "json" };
 import { type Finding, ok, warning } from "../../agents/finding.ts";
-import { type Config, PACKAGE_ROOT, SERVER } from "../../config.ts";
-import { Heartbeats } from "../../core/heartbeats.ts";
+import { type Config, PACKAGE_ROOT } from "../../config.ts";
+import { Heartbeats, type Session } from "../../core/heartbeats.ts";
 import { isSamePath } from "../../core/paths.ts";
 import { describeRoute, routeIn } from "../../notify/routes.ts";
 import { createSystem } from "../../upkeep/system.ts";
 
-/** The fields that describe a server of ours. */
-interface Installation {
-  readonly version?: string;
-  /** The installation's path. */
-  readonly server?: string;
-}
-
 /** The sessions that are online: whether each can be woken, and runs this version. */
 export function* checkSessions(config: Config): Generator<Finding> {
   const system = createSystem(config);
-  for (const { name, entry } of new Heartbeats(config, system).online()) {
+  for (const session of new Heartbeats(config, system).online()) {
+    const { name, entry } = session;
     const route = routeIn(entry.push);
     const what = `${name}: mail reaches it: ${describeRoute(entry.push, entry.push_note)}`;
     if (route !== "tool-result" && route !== "none") yield ok(what);
@@ -26,20 +19,17 @@ export function* checkSessions(config: Config): Generator<Finding> {
       yield warning(what, problem, "install the plugin: its hook wakes it");
     }
 
-    if (entry.host === system.processes.host) yield* checkInstallation(name, entry as Installation);
+    if (entry.host === system.processes.host) yield* checkVersion(session);
   }
 }
 
 /** Servers of two versions may not agree about the files that they share. */
-function* checkInstallation(name: string, { version, server }: Installation): Generator<Finding> {
+function* checkVersion({ name, entry: { version, server } }: Session): Generator<Finding> {
   const remedy = "type /mcp in that session and reconnect t9-ipc, or restart the session";
   if (version !== undefined && version !== packageJson.version) {
     const problem = `it runs t9-ipc ${version}, this is ${packageJson.version}`;
     yield warning(name, problem, remedy);
-  } else if (
-    server !== undefined &&
-    ![PACKAGE_ROOT, dirname(SERVER), SERVER].some((path) => isSamePath(path, server))
-  ) {
-    yield warning(name, `it runs ${server}, this is ${SERVER}`, remedy);
+  } else if (server !== undefined && !isSamePath(server, PACKAGE_ROOT)) {
+    yield warning(name, `it runs ${server}, this is ${PACKAGE_ROOT}`, remedy);
   }
 }
