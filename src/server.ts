@@ -134,8 +134,8 @@ async function serve(): Promise<void> {
       announce: (line) => notifier.announceLine(line),
       log: config.log,
     });
-    const handwritten = new HandwrittenFiles(config.inbox, inbox, system);
-    const sync = new Sync(config.inbox, inbox);
+    const handwritten = new HandwrittenFiles(inbox, system);
+    const sync = new Sync(inbox);
     const sweep = new Sweep(config, system, inbox, heartbeats);
 
     /** The handshake is answered when the session is on the list. */

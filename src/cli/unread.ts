@@ -18,7 +18,7 @@ export function unread(
   return withUserMailbox(config, async (user) => {
     const { mailbox, around } = user;
     await mailbox.register(); // from now on mail for this name is accepted
-    await adoptHandwritten(config, user);
+    await adoptHandwritten(user);
 
     const isOwn = name === undefined || mailbox.directory.isOwnName(name);
     const mail = isOwn ? ownMailText(around) : otherMailText(around, name);
@@ -37,8 +37,8 @@ function checkComplete({ unreadable }: MailText): void {
 }
 
 /** If no server runs, nobody else renames the files that were written by hand. */
-async function adoptHandwritten(config: Config, { mailbox, system }: UserMailbox): Promise<void> {
-  const handwritten = new HandwrittenFiles(config.inbox, mailbox.inbox, system);
+async function adoptHandwritten({ mailbox, system }: UserMailbox): Promise<void> {
+  const handwritten = new HandwrittenFiles(mailbox.inbox, system);
   handwritten.start();
   mailbox.inbox.tryScan();
   await handwritten.whenIdle(HANDWRITTEN_MS);

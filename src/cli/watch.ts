@@ -37,7 +37,7 @@ export async function watch(config: Config, options: WatchOptions): Promise<neve
 
   const system = createSystem(config);
   const inbox = new Inbox({ folder: config, poll: config.poll }, system);
-  const handwritten = new HandwrittenFiles(config.inbox, inbox, system);
+  const handwritten = new HandwrittenFiles(inbox, system);
   inbox.scan();
   if (options.since !== undefined) {
     pastMail(config, system, options.since, inbox.files).forEach(print);

@@ -124,18 +124,18 @@ export class Inbox extends EventEmitter<InboxEvents> {
   }
 
   #startWatch(): void {
-    const { folder, poll } = this.options;
     this.#watch?.close();
     this.#watched = undefined;
     this.#watchAgainAt = undefined;
-    if (poll !== undefined) return; // network folders make no events for changes by other machines
+    // Network folders make no events for changes by other machines.
+    if (this.options.poll !== undefined) return;
     try {
-      this.system.files.makeFolder(folder.inbox);
-      this.#watched = this.system.files.stat(folder.inbox)?.id;
+      this.system.files.makeFolder(this.folder);
+      this.#watched = this.system.files.stat(this.folder)?.id;
     } catch {
       return; // the scan logs why, and `#checkWatch` tries again
     }
-    this.#watch = this.system.watchFolder(folder.inbox, {
+    this.#watch = this.system.watchFolder(this.folder, {
       onChange: (file) => this.#onChange(file),
       onReady: () => this.tryScan(), // finds what came before the watch was set up
       onError: (error) => this.#onWatchError(error),
@@ -160,9 +160,8 @@ export class Inbox extends EventEmitter<InboxEvents> {
 
   /** Watches the folder again if it was replaced, or if there was no watch to be had. */
   #checkWatch(): void {
-    const { poll, folder } = this.options;
-    if (poll !== undefined) return;
-    const isReplaced = tryStat(this.system.files, folder.inbox)?.id !== this.#watched;
+    if (this.options.poll !== undefined) return;
+    const isReplaced = tryStat(this.system.files, this.folder)?.id !== this.#watched;
     const isDue =
       this.#watchAgainAt !== undefined && this.system.clock.elapsed() >= this.#watchAgainAt;
     if (!isReplaced && !isDue) return;
@@ -202,10 +201,10 @@ export class Inbox extends EventEmitter<InboxEvents> {
   #list(): string[] {
     const { files } = this.system;
     try {
-      return files.list(this.options.folder.inbox);
+      return files.list(this.folder);
     } catch (error) {
       if (!isMissing(error)) throw error;
-      files.makeFolder(this.options.folder.inbox);
+      files.makeFolder(this.folder);
       return [];
     }
   }
@@ -213,7 +212,7 @@ export class Inbox extends EventEmitter<InboxEvents> {
   /** Takes note of a file that appeared, changed or went. Harmless for any name at any time. */
   #check(file: string): void {
     if (!isMessageFile(file)) return;
-    const version = this.system.files.stat(this.#path(file))?.version;
+    const version = this.system.files.stat(this.pathOf(file))?.version;
     const isKnown = this.files.has(file) && !this.#invalid.has(file);
     if (version === undefined) {
       this.#remove(file);
@@ -237,8 +236,12 @@ export class Inbox extends EventEmitter<InboxEvents> {
     this.options.cache?.delete(file);
   }
 
-  #path(file: string): string {
-    return join(this.options.folder.inbox, file);
+  get folder(): string {
+    return this.options.folder.inbox;
+  }
+
+  pathOf(file: string): string {
+    return join(this.folder, file);
   }
 
   /** Returns undefined if the message does not exist. Throws if it cannot be read just now. */
@@ -271,10 +274,10 @@ export class Inbox extends EventEmitter<InboxEvents> {
    * logged once. Throws if the file cannot be read just now.
    */
   read(file: string): Message | undefined {
-    const version = this.system.files.stat(this.#path(file))?.version;
+    const version = this.system.files.stat(this.pathOf(file))?.version;
     if (version === undefined || this.#invalid.get(file) === version) return undefined;
     try {
-      const message = readMessage(this.system, this.#path(file), file);
+      const message = readMessage(this.system, this.pathOf(file), file);
       this.#headers.set(file, message.header);
       this.options.cache?.set(message.header);
       return message;
@@ -291,7 +294,7 @@ export class Inbox extends EventEmitter<InboxEvents> {
 
   /** When the message was stored, in ms since 1970; undefined if the file is gone. */
   storedAt(file: string): number | undefined {
-    return tryStat(this.system.files, this.#path(file))?.mtimeMs;
+    return tryStat(this.system.files, this.pathOf(file))?.mtimeMs;
   }
 
   /** Finds a message in the inbox or the archive. Throws if it cannot be read just now. */
@@ -375,7 +378,7 @@ export class Inbox extends EventEmitter<InboxEvents> {
         const header = headers[index] as Header;
         const file = messageFileName(timestamp, header);
         try {
-          files.rename(paths[index] as string, this.#path(file));
+          files.rename(paths[index] as string, this.pathOf(file));
         } catch (error) {
           return { stored, error: isUnreachable(error) ? new InDoubtError(file, error) : error };
         }
@@ -409,7 +412,7 @@ export class Inbox extends EventEmitter<InboxEvents> {
     const { files } = this.system;
     files.makeFolder(this.options.folder.archive);
     try {
-      files.rename(this.#path(file), join(this.options.folder.archive, file));
+      files.rename(this.pathOf(file), join(this.options.folder.archive, file));
     } catch (error) {
       if (errorCode(error) !== "ENOENT") throw error;
     }

@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { errorCode, isMissing, messageOf } from "../core/errors.ts";
 import { tryStat } from "../core/files.ts";
 import type { Inbox } from "../core/inbox.ts";
@@ -23,7 +22,6 @@ export class HandwrittenFiles {
   readonly #invalid = new Map<string, string>();
 
   constructor(
-    private readonly inboxFolder: string,
     private readonly inbox: Inbox,
     private readonly system: System,
   ) {}
@@ -38,7 +36,7 @@ export class HandwrittenFiles {
   }
 
   #onFile(file: string): void {
-    const version = tryStat(this.system.files, join(this.inboxFolder, file))?.version;
+    const version = tryStat(this.system.files, this.inbox.pathOf(file))?.version;
     const waiting = this.#waiting.get(file);
     if (version === undefined || waiting?.version === version) return;
     if (this.#invalid.get(file) === version) return;
@@ -49,7 +47,7 @@ export class HandwrittenFiles {
   }
 
   async #onQuiet(file: string, version: string): Promise<void> {
-    const path = join(this.inboxFolder, file);
+    const path = this.inbox.pathOf(file);
     let hasChanged = false;
     try {
       const moved = await this.inbox.moveIn([path], () => this.#readHeaders(file, version));
@@ -68,7 +66,7 @@ export class HandwrittenFiles {
    */
   #readHeaders(file: string, version: string): Header[] {
     const { files, clock } = this.system;
-    const path = join(this.inboxFolder, file);
+    const path = this.inbox.pathOf(file);
     const stat = files.stat(path);
     if (stat?.version !== version) return [];
     const { header } = readMessage(this.system, path, file);

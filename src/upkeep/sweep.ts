@@ -143,7 +143,7 @@ export class Sweep {
   #isInInbox(file: string): boolean {
     if (this.inbox.files.has(file)) return true;
     try {
-      return this.system.files.stat(join(this.folder.inbox, file)) !== undefined;
+      return this.system.files.stat(this.inbox.pathOf(file)) !== undefined;
     } catch {
       return true;
     }

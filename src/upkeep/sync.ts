@@ -1,5 +1,4 @@
 import { open } from "node:fs/promises";
-import { join } from "node:path";
 import type { Inbox } from "../core/inbox.ts";
 
 /** Messages are brought to the disk this long after they were stored, several together. */
@@ -13,10 +12,7 @@ export class Sync {
   #unsynced: string[] = [];
   #syncing: Promise<void> = Promise.resolve();
 
-  constructor(
-    private readonly inboxFolder: string,
-    private readonly inbox: Inbox,
-  ) {}
+  constructor(private readonly inbox: Inbox) {}
 
   start(): void {
     this.inbox.on("stored", (files) => {
@@ -34,8 +30,9 @@ export class Sync {
   #syncAll(): Promise<void> {
     this.#syncing = this.#syncing.then(async () => {
       const files = this.#unsynced.splice(0);
-      const paths = files.map((file) => join(this.inboxFolder, file));
-      for (const path of files.length > 0 ? [...paths, this.inboxFolder] : []) await trySync(path);
+      const paths = files.map((file) => this.inbox.pathOf(file));
+      if (files.length > 0) paths.push(this.inbox.folder);
+      for (const path of paths) await trySync(path);
     });
     return this.#syncing;
   }

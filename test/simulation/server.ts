@@ -161,7 +161,7 @@ export class Server {
 
   async start(): Promise<void> {
     const { inbox, presence, mailbox, notifier, sweep, system } = this;
-    const handwritten = new HandwrittenFiles(FOLDER.inbox, inbox, system);
+    const handwritten = new HandwrittenFiles(inbox, system);
     inbox.on("scan", () => presence.tryCheck());
     presence.on("change", () => {
       if (presence.state !== "active") return;

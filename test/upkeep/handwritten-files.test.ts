@@ -15,7 +15,7 @@ const note = (to: string): string => `---\nfrom: hand\nto: ${to}\nsubject: hi\n-
 async function start() {
   const world = createWorld();
   const ann = await startSession(world, "ann");
-  const handwritten = new HandwrittenFiles(FOLDER.inbox, ann.inbox, ann.system);
+  const handwritten = new HandwrittenFiles(ann.inbox, ann.system);
   handwritten.start();
   const { clock, withLock } = ann.system;
   const waitForLock: WithLock = async (path, work) => {
