@@ -316,7 +316,8 @@ export class Inbox extends EventEmitter<InboxEvents> {
    * the files cannot be written, with PartlyStoredError if only some were renamed into the inbox,
    * and with InDoubtError if the file system did not say.
    *
-   * @param onStored called for each message at once, before anybody can see it in the inbox
+   * @param onStored called for each message as soon as it is renamed, before this process announces
+   *   it; also for one that may have been stored
    */
   async store(
     drafts: readonly Draft[],
@@ -360,6 +361,7 @@ export class Inbox extends EventEmitter<InboxEvents> {
    * missing file is an ENOENT.
    *
    * @param readHeaders called under the lock, for the headers of the files that are to be moved
+   * @param onMoved called as `onStored` is
    */
   async moveIn(
     paths: readonly string[],
@@ -376,14 +378,16 @@ export class Inbox extends EventEmitter<InboxEvents> {
       const timestamps = nextTimestamps(files, clock, folder, headers.length);
       for (const [index, timestamp] of timestamps.entries()) {
         const header = headers[index] as Header;
-        const file = messageFileName(timestamp, header);
+        const moved = { ...header, file: messageFileName(timestamp, header) };
         try {
-          files.rename(paths[index] as string, this.pathOf(file));
+          files.rename(paths[index] as string, this.pathOf(moved.file));
         } catch (error) {
-          return { stored, error: isUnreachable(error) ? new InDoubtError(file, error) : error };
+          if (!isUnreachable(error)) return { stored, error };
+          onMoved(moved);
+          return { stored, error: new InDoubtError(moved.file, error) };
         }
-        stored.push({ ...header, file });
-        onMoved({ ...header, file });
+        stored.push(moved);
+        onMoved(moved);
       }
       return { stored, error: undefined };
     });

@@ -74,6 +74,18 @@ test("a session's own message to everyone is marked before the answer", async ()
   assert.match(world.disk.text("/ipc/read/ann") ?? "", /-ann-all-news\.md\n$/);
 });
 
+test("a session's own message to everyone is not its mail if the rename only seems to fail", async () => {
+  const { files } = ann.system;
+  const rename: typeof files.rename = (from, to) => {
+    files.rename(from, to);
+    if (to.endsWith(".md")) throw systemError("EIO");
+  };
+  Object.assign(ann.system, { files: { ...files, rename } });
+  await assert.rejects(send(ann, "all"), refusal(/not known whether inbox\/.*\.md was stored/));
+  await world.time.advance(5000);
+  assert.deepEqual([unread(ann), unread(bob)], [[], ["news"]]);
+});
+
 test("a session that comes later does not get what was sent to everyone before", async () => {
   await send(ann, "all");
   const cleo = await startSession(world, "cleo");

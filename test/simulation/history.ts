@@ -8,6 +8,7 @@ import { localTime } from "../../src/core/timestamps.ts";
 import { FOLDER, named } from "../support/fake-system.ts";
 import { createRandom } from "../support/random.ts";
 import type { Server } from "./server.ts";
+import { headerValue } from "./truth.ts";
 import { Agent, FAULTS, Violation, World } from "./world.ts";
 
 const NAMES = ["ann", "bob", "cleo"] as const;
@@ -337,11 +338,8 @@ class Execution {
             ...(replyTo !== undefined && { reply_to: replyTo }),
           });
           sent.stored = deliveries.map(({ header }) => header.file);
-          // What a session tells everyone, it has seen.
           for (const { file, to } of deliveries.map(({ header }) => header)) {
-            if (!isEveryone(to)) continue;
-            world.onShown({ file, names: [...server.presence.names] });
-            server.toldEveryone.set(file, server.presence.conversation);
+            if (isEveryone(to)) this.#noteTold(server, file);
           }
           for (const { header, online } of deliveries) {
             if (!server.isDead) world.truth.checkSent(before, header.to, online);
@@ -354,9 +352,20 @@ class Execution {
     });
   }
 
+  /** What a session tells everyone, it has seen. */
+  #noteTold(server: Server, file: string): void {
+    this.world.onShown({ file, names: [...server.presence.names] });
+    server.toldEveryone.set(file, server.presence.conversation);
+  }
+
   #noteFailure(sent: { stored: string[] | undefined }, server: Server, error: unknown): void {
     if (server.isDead) return;
     const text = (error as Error).message;
+    // Also if it is not known whether the message was stored.
+    for (const [file, message] of this.world.messages(FOLDER.inbox)) {
+      const isTold = text.includes(file) && isEveryone(headerValue(message, "to"));
+      if (isTold) this.#noteTold(server, file);
+    }
     if (/^(Sent in part|It is not known)/.test(text)) return;
     if (error instanceof PartlyStoredError || error instanceof InDoubtError) return;
     sent.stored = [];

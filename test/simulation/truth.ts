@@ -19,7 +19,7 @@ interface NameRecord {
   readonly by: string;
 }
 
-const headerValue = (text: string, key: string): string =>
+export const headerValue = (text: string, key: string): string =>
   new RegExp(`^${key}: (.*)$`, "m").exec(text)?.[1] ?? "";
 const isJson = (text: string): boolean => {
   try {
