@@ -117,7 +117,7 @@ export class Mailbox {
 
   async #store(drafts: readonly Draft[]): Promise<Header[]> {
     try {
-      // Marked before the file is visible, so that the owner never gets its own broadcast.
+      // Marked before this process announces it, so that the owner never gets its own broadcast.
       return await this.inbox.store(drafts, (header) => {
         if (isEveryone(header.to)) this.#readStates.markSent(header);
       });
