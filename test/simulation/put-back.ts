@@ -55,8 +55,8 @@ const FAULTS: readonly Fault[] = [
   {
     what: "one damaged line spoils a file of marks",
     file: "core/read-state.ts",
-    right: 'const lines = (text ?? "").split("\\n");',
-    wrong: 'const lines = text?.includes("\\0") ? [""] : (text ?? "").split("\\n");',
+    right: 'const lines = text.split("\\n");',
+    wrong: 'const lines = text.includes("\\0") ? [""] : text.split("\\n");',
   },
   {
     what: "marks are appended to a line that another process has torn",
@@ -109,7 +109,7 @@ const FAULTS: readonly Fault[] = [
   {
     what: "a hand-written file that could not be renamed is never tried again",
     file: "upkeep/handwritten-files.ts",
-    right: "(error as NodeJS.ErrnoException).code === undefined && !isTransient(error)",
+    right: "errorCode(error) === undefined",
     wrong: "true",
   },
   {
@@ -129,8 +129,8 @@ const FAULTS: readonly Fault[] = [
   {
     what: "a rename that failed in the middle counts as not done",
     file: "core/inbox.ts",
-    right: "isUnreachable(error) ? new InDoubtError(file, error) : error",
-    wrong: "error",
+    right: "if (!isUnreachable(error)) return { stored, error };",
+    wrong: "return { stored, error };",
   },
   {
     what: "a scan stops at a bad file",
@@ -147,7 +147,7 @@ const FAULTS: readonly Fault[] = [
   {
     what: "marks of messages that came during the sweep are dropped",
     file: "upkeep/sweep.ts",
-    right: "return this.system.files.stat(join(this.folder.inbox, file)) !== undefined;",
+    right: "return this.system.files.stat(this.inbox.pathOf(file)) !== undefined;",
     wrong: "return false;",
   },
   {
