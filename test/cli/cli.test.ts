@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { userInfo } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { run } from "../support/command.ts";
 import { envOf, tempDir } from "../support/folder.ts";
@@ -283,6 +284,24 @@ test("a message that is stored in a folder made just now is said to be, since a 
 
   const used = tempDir(t);
   await startSession("alpha", { dir: used });
+
+  test("an empty folder is called new for a minute, and one with mail or a list of sessions is not", async (t) => {
+    const isCalledNew = async (files: readonly string[], ageMs = 0): Promise<boolean> => {
+      const dir = tempDir(t);
+      mkdirSync(join(dir, "inbox"), { recursive: true });
+      for (const file of files) writeFileSync(join(dir, file), "{}");
+      const now = Date.now() + ageMs;
+      const { mock } = t.mock.method(Date, "now", () => now);
+      const { stdout } = await runHere(dir, ["send", "later", "one", "--allow-unknown"]);
+      mock.restore();
+      assert.match(stdout, /^Stored as /);
+      return stdout.includes("was made just now");
+    };
+    assert.equal(await isCalledNew([]), true);
+    assert.equal(await isCalledNew([], 61_000), false);
+    assert.equal(await isCalledNew(["inbox/note.md"]), false);
+    assert.equal(await isCalledNew(["heartbeats.json"]), false);
+  });
   const { stdout } = await runHere(used, ["send", "later", "one", "--allow-unknown"]);
   assert.doesNotMatch(stdout, words, "a session is there");
 });

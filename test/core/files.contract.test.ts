@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import {
+import fs, {
   chmodSync,
   chownSync,
   mkdtempSync,
@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { isTransient } from "../../src/core/errors.ts";
 import { CachedFile, diskFiles, type Files, writeFileAtomic } from "../../src/core/files.ts";
@@ -280,4 +280,32 @@ test("a file is closed after it was read or refused", {
     assert.throws(() => diskFiles.read(path, 1));
   }
   assert.ok(openFiles() < before + 10);
+});
+
+test("an append that the system takes in pieces is whole", (t) => {
+  const path = join(tempDir(t), "..", "a");
+  const { writeSync } = fs;
+  /** As on a disk that is nearly full: half of it, and no error. */
+  const writeHalf = (fd: number, data: string | Uint8Array, start = 0, length = data.length) => {
+    const rest = Buffer.from(data).subarray(start, start + length);
+    return writeSync(fd, rest.subarray(0, Math.ceil(rest.length / 2)));
+  };
+  t.mock.method(fs, "writeSync", writeHalf);
+  diskFiles.append(path, "a line of a file\n");
+  assert.equal(diskFiles.read(path, 100).text, "a line of a file\n");
+});
+
+test("a folder that takes the place of another has another id, even with its inode", (t) => {
+  const path = dirname(tempDir(t));
+  const { lstatSync } = fs;
+  const idFrom = (birthtimeMs: number): string | undefined => {
+    const { mock } = t.mock.method(fs, "lstatSync", (each: string) =>
+      Object.assign(lstatSync(each), { ino: 7, birthtimeMs }),
+    );
+    const id = diskFiles.stat(path)?.id;
+    mock.restore();
+    return id;
+  };
+  assert.equal(idFrom(1000), idFrom(1000));
+  assert.notEqual(idFrom(1000), idFrom(1001));
 });

@@ -6,6 +6,7 @@ import { localTime } from "../../src/core/timestamps.ts";
 import { HandwrittenFiles } from "../../src/upkeep/handwritten-files.ts";
 import { Sweep } from "../../src/upkeep/sweep.ts";
 import { createWorld, FOLDER, startSession } from "../support/fake-system.ts";
+import { systemError } from "../support/memory-files.ts";
 
 const DAY_MS = 24 * 3600_000;
 
@@ -88,5 +89,49 @@ test("a file that is not a message keeps its time", async () => {
   await world.time.advance(5000);
   assert.match(String(world.log), /inbox\/list.md is not a message and stays where it is/);
   assert.equal(ann.inbox.storedAt("list.md"), 1_700_000_000_000);
+  handwritten.close();
+});
+
+test("a note that cannot be read just now is renamed when it can be read", async () => {
+  const { world, ann, handwritten } = await start();
+  ann.system.fault = (call, path) => {
+    if (call === "read" && path.endsWith("note.md")) throw systemError("EIO");
+  };
+  world.disk.put(`${FOLDER.inbox}/note.md`, note("ann"));
+  await world.time.advance(10_000);
+  assert.match(String(world.log), /inbox\/note.md could not be renamed yet: EIO/);
+  assert.deepEqual(ann.mailbox.unread().headers, []);
+  ann.system.fault = undefined;
+  await world.time.advance(10_000);
+  assert.equal(ann.mailbox.unread().headers.length, 1);
+  handwritten.close();
+});
+
+test("a file that is not a message is read once, and again after a change", async () => {
+  const { world, ann, handwritten } = await start();
+  const path = `${FOLDER.inbox}/list.md`;
+  let reads = 0;
+  ann.system.fault = (call, each) => {
+    if (call === "read" && each === path) reads++;
+  };
+  world.disk.put(path, "- milk");
+  await world.time.advance(20_000);
+  assert.deepEqual([reads, world.log.filter((line) => line.includes("list.md")).length], [1, 1]);
+  world.disk.put(path, note("ann"));
+  await world.time.advance(5000);
+  assert.equal(ann.mailbox.unread().headers.length, 1);
+  handwritten.close();
+});
+
+test("a note that another server renames first is not spoken of", async () => {
+  const { world, ann, handwritten } = await start();
+  ann.system.fault = (call, path) => {
+    if (call !== "read" || !path.endsWith("note.md")) return;
+    world.disk.erase(path);
+    throw systemError("ENOENT");
+  };
+  world.disk.put(`${FOLDER.inbox}/note.md`, note("ann"));
+  await world.time.advance(10_000);
+  assert.deepEqual(world.log, []);
   handwritten.close();
 });
