@@ -4,8 +4,8 @@ import { fileURLToPath } from "node:url";
 import type { Log } from "./core/log.ts";
 
 /** Ways to wake a session that `IPC_PUSH` can choose. */
-export const PUSH_MODES = ["auto", "channel", "socket", "hook", "none"] as const;
-export type PushMode = (typeof PUSH_MODES)[number];
+const PUSH_MODES = ["auto", "channel", "socket", "hook", "none"] as const;
+type PushMode = (typeof PUSH_MODES)[number];
 
 export type Config = Readonly<ReturnType<typeof readConfig>>;
 
@@ -132,7 +132,7 @@ const REPEAT_MS = 60_000;
 const lastLogged = new Map<string, number>();
 
 /** Writes one line to stderr, the same line at most once a minute: stdout belongs to JSON-RPC. */
-export function logToStderr(line: string): void {
+function logToStderr(line: string): void {
   const now = performance.now();
   if (now - (lastLogged.get(line) ?? Number.NEGATIVE_INFINITY) < REPEAT_MS) return;
   if (lastLogged.size > 100) lastLogged.clear();

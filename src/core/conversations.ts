@@ -9,7 +9,7 @@ const MONTH_MS = 30 * 24 * 3600 * 1000;
 const DAY_MS = 24 * 3600 * 1000;
 
 /** The sources of a session's name, strongest first. */
-export const NAME_SOURCES = ["set_name", "environment", "user", "folder"] as const;
+const NAME_SOURCES = ["set_name", "environment", "user", "folder"] as const;
 export type NameSource = (typeof NAME_SOURCES)[number];
 
 const KnownName = z.custom<Name>((value) => typeof value === "string" && isKnownForm(value));
@@ -20,7 +20,7 @@ const StoredRecord = z.object({
   names: z.array(KnownName).default([]),
   working_on: z.string().default(""),
   by: z.enum(NAME_SOURCES).default("set_name"),
-  /** The name that the environment or the user asked for, if somebody else held it. */
+  /** The name that the environment or the user asked for, also if nobody else held it. */
   asked: z.string().optional(),
   /** When the conversation was last open, in ms since 1970. */
   seen: z.number(),

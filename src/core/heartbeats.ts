@@ -9,7 +9,10 @@ import { parseLocalTime } from "./timestamps.ts";
 const REMOTE_TIMEOUT_MS = 90_000;
 /** If the system does not report start times, a PID counts only with a beat younger than this. */
 const UNSURE_TIMEOUT_MS = 5 * 60_000;
-/** An entry of another implementation or host is kept for this long. */
+/**
+ * For this long after its last beat, the entry of another host is kept. One of the Python original
+ * counts as online for as long, if its process runs.
+ */
 const DAY_MS = 24 * 3600 * 1000;
 
 /** An entry of heartbeats.json. The first four fields are those of the Python original. */
@@ -94,7 +97,8 @@ interface Contents {
 }
 
 /**
- * heartbeats.json: who is online. It is shared with the Python original, whose entries are kept.
+ * heartbeats.json: who is online. It is shared with the Python original, whose entries are kept
+ * while their processes run.
  */
 export class Heartbeats {
   readonly #file: JsonFile<Contents>;
@@ -186,7 +190,10 @@ export class Heartbeats {
     });
   }
 
-  /** Sessions on other hosts are theirs to remove, for a day. */
+  /**
+   * True if the entry is ours to remove. Those of other hosts are theirs to remove, for a day. One
+   * with neither a host nor a time that can be read is another program's, and is left alone.
+   */
   #hasEnded({ entry }: Session, isOnline: boolean): boolean {
     const { clock } = this.system;
     const { host, beat = 0, timestamp } = entry;

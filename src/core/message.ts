@@ -10,7 +10,7 @@ import { localTime, type Timestamp } from "./timestamps.ts";
 export const MAX_SUBJECT_LENGTH = 200;
 export const MAX_BODY_LENGTH = 10_240;
 /** A larger file is not a message. */
-export const MAX_FILE_BYTES = 1 << 20;
+const MAX_FILE_BYTES = 1 << 20;
 const MAX_HEADER_LENGTH = 8192;
 
 const MAX_FILE_NAME_BYTES = 200;

@@ -198,16 +198,16 @@ export class Notifier {
   /** Announces a line of our own, once, in the same ways as mail. */
   announceLine(line: string): void {
     const { sendToChannel, expectsChannel } = this.options;
+    const isTrusted = expectsChannel && this.#isChannelProved;
     const keep = (): void => {
       this.#lines = [...this.#lines, line];
       this.#scheduleWake();
     };
+    if (!isTrusted) keep();
     sendToChannel?.({ content: line, meta: { from: "t9-ipc", type: "notice" } }).catch((error) => {
       this.system.log(`not announced on the channel: ${messageOf(error)}`);
       if (isTrusted) keep();
     });
-    const isTrusted = expectsChannel && this.#isChannelProved;
-    if (!isTrusted) keep();
   }
 
   /** For the end of a tool result: unread mail that the session may not have seen. */

@@ -25,16 +25,10 @@ const isRoute = (text: string): text is Route => Object.hasOwn(ROUTES, text);
 
 const isRouteProblem = (text: string): text is RouteProblem => Object.hasOwn(ROUTE_PROBLEMS, text);
 
-/** The route in an entry of heartbeats.json. Version 1.0.0 wrote phrases there instead of ids. */
-export function routeIn(push = ""): Route | undefined {
-  if (isRoute(push)) return push;
-  return (Object.keys(ROUTES) as Route[]).find((route) => ROUTES[route] === push);
-}
-
 /** "inbox socket", or "on its next tool call (its inbox socket does not answer)". */
 export function describeRoute(push: string | undefined, note: string | undefined): string {
-  const route = routeIn(push);
-  if (route === undefined) return push ? push : "its own server's channel notification";
-  if (!note) return ROUTES[route];
-  return `${ROUTES[route]} (${isRouteProblem(note) ? ROUTE_PROBLEMS[note] : note})`;
+  if (!push) return "its own server's channel notification";
+  if (!isRoute(push)) return push;
+  if (!note) return ROUTES[push];
+  return `${ROUTES[push]} (${isRouteProblem(note) ? ROUTE_PROBLEMS[note] : note})`;
 }

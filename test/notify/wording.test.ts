@@ -4,7 +4,7 @@ import fc from "fast-check";
 import type { Header } from "../../src/core/message.ts";
 import { toChannelNotification } from "../../src/notify/channel.ts";
 import { mailNotice } from "../../src/notify/notice.ts";
-import { describeRoute, routeIn } from "../../src/notify/routes.ts";
+import { describeRoute } from "../../src/notify/routes.ts";
 
 const header = (fields: Partial<Header> = {}): Header => ({
   file: "20260406T153000123456-0a1b2c3d-ann-bob-x.md",
@@ -101,10 +101,3 @@ for (const [push, note, text] of [
     assert.equal(describeRoute(push, note), text);
   });
 }
-
-test("a route that version 1.0.0 wrote as a phrase is known", () => {
-  assert.equal(routeIn("inbox socket"), "socket");
-  assert.equal(routeIn("hook"), "hook");
-  assert.equal(routeIn("x"), undefined);
-  assert.equal(routeIn(undefined), undefined);
-});

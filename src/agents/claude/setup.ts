@@ -54,7 +54,7 @@ export async function undoClaude(config: Config, print: Print): Promise<void> {
 
   const hadEntry = await removeEntry(config, print);
   const hadPlugin = removePlugin(config, print);
-  // First, since the backup is removed with the rule.
+  // Before the rule, whose removal removes the backup.
   const hadStatusLine = await removeStatusLine(config, print);
   const hadRule = await disallowTools(config, print);
   if (hadEntry || hadPlugin || hadStatusLine || hadRule) return;

@@ -3,7 +3,7 @@ import { type Finding, ok, warning } from "../../agents/finding.ts";
 import { type Config, PACKAGE_ROOT } from "../../config.ts";
 import { Heartbeats, type Session } from "../../core/heartbeats.ts";
 import { isSamePath } from "../../core/paths.ts";
-import { describeRoute, routeIn } from "../../notify/routes.ts";
+import { describeRoute } from "../../notify/routes.ts";
 import { createSystem } from "../../upkeep/system.ts";
 
 /** The sessions that are online: whether each can be woken, and runs this version. */
@@ -11,9 +11,9 @@ export function* checkSessions(config: Config): Generator<Finding> {
   const system = createSystem(config);
   for (const session of new Heartbeats(config, system).online()) {
     const { name, entry } = session;
-    const route = routeIn(entry.push);
-    const what = `${name}: mail reaches it: ${describeRoute(entry.push, entry.push_note)}`;
-    if (route !== "tool-result" && route !== "none") yield ok(what);
+    const { push, push_note } = entry;
+    const what = `${name}: mail reaches it: ${describeRoute(push, push_note)}`;
+    if (push !== "tool-result" && push !== "none") yield ok(what);
     else {
       const problem = "an idle session is not woken";
       yield warning(what, problem, "install the plugin: its hook wakes it");
