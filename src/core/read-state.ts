@@ -155,6 +155,11 @@ export class ReadState {
     return this.#notesOf(this.#readContents());
   }
 
+  canBeRead(): boolean {
+    this.#known();
+    return this.problem === undefined;
+  }
+
   /** The present marks. Costs one `stat` of the file, so use one view for many messages. */
   view(): ReadView {
     const contents = this.#known();

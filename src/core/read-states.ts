@@ -94,7 +94,8 @@ export class ReadStates {
    * @param unreadBy the mail that is unread by these marks
    */
   async register(unreadBy: (views: readonly ReadView[]) => readonly Header[]): Promise<void> {
-    const states = this.#own();
+    // While a file cannot be read, it is unknown whose marks it has. The next call tries again.
+    const states = this.#own().filter((state) => state.canBeRead());
     const taken = states.filter((state) => this.#isTaken(state));
     if (taken.length > 0) {
       const views = states.map((state) =>

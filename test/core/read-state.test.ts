@@ -331,6 +331,19 @@ test("marks of another conversation do not count while that cannot be written", 
   assert.deepEqual([view(states)[0], view(statesOfBob())[0]], [true, true]);
 });
 
+test("nothing is noted about a name while it is unknown whose marks it has", async () => {
+  world.disk.put(PATH, TAKEN);
+  const states = statesOfBob();
+  let reads = 0;
+  system.fault = (call, path) => {
+    if (call === "read" && path === PATH && ++reads === 1) throw systemError("EIO");
+  };
+  await states.register(() => [header("all")]);
+  assert.deepEqual([text(), reads], [TAKEN, 1]);
+  await states.register(() => [header("all")]);
+  assert.equal(view(statesOfBob())[0], false);
+});
+
 for (const [what, options, lines] of [
   ["of mail to the name itself", {}, TAKEN],
   ["of the same conversation", { conversation: "c0" }, TAKEN],
