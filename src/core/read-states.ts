@@ -88,8 +88,8 @@ export class ReadStates {
 
   /**
    * Notes that the owner's names are in use, so that mail for them is accepted while it is away.
-   * Some of them may have been another conversation's: then mail to everyone that came while the
-   * owner went by its other names, and that only the other conversation has read, is unread.
+   * Some of them may have been another conversation's. Then mail to everyone that only the other
+   * one has read is unread, if it came while the owner was here or went by its other names.
    *
    * @param unreadBy the mail that is unread by these marks
    */
@@ -116,12 +116,13 @@ export class ReadStates {
     return conversation !== undefined && conversation !== this.owner.notes.conversation;
   }
 
-  /** The owner's own marks, but no mail to everyone. */
+  /** The owner's own marks, and mail to everyone since it is here. */
   #viewOfTaken(state: ReadState): ReadView {
     const { notes, ...view } = state.view();
+    const { since } = this.owner.notes;
     return {
       ...view,
-      notes: { ...notes, since: undefined },
+      notes: { ...notes, since },
       hasRead: (file) => view.hasRead(file) && !this.#isOther(view.readIn(file)),
     };
   }

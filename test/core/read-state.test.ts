@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import type { Header } from "../../src/core/message.ts";
-import { isAddressee, isUnread, knownNames, ReadState } from "../../src/core/read-state.ts";
+import {
+  isAddressee,
+  isUnread,
+  knownNames,
+  ReadState,
+  type ReadView,
+} from "../../src/core/read-state.ts";
 import { ReadStates } from "../../src/core/read-states.ts";
 import type { Timestamp } from "../../src/core/timestamps.ts";
 import {
@@ -279,11 +285,19 @@ test("a message that was read under one of a session's names is read", async () 
 });
 
 /** The read states of bob, who has also got the name ann. */
-function statesOfBob({ conversation = "c1", inherits = false } = {}) {
+function statesOfBob({
+  conversation = "c1",
+  inherits = false,
+  since,
+}: {
+  conversation?: string;
+  inherits?: boolean;
+  since?: Timestamp;
+} = {}) {
   return new ReadStates(FOLDER, system, {
     name: named("bob"),
     names: [named("bob"), named("ann")],
-    notes: { conversation },
+    notes: { conversation, since },
     inherits: () => inherits,
     check() {},
   });
@@ -329,6 +343,23 @@ test("marks of another conversation do not count while that cannot be written", 
   world.lock.held.clear();
   await states.save();
   assert.deepEqual([view(states)[0], view(statesOfBob())[0]], [true, true]);
+});
+
+test("mail to everyone counts for a name that was taken since the owner is here", async () => {
+  world.disk.put(PATH, TAKEN);
+  const here = file(2).slice(0, 21) as Timestamp;
+  let views: readonly ReadView[] = [];
+  await statesOfBob({ since: here }).register((all) => {
+    views = all;
+    return [];
+  });
+  assert.deepEqual(
+    views.map(({ name, notes: { since }, hasRead }) => [name, since, hasRead(file(2))]),
+    [
+      ["bob", here, false],
+      ["ann", here, false],
+    ],
+  );
 });
 
 test("nothing is noted about a name while it is unknown whose marks it has", async () => {

@@ -1,7 +1,7 @@
 // What was sent, what the answers said, and who was shown it.
 
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { isEveryone, nameKey } from "../../src/core/names.ts";
 import { filesIn } from "../support/mail.ts";
 import type { Actor } from "./actor.ts";
@@ -361,6 +361,8 @@ export class Ledger {
         const sender = bySender.get(id);
         const holders = [...(readers.get(file) ?? []), ...(sender ? [sender] : [])];
         if (holders.some((holder) => names.namesOf(holder).has(name))) continue;
+        // Until it could enter the list, a session went by a name that no list shows.
+        if (holders.some(({ folder }) => name.startsWith(`${basename(folder)}-`))) continue;
         this.world.fail(`${file} is marked as read by ${name}, which never saw it`);
       }
     }
