@@ -9,10 +9,12 @@ import { readSessionMail } from "../../src/agents/claude/session-mail.ts";
 import { undoClaude } from "../../src/agents/claude/setup.ts";
 import { addStatusLine, removeStatusLine } from "../../src/agents/claude/status-line.ts";
 import { shellFor } from "../../src/cli/statusline.ts";
+import { diskFiles } from "../../src/core/files.ts";
 import { createProcessTable } from "../../src/core/process.ts";
 import { configOf, run } from "../support/command.ts";
 import { binOf, envOf, homeOf, tempDir } from "../support/folder.ts";
 import { mail, stamp, writeMail } from "../support/mail.ts";
+import { systemError } from "../support/memory-files.ts";
 import { SERVE, SERVER, works } from "../support/process.ts";
 import { startSession } from "../support/session.ts";
 
@@ -74,6 +76,18 @@ test("a session is found by its conversation, and its unread mail is counted for
   assert.equal(own(dir)?.unread, 2);
   writeFileSync(join(dir, "read", "api"), `${read}\n${toAll}\n`);
   assert.equal(own(dir)?.unread, 1, "read under one name is read");
+});
+
+test("a message that cannot be read just now is not passed over", (t) => {
+  const dir = tempDir(t);
+  writeFolder(dir, { api: entry({ claude_session: CONVERSATION }) });
+  send(dir, "api");
+  const { read } = diskFiles;
+  t.mock.method(diskFiles, "read", (path: string, maxBytes: number) => {
+    if (path.endsWith(".md")) throw systemError("EIO");
+    return read(path, maxBytes);
+  });
+  assert.equal(own(dir)?.unread, 1);
 });
 
 test("a session without a server has the names of its conversation, unless somebody holds them", (t) => {

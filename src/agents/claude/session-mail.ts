@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Config } from "../../config.ts";
 import { systemClock } from "../../core/clock.ts";
 import { Conversations } from "../../core/conversations.ts";
+import { isTransient } from "../../core/errors.ts";
 import { diskFiles } from "../../core/files.ts";
 import {
   findHolder,
@@ -10,7 +11,7 @@ import {
   namesOf,
   type Session,
 } from "../../core/heartbeats.ts";
-import { type Header, isStamped, mayBeAddressedTo, readMessage } from "../../core/message.ts";
+import { isStamped, mayBeAddressedTo, readMessage } from "../../core/message.ts";
 import type { Name } from "../../core/names.ts";
 import { nameFromEnvironment } from "../../core/naming.ts";
 import { createProcessTable } from "../../core/process.ts";
@@ -115,19 +116,17 @@ function countUnread(
     return state.view();
   });
   const mayBeMail = mayBeAddressedTo(names);
-  const files = system.files
+  return system.files
     .list(config.inbox)
-    .filter((file) => mayBeMail(file) && isStamped(file));
-  const headers = files
+    .filter((file) => mayBeMail(file) && isStamped(file))
     .filter((file) => !views.some((view) => view.hasRead(file)))
-    .flatMap((file) => tryReadHeader(join(config.inbox, file), file, system));
-  return headers.filter((header) => isUnread(views, header)).length;
-}
+    .filter((file) => mayBeUnread(file)).length;
 
-function tryReadHeader(path: string, file: string, system: System): Header | [] {
-  try {
-    return readMessage(system, path, file).header;
-  } catch {
-    return []; // not a message, or archived since it was listed
+  function mayBeUnread(file: string): boolean {
+    try {
+      return isUnread(views, readMessage(system, join(config.inbox, file), file).header);
+    } catch (error) {
+      return isTransient(error); // else it is no message, or was archived since it was listed
+    }
   }
 }
