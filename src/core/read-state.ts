@@ -187,14 +187,11 @@ export class ReadState {
     this.#unsavedParts.set(file, part);
   }
 
-  /** Counts these messages as unread from now on. `save` writes that to the disk. */
+  /** The marks on disk of these messages stop counting. `save` writes that to the disk. */
   unmark(files: Iterable<string>): void {
     const { hasRead, partsShown } = this.view();
     for (const file of files) {
-      if (!hasRead(file) && partsShown(file) === 0) continue;
-      this.#unsaved.delete(file);
-      this.#unsavedParts.delete(file);
-      this.#unmarked.add(file);
+      if (hasRead(file) || partsShown(file) > 0) this.#unmarked.add(file);
     }
   }
 
@@ -204,8 +201,8 @@ export class ReadState {
    * when earlier calls have ended as well: a process that exits before leaves the lock behind.
    */
   save(notes: NameNotes = {}): Promise<void> {
-    const changes = this.#unsaved.size + this.#unsavedParts.size + this.#unmarked.size;
-    if (changes === 0 && !notes.since) return this.#idle;
+    const changes = [this.#unsaved, this.#unsavedParts, this.#unmarked];
+    if (changes.every(({ size }) => size === 0) && !notes.since) return this.#idle;
     return this.#withLock(() => {
       const before = this.#readContents();
       const marked = [...this.#unsaved];

@@ -325,6 +325,7 @@ test("marks and parts of another conversation stop counting for good, once it ha
     ],
   );
   states.markPart(file(1), 1, [named("ann")]);
+  states.markRead([header("all", file(3))], [named("ann")]);
   await states.save();
   assert.deepEqual(view(statesOfBob()), [false, 1, true]);
   states.markRead([header("all")], [named("ann")]);
@@ -343,6 +344,33 @@ test("marks of another conversation do not count while that cannot be written", 
   world.lock.held.clear();
   await states.save();
   assert.deepEqual([view(states)[0], view(statesOfBob())[0]], [true, true]);
+});
+
+test("a message that nobody has read is not noted as unread", async () => {
+  world.disk.put(PATH, TAKEN);
+  const states = statesOfBob();
+  await states.register(() => [header("all", file(3))]);
+  await states.save();
+  assert.equal(text(), TAKEN);
+});
+
+test("a message to everyone is marked under the names that its conversation gets later", async () => {
+  const owner = {
+    name: named("bob"),
+    names: [named("bob")],
+    notes: { conversation: "c1" },
+    inherits: () => false,
+    check() {},
+  };
+  const states = new ReadStates(FOLDER, system, owner);
+  states.markSent(header("all"));
+  owner.names.push(named("ann"));
+  owner.notes.conversation = "c2";
+  await states.register(() => []);
+  assert.equal(text(), undefined);
+  owner.notes.conversation = "c1";
+  await states.register(() => []);
+  assert.equal(text(), `# conversation c1\n${file(1)}\n`);
 });
 
 test("mail to everyone counts for a name that was taken since the owner is here", async () => {
