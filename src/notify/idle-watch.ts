@@ -79,7 +79,8 @@ export class IdleWatch {
       const names = new Set(this.#watched.map(({ name }) => name));
       this.#isPublished = true;
       this.#handedOver = [];
-      this.#keep([...listed.filter(({ name }) => !names.has(name)), ...this.#watched]);
+      this.#watched = [...listed.filter(({ name }) => !names.has(name)), ...this.#watched];
+      this.options.presence.update({ watching: [...this.#watched] });
     } catch (error) {
       this.options.log(`watched sessions cannot be restored: ${messageOf(error)}`);
     }

@@ -71,8 +71,12 @@ export class HandwrittenFiles {
     if (stat?.version !== version) return [];
     const { header } = readMessage(this.system, path, file);
     if (Math.abs(clock.now() - stat.mtimeMs) < HOUR_MS) return [header];
-    // The file's time is the message's age, so a note from last year would be archived unread.
-    files.touch(path, clock.now());
+    try {
+      // The file's time is the message's age: a note from last year would be archived unread.
+      files.touch(path, clock.now());
+    } catch (error) {
+      this.system.log(`inbox/${file} keeps its time: ${messageOf(error)}`);
+    }
     return [readMessage(this.system, path, file).header]; // `created` may be the file's time
   }
 

@@ -187,7 +187,7 @@ export class Sweep {
     try {
       for (const file of listIfThere(files, folder)) {
         const path = join(folder, file);
-        if (isLeft(file, path)) files.remove(path);
+        if (isLeft(file, path)) tryRemove(files, path);
       }
     } catch (error) {
       log(`${folder} cannot be swept: ${messageOf(error)}`);

@@ -5,6 +5,7 @@ import { describe, test } from "node:test";
 import type { Name } from "../../src/core/names.ts";
 import { type Activity, IdleWatch } from "../../src/notify/idle-watch.ts";
 import {
+  createSession,
   createWorld,
   entriesOf,
   type FakeSession,
@@ -257,6 +258,19 @@ describe("with two servers of one session", () => {
     await world.time.advance(5000);
     assert.deepEqual(whenIdle(), ["t9-ipc: api is idle now."]);
   });
+});
+
+test("what was watched before the session could enter the list is in its entry then", async () => {
+  const { world, open } = await scene();
+  const late = createSession(world, fakeAgent({ pid: 8 }), { nameFromEnvironment: WEB2 });
+  world.lock.held.add(FOLDER.heartbeats);
+  await world.time.wait(late.presence.join());
+  assert.equal(late.presence.state, "joining");
+  assert.equal(open(late).watch(API), "watching");
+  world.lock.held.clear();
+  await world.time.wait(late.presence.onCall());
+  await world.time.advance(5000);
+  assert.deepEqual(entriesOf(world)[WEB2]?.watching, [{ name: API, wasBusy: true }]);
 });
 
 test("what is not a watched session in the entry is ignored", async () => {

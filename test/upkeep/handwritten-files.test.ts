@@ -82,6 +82,19 @@ test("the time of a note that was written lately is kept", async () => {
   handwritten.close();
 });
 
+test("an old note becomes a message also if its time cannot be set", async () => {
+  const { world, ann, handwritten } = await start();
+  world.disk.put(`${FOLDER.inbox}/note.md`, note("ann"));
+  world.disk.touch(`${FOLDER.inbox}/note.md`, ann.system.clock.now() - 2 * DAY_MS);
+  ann.system.fault = (call) => {
+    if (call === "touch") throw systemError("EPERM");
+  };
+  await world.time.advance(20_000);
+  handwritten.close();
+  assert.equal(ann.mailbox.unread().headers.length, 1);
+  assert.match(String(world.log), /inbox\/note.md keeps its time: EPERM/);
+});
+
 test("a file that is not a message keeps its time", async () => {
   const { world, ann, handwritten } = await start();
   world.disk.put(`${FOLDER.inbox}/list.md`, "- milk");

@@ -305,6 +305,18 @@ test("a wake folder that cannot be listed stops no sweep", async (t) => {
   assert.match(String(logged), /default.wake cannot be swept: EACCES/);
 });
 
+test("a left-over that cannot be removed stays alone", async () => {
+  const world = createWorld();
+  const ann = createSession(world);
+  for (const n of [1, 2]) world.disk.put(`${FOLDER.inbox}/.tmp-${n}-a`, "");
+  await world.time.advance(2 * 3600_000);
+  ann.system.fault = (call, path) => {
+    if (call === "remove" && path.endsWith(".tmp-1-a")) throw systemError("EPERM");
+  };
+  await world.time.wait(sweepOf(ann).sweep());
+  assert.deepEqual(world.disk.list(FOLDER.inbox), [".tmp-1-a"]);
+});
+
 test("a mark of a message that cannot be looked at just now is kept", async () => {
   const world = createWorld();
   const ann = createSession(world);
