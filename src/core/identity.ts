@@ -40,7 +40,8 @@ export interface IdentityOptions {
 /** Which names belong to a conversation, as the agent and conversations.json say. */
 export class Identities {
   readonly #conversations: Conversations;
-  readonly #randomDigits = conversationDigits(undefined);
+  /** They stand for a conversation that the agent does not name. */
+  readonly randomDigits = conversationDigits(undefined).slice(0, 12);
   /** The conversation that the process was started with. */
   #first: string | undefined;
   /** A conversation whose names were taken along once. */
@@ -74,7 +75,7 @@ export class Identities {
   }
 
   #digits(conversation: string | undefined): string {
-    return conversation === undefined ? this.#randomDigits : conversationDigits(conversation);
+    return conversation === undefined ? this.randomDigits : conversationDigits(conversation);
   }
 
   /** A name that is the conversation's alone. */

@@ -157,17 +157,18 @@ export class Mailbox {
    */
   async register(): Promise<void> {
     try {
-      await this.#readStates.register((views) => this.#allUnreadBy(views));
+      await this.#readStates.register((views) => this.#unreadBroadcasts(views));
     } catch (error) {
       this.system.log(`the names are not noted as in use: ${messageOf(error)}`);
     }
   }
 
-  #allUnreadBy(views: readonly ReadView[]): readonly Header[] {
+  #unreadBroadcasts(views: readonly ReadView[]): readonly string[] {
     this.#scan();
     const { headers, unreadable } = this.#unreadBy(views);
-    if (unreadable[0]) throw new Error(`${unreadable[0].file} cannot be read just now`);
-    return headers;
+    const toAll = headers.filter(({ to }) => isEveryone(to));
+    const mayBeToAll = unreadable.filter(({ file }) => /-all-/.test(file));
+    return [...toAll, ...mayBeToAll].map(({ file }) => file);
   }
 
   /** False if one of the owner's names has read the file. Does not open the message. */

@@ -33,7 +33,7 @@ import { Turns } from "./turns.ts";
 export type State = "joining" | "active" | "replaced" | "left";
 
 interface PresenceEvents {
-  /** The session's names, its state or its `since` have changed. */
+  /** The session's names, its state, its conversation or its `since` have changed. */
   change: [];
 }
 
@@ -115,13 +115,14 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
     return this.#names;
   }
 
-  /**
-   * Noted with each name while it is in use. A session whose agent names no conversation goes by a
-   * name that is its alone.
-   */
+  /** Noted with each name while it is in use. */
   get notes(): NameNotes {
-    const conversation = this.conversation ?? this.#identities.uniqueName(undefined);
+    const conversation = this.conversation ?? this.standIn;
     return { since: this.#since, conversation, folder: this.agent.folder() };
+  }
+
+  get standIn(): string {
+    return this.#identities.randomDigits;
   }
 
   inherits(name: Name): boolean {
@@ -249,13 +250,15 @@ export class Presence extends EventEmitter<PresenceEvents> implements Owner {
    */
   #followAgent(): Identity {
     const conversation = this.agent.conversation() ?? this.conversation;
-    let identity = this.#identity;
+    const before = this.#identity;
+    let identity = before;
     if (!identity || conversation !== identity.conversation) {
       identity = this.#enterConversation(conversation, identity);
     } else if (this.state !== "replaced") {
       identity = this.#identities.update(identity);
     }
     this.#identity = identity;
+    if (before && before.conversation !== conversation) this.emit("change");
     return identity;
   }
 

@@ -31,6 +31,8 @@ export interface ReadView {
   hasRead(file: string): boolean;
   /** The conversation that used the name when the message was marked, as far as that is known. */
   readIn(file: string): string | undefined;
+  /** All conversations of which there are marks. */
+  readers(): Set<string | undefined>;
   /** How many parts of a long message were shown. */
   partsShown(file: string): number;
   /** The messages that were read, whole or in part. */
@@ -80,8 +82,8 @@ export class ReadState {
   #file: CachedFile<Contents>;
   /** True once the file was seen at its path. */
   #isFound = false;
-  /** Read according to this process, and not on disk yet. */
-  readonly #unsaved = new Set<string>();
+  /** Read according to this process, and not on disk yet; and by which conversation. */
+  readonly #unsaved = new Map<string, string | undefined>();
   readonly #unsavedParts = new Map<string, number>();
   /** Marks on disk that no longer count according to this process. */
   readonly #unmarked = new Set<string>();
@@ -170,17 +172,21 @@ export class ReadState {
       name: this.name,
       notes: { ...notes, since: notes.since ?? this.defaultSince },
       hasRead: (file) => this.#unsaved.has(file) || (counts(file) && files.has(file)),
-      readIn: (file) => files.get(file),
+      readIn: (file) => (this.#unsaved.has(file) ? this.#unsaved : files).get(file),
+      readers: () => new Set(files.values()),
       partsShown: (file) =>
         this.#unsavedParts.get(file) ?? ((counts(file) && parts.get(file)) || 0),
-      files: () => new Set([...files.keys(), ...parts.keys(), ...this.#unsaved]),
+      files: () => new Set([...files.keys(), ...parts.keys(), ...this.#unsaved.keys()]),
     };
   }
 
-  /** Counts these messages as read from now on. `save` writes them to the disk. */
-  markRead(files: Iterable<string>): void {
+  /**
+   * Counts these messages as read from now on, by this conversation. `save` writes them to the
+   * disk.
+   */
+  markRead(files: Iterable<string>, conversation?: string): void {
     const { hasRead } = this.view();
-    for (const file of files) if (!hasRead(file)) this.#unsaved.add(file);
+    for (const file of files) if (!hasRead(file)) this.#unsaved.set(file, conversation);
   }
 
   markPart(file: string, part: number): void {
@@ -209,15 +215,15 @@ export class ReadState {
       const parts = [...this.#unsavedParts];
       const unmarked = [...this.#unmarked];
       const lines = [
-        ...noteLines(this.#notesOf(before), notes),
         ...unmarked.map((file) => UNREAD + file),
+        ...noteLines(this.#notesOf(before), notes),
         ...parts.map(partLine),
-        ...marked,
+        ...markLines(marked, notes.conversation ?? before.notes.conversation),
       ];
       const text = toText(lines);
       if (text) this.system.files.append(this.#path, (before.endsWithLine ? "" : "\n") + text);
       this.#contents = parse(text, before); // for as long as the file cannot be read
-      for (const file of marked) this.#unsaved.delete(file);
+      for (const [file] of marked) this.#unsaved.delete(file);
       for (const [file] of parts) this.#unsavedParts.delete(file);
       for (const file of unmarked) this.#unmarked.delete(file);
       // The file's mtime records when the name was last in use.
@@ -229,12 +235,12 @@ export class ReadState {
   async compact(gone: ReadonlySet<string>): Promise<void> {
     await this.#withLock(() => {
       const { files, parts, notes, sinces } = this.#readContents();
-      const kept = new Map([...files].filter(([file]) => !gone.has(file)));
+      const kept = [...files].filter(([file]) => !gone.has(file));
       const lines = [
         ...sinces.map((since) => SINCE + since),
         ...[...parts].filter(([file]) => !gone.has(file)).map(partLine),
-        ...markLines(kept, notes.conversation),
-        ...noteLines({ conversation: notes.conversation }, notes),
+        ...markLines(inSections(kept, notes.conversation), undefined),
+        ...noteLines({}, notes),
       ];
       const lastUsed = tryStat(this.system.files, this.#path)?.mtimeMs ?? this.system.clock.now();
       writeFileAtomic(this.system.files, this.#path, toText(lines));
@@ -307,13 +313,27 @@ function noteLines(before: NameNotes, { since, conversation, folder }: NameNotes
   return lines;
 }
 
-/** The marks of each conversation below its note, those of the present one last. */
-function markLines(files: Contents["files"], present: string | undefined): string[] {
-  const former = new Set([undefined, ...files.values()].filter((each) => each !== present));
-  return [...former, present].flatMap((conversation) => [
-    ...(conversation === undefined ? [] : [CONVERSATION + conversation]),
-    ...[...files].filter(([, readIn]) => readIn === conversation).map(([file]) => file),
-  ]);
+type Mark = readonly [file: string, readIn: string | undefined];
+
+/**
+ * Lines for these marks, below a note wherever the conversation is another one.
+ *
+ * @param noted the conversation whose note was the last one
+ */
+function markLines(marks: readonly Mark[], noted: string | undefined): string[] {
+  let last = noted;
+  return marks.flatMap(([file, readIn]) => {
+    if (readIn === undefined || readIn === last) return [file];
+    last = readIn;
+    return [CONVERSATION + readIn, file];
+  });
+}
+
+/** Those of unknown conversations first, and those of the present one last. */
+function inSections(marks: readonly Mark[], present: string | undefined): Mark[] {
+  const former = new Set([undefined, ...marks.map(([, readIn]) => readIn)]);
+  former.delete(present);
+  return [...former, present].flatMap((each) => marks.filter(([, readIn]) => readIn === each));
 }
 
 /** Every name that was in use within the last 30 days, or has mail waiting. */

@@ -1,5 +1,5 @@
 import type { Header } from "./message.ts";
-import { isEveryone, type Name } from "./names.ts";
+import type { Name } from "./names.ts";
 import { type NameNotes, ReadState, type ReadView } from "./read-state.ts";
 import type { DataFolder, System } from "./system.ts";
 
@@ -10,6 +10,8 @@ export interface Owner {
   readonly names: readonly Name[];
   /** Noted with each name while it is in use. */
   readonly notes: NameNotes;
+  /** Stands for the conversation in the notes until the agent names one. */
+  readonly standIn?: string | undefined;
   /** True if the marks of whoever used the name before are the owner's as well. */
   inherits(name: Name): boolean;
   /** Throws UserError while it is unknown who holds the names. */
@@ -21,6 +23,8 @@ export class ReadStates {
   readonly #states = new Map<Name, ReadState>();
   /** Messages that the owner has sent to everyone, and in which conversation. */
   readonly #broadcasts = new Map<string, string | undefined>();
+  /** CONVERSATION/NAME once it was looked for marks of others. */
+  readonly #checked = new Set<string>();
 
   constructor(
     private readonly folder: DataFolder,
@@ -77,7 +81,8 @@ export class ReadStates {
   /** The owner has read these under these names. `save` writes it to the disk. */
   markRead(headers: readonly Header[], names: readonly Name[]): void {
     const files = headers.map(({ file }) => file);
-    for (const name of names) this.#of(name).markRead(files);
+    const { conversation } = this.owner.notes;
+    for (const name of names) this.#of(name).markRead(files, conversation);
   }
 
   /** The owner has sent this to everyone, so it counts as read by the owner. */
@@ -91,29 +96,49 @@ export class ReadStates {
    * Some of them may have been another conversation's. Then mail to everyone that only the other
    * one has read is unread, if it came while the owner was here or went by its other names.
    *
-   * @param unreadBy the mail that is unread by these marks
+   * @param unreadBy the mail to everyone that is or may be unread by these marks
    */
-  async register(unreadBy: (views: readonly ReadView[]) => readonly Header[]): Promise<void> {
+  async register(unreadBy: (views: readonly ReadView[]) => readonly string[]): Promise<void> {
+    const { notes } = this.owner;
     // While a file cannot be read, it is unknown whose marks it has. The next call tries again.
     const states = this.#own().filter((state) => state.canBeRead());
-    const taken = states.filter((state) => this.#isTaken(state));
-    if (taken.length > 0) {
-      const views = states.map((state) =>
-        taken.includes(state) ? this.#viewOfTaken(state) : state.view(),
-      );
-      const unread = unreadBy(views).filter(({ to }) => isEveryone(to));
-      for (const state of taken) state.unmark(unread.map(({ file }) => file));
+    this.#dropMarksOfOthers(states, unreadBy);
+    for (const state of states) {
+      const key = this.#keyOf(state);
+      if (!this.#checked.has(key)) state.markRead(this.#sentHere(), notes.conversation);
+      this.#checked.add(key);
     }
-    for (const state of states) state.markRead(this.#sentHere());
-    await Promise.all(states.map((state) => state.save(this.owner.notes)));
+    await Promise.all(states.map((state) => state.save(notes)));
   }
 
+  #dropMarksOfOthers(
+    states: readonly ReadState[],
+    unreadBy: (views: readonly ReadView[]) => readonly string[],
+  ): void {
+    const taken = states.filter((state) => this.#isTaken(state));
+    if (taken.length === 0) return;
+    const files = unreadBy(
+      states.map((state) => (taken.includes(state) ? this.#viewOfTaken(state) : state.view())),
+    );
+    for (const state of taken) state.unmark(files);
+  }
+
+  #keyOf = ({ name }: ReadState): string => `${this.owner.notes.conversation}/${name}`;
+
   #isTaken(state: ReadState): boolean {
-    return this.#isOther(state.view().notes.conversation) && !this.owner.inherits(state.name);
+    const { notes, readers } = state.view();
+    const isNew = !this.#checked.has(this.#keyOf(state)) || this.#isOther(notes.conversation);
+    const hasOthers = [...readers()].some((readIn) => this.#isOther(readIn));
+    return isNew && hasOthers && !this.owner.inherits(state.name);
   }
 
   #isOther(conversation: string | undefined): boolean {
-    return conversation !== undefined && conversation !== this.owner.notes.conversation;
+    return conversation !== undefined && !this.#isOwn(conversation);
+  }
+
+  #isOwn(conversation: string | undefined): boolean {
+    const { notes, standIn } = this.owner;
+    return conversation === notes.conversation || conversation === (standIn ?? notes.conversation);
   }
 
   /** The owner's own marks, and mail to everyone since it is here. */
@@ -128,8 +153,7 @@ export class ReadStates {
   }
 
   #sentHere(): string[] {
-    const { conversation } = this.owner.notes;
-    return [...this.#broadcasts].filter(([, by]) => by === conversation).map(([file]) => file);
+    return [...this.#broadcasts].filter(([, by]) => this.#isOwn(by)).map(([file]) => file);
   }
 
   /** Writes the marks. Never rejects: the next call tries again if that failed. */

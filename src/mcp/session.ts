@@ -15,7 +15,7 @@ export interface ToolContext {
   readonly notifier: Notifier;
   readonly idleWatch: IdleWatch;
   readonly around: Surroundings;
-  /** Calls of `unread` take turns: mail that one has shown is not shown by the next. */
+  /** Calls of `unread` take turns: what one has marked is not shown by the next. */
   readonly unreadTurns: Turns;
   /**
    * Forwards an escalation to Telegram; undefined if that is not set up. Never rejects: a failure
