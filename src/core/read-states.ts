@@ -126,34 +126,33 @@ export class ReadStates {
   #keyOf = ({ name }: ReadState): string => `${this.owner.notes.conversation}/${name}`;
 
   #isTaken(state: ReadState): boolean {
+    const own = this.#ownConversations();
     const { notes, readers } = state.view();
-    const isNew = !this.#checked.has(this.#keyOf(state)) || this.#isOther(notes.conversation);
-    const hasOthers = [...readers()].some((readIn) => this.#isOther(readIn));
+    const isNew = !this.#checked.has(this.#keyOf(state)) || !own.has(notes.conversation);
+    const hasOthers = [...readers()].some((readIn) => !own.has(readIn));
     return isNew && hasOthers && !this.owner.inherits(state.name);
-  }
-
-  #isOther(conversation: string | undefined): boolean {
-    return conversation !== undefined && !this.#isOwn(conversation);
-  }
-
-  #isOwn(conversation: string | undefined): boolean {
-    const { notes, standIn } = this.owner;
-    return conversation === notes.conversation || conversation === (standIn ?? notes.conversation);
   }
 
   /** The owner's own marks, and mail to everyone since it is here. */
   #viewOfTaken(state: ReadState): ReadView {
-    const { notes, ...view } = state.view();
+    const own = this.#ownConversations();
     const { since } = this.owner.notes;
+    const { notes, ...view } = state.view();
     return {
       ...view,
       notes: { ...notes, since },
-      hasRead: (file) => view.hasRead(file) && !this.#isOther(view.readIn(file)),
+      hasRead: (file) => view.hasRead(file) && own.has(view.readIn(file)),
     };
   }
 
   #sentHere(): string[] {
-    return [...this.#broadcasts].filter(([, by]) => this.#isOwn(by)).map(([file]) => file);
+    const own = this.#ownConversations();
+    return [...this.#broadcasts].filter(([, sentIn]) => own.has(sentIn)).map(([file]) => file);
+  }
+
+  /** Whose marks are the owner's. A mark of nobody may be by a person at the command line. */
+  #ownConversations(): Set<string | undefined> {
+    return new Set([this.owner.notes.conversation, this.owner.standIn, undefined]);
   }
 
   /** Writes the marks. Never rejects: the next call tries again if that failed. */

@@ -85,7 +85,7 @@ const FAULTS: readonly Fault[] = [
   {
     what: "a former holder's marks hide mail",
     file: "core/read-states.ts",
-    right: "for (const state of taken) state.unmark(unread.map(({ file }) => file));",
+    right: "for (const state of taken) state.unmark(files);",
     wrong: "",
   },
   {
