@@ -6,13 +6,13 @@ import { bySendingOrder, isStamped, type Message, readMessage } from "../core/me
 import type { System } from "../core/system.ts";
 
 export interface PastMessage extends Message {
-  /** When it was stored, in ms since 1970: the timestamp in its name is in the sender's time zone. */
+  /** In ms since 1970. The timestamp in its name is in the sender's time zone. */
   readonly storedAt: number;
 }
 
 /**
  * The messages in the archive and in these files of the inbox, in the order of sending. With
- * `sinceMs` only those of the last `sinceMs` milliseconds. A file that cannot be read just now is logged.
+ * `sinceMs` only those of the last `sinceMs` milliseconds. Logs which files cannot be read just now.
  */
 export function pastMail(
   { inbox, archive }: Config,

@@ -150,7 +150,7 @@ export class ReadStates {
     return [...this.#broadcasts].filter(([, sentIn]) => own.has(sentIn)).map(([file]) => file);
   }
 
-  /** Whose marks are the owner's. One without a conversation may be a person's at the command line. */
+  /** Whose marks count as the owner's. A person at the command line has no conversation. */
   #ownConversations(): Set<string | undefined> {
     return new Set([this.owner.notes.conversation, this.owner.standIn, undefined]);
   }
