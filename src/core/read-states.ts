@@ -109,6 +109,7 @@ export class ReadStates {
       this.#checked.add(key);
     }
     await Promise.all(states.map((state) => state.save(notes)));
+    await this.save(); // names that were lost may have marks that could not be written
   }
 
   #dropMarksOfOthers(

@@ -373,6 +373,24 @@ test("a message to everyone is marked under the names that its conversation gets
   assert.equal(text(), `# conversation c1\n${file(1)}\n`);
 });
 
+test("marks under a name that was lost are written with the next notes", async () => {
+  const owner = {
+    name: named("bob"),
+    names: [named("bob"), named("ann")],
+    notes: { conversation: "c1" },
+    inherits: () => false,
+    check() {},
+  };
+  const states = new ReadStates(FOLDER, system, owner);
+  world.lock.held.add(PATH);
+  states.markRead([header("all")], owner.names);
+  await states.save();
+  world.lock.held.clear();
+  owner.names.pop();
+  await states.register(() => []);
+  assert.equal(text(), `# conversation c1\n${file(1)}\n`);
+});
+
 test("mail to everyone counts for a name that was taken since the owner is here", async () => {
   world.disk.put(PATH, TAKEN);
   const here = file(2).slice(0, 21) as Timestamp;

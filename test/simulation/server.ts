@@ -293,9 +293,11 @@ export class Server {
         this.#checkNotRenamed(name, before);
         throw error;
       }
-      const isTaken = user !== undefined && user !== this.presence.conversation;
+      const { conversation } = this.presence;
+      const isTaken = user !== undefined && user !== conversation;
       for (const { file, to } of headers) {
         if (!isTaken || !isEveryone(to) || this.presence.inherits(name)) continue;
+        if (this.world.truth.readIn(name, file) === conversation) continue;
         this.#disregarded.add(this.#markOf(name, file));
         const marked = this.#marked.get(file) ?? [];
         this.#marked.set(

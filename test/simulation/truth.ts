@@ -128,6 +128,13 @@ export class Truth {
     return this.#usersOf(name).at(-1);
   }
 
+  /** The conversation that has made a mark; undefined if there is none, or none is noted. */
+  readIn(name: string, file: string): string | undefined {
+    const lines = (this.world.disk.text(join(FOLDER.read, name)) ?? "").split("\n");
+    const above = lines.slice(0, Math.max(0, lines.lastIndexOf(file)));
+    return above.findLast((line) => line.startsWith("# conversation "))?.slice(15);
+  }
+
   #usersOf(name: string): string[] {
     const text = this.world.disk.text(join(FOLDER.read, name)) ?? "";
     return [...text.matchAll(/^# conversation (.+)$/gm)].map(([, user = ""]) => user);

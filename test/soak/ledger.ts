@@ -10,6 +10,8 @@ import type { World } from "./world.ts";
 
 /** Names are noted once a minute, and marks that could not be written before are written then. */
 const MARKED_MS = 75_000;
+/** Marks are written this long after the answer. The machine is busy. */
+const WRITTEN_MS = 200;
 /** A message is pushed to whoever has the name by a check this long ago. */
 const PUSH_MS = 2500;
 
@@ -377,14 +379,14 @@ const keyOf = ({ id, to, conversation, folder }: Shown): string =>
   isEveryone(to) ? `${id} ${conversation} ${folder}` : String(id);
 
 /**
- * Two processes have the conversation open, and one was called before the other had its answer.
- * Marks are written after the answer, so both show the mail.
+ * Two processes have the conversation open, and one was called before the other had written its
+ * marks. That is done after the answer, so both show the mail.
  */
 const isReadAtOnce = (a: Shown, b: Shown): boolean =>
   a.conversation === b.conversation &&
   a.folder !== b.folder &&
-  a.start <= b.end &&
-  b.start <= a.end;
+  a.start <= b.end + WRITTEN_MS &&
+  b.start <= a.end + WRITTEN_MS;
 
 const describe = ({ folder, conversation, start, end }: Shown): string =>
   `${folder.split("/").at(-1)} (conversation ${conversation.slice(-4)}, ${time(start)} to ${time(end)})`;
