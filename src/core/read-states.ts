@@ -45,9 +45,16 @@ export class ReadStates {
     return state;
   }
 
-  /** The present marks of the owner's names. */
+  /**
+   * The present marks of the owner's names. What it has sent itself counts as read, even if another
+   * conversation has taken one of the names and disregards its marks.
+   */
   ownViews(): ReadView[] {
-    return this.#own().map((state) => state.view());
+    const sent = new Set(this.#sentHere());
+    return this.#own().map((state) => {
+      const view = state.view();
+      return { ...view, hasRead: (file) => sent.has(file) || view.hasRead(file) };
+    });
   }
 
   #own(): ReadState[] {

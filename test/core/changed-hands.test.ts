@@ -128,6 +128,13 @@ test("a mark that is late counts for its own conversation, and not for the name'
   assert.deepEqual(unread(cleo), ["news"]);
 });
 
+test("a session's own message is not its mail, also if its mark stopped counting", async () => {
+  await send(ann, "own");
+  const [file = ""] = ann.inbox.files;
+  world.disk.append("/ipc/read/ann", `# conversation c1\n# unread ${file}\n# conversation c0\n`);
+  assert.deepEqual(unread(ann), []);
+});
+
 test("a name that was noted by half an append is looked at again after a kill", async () => {
   const cleo = await startSession(world, undefined, fakeAgent({ open: "c1" }));
   await readAsRobert();

@@ -327,7 +327,8 @@ export class Server {
 
   /** True if a mark of this name is a former holder's. */
   disregards = (name: string, file: string): boolean =>
-    this.#disregarded.has(this.#markOf(name, file));
+    this.#disregarded.has(this.#markOf(name, file)) &&
+    this.world.truth.readIn(name, file) !== this.presence.conversation;
 
   /** True if it has marked the message as read under one of its present names. */
   hasMarked(file: string): boolean {
