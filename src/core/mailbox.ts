@@ -228,12 +228,16 @@ export class Mailbox {
   }
 
   /**
-   * Takes effect at once, for the names that the session had when it was shown the messages. It is
-   * written after the answer is out, so that a server that is killed before has not marked what
-   * nobody saw.
+   * Takes effect at once, for the names and the conversation that the session had when it was shown
+   * the messages. It is written after the answer is out, so that a server that is killed before has
+   * not marked what nobody saw.
    */
-  markRead(headers: readonly Header[], names = this.owner.names): void {
-    this.#readStates.markRead(headers, names);
+  markRead(
+    headers: readonly Header[],
+    names = this.owner.names,
+    conversation = this.owner.notes.conversation,
+  ): void {
+    this.#readStates.markRead(headers, names, conversation);
     this.#readStates.saveLater();
   }
 

@@ -85,10 +85,13 @@ export class ReadStates {
     for (const name of names) this.#of(name).markPart(file, part);
   }
 
-  /** The owner has read these under these names. `save` writes it to the disk. */
-  markRead(headers: readonly Header[], names: readonly Name[]): void {
+  /** The owner has read these under these names, in this conversation. `save` writes it. */
+  markRead(
+    headers: readonly Header[],
+    names: readonly Name[],
+    conversation = this.owner.notes.conversation,
+  ): void {
     const files = headers.map(({ file }) => file);
-    const { conversation } = this.owner.notes;
     for (const name of names) this.#of(name).markRead(files, conversation);
   }
 

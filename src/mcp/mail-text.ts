@@ -29,7 +29,8 @@ export interface MailText {
 /** The owner's unread mail: as many messages as fit, at least one, or a part of a long one. */
 export function ownMailText(around: Surroundings): MailText {
   const { mailbox } = around;
-  const { names } = mailbox.owner; // by the time it is marked, the conversation may be another one
+  // By the time it is marked, the conversation may be another one.
+  const { names, notes } = mailbox.owner;
   const page = mailPage(mailbox.unread(), around, true);
   const { count, shown, unreadable } = page;
   const left = count - shown.length;
@@ -50,6 +51,7 @@ export function ownMailText(around: Surroundings): MailText {
       mailbox.markRead(
         shown.map(({ header }) => header),
         names,
+        notes.conversation,
       );
     },
   };
@@ -179,7 +181,7 @@ function splitBytes(text: string, maxBytes: number): string[] {
 export function messageAgainText(around: Surroundings, file: string): MailText {
   const { mailbox, maxBytes } = around;
   const { header, body, isArchived } = mailbox.find(file, "Nothing shown:");
-  const { names } = mailbox.owner;
+  const { names, notes } = mailbox.owner;
   const folder = isArchived ? "archive" : "inbox";
   const answers = mailbox.answersTo(header.file);
   const from = `From the ${folder}${answers > 0 ? `, with ${plural(answers, "answer")}` : ""}:`;
@@ -194,7 +196,7 @@ export function messageAgainText(around: Surroundings, file: string): MailText {
     unreadable: [],
     markRead() {
       if (page) mailbox.markPart(page.part.file, page.part.number, names);
-      if (isWhole && !isArchived) mailbox.markRead([header], names);
+      if (isWhole && !isArchived) mailbox.markRead([header], names, notes.conversation);
     },
   };
 }

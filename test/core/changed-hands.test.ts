@@ -135,6 +135,24 @@ test("a session's own message is not its mail, also if its mark stopped counting
   assert.deepEqual(unread(ann), []);
 });
 
+test("a mark that is made after a /resume is the conversation's that was shown the mail", async () => {
+  const agent = fakeAgent({ open: "c1" });
+  const cleo = await startSession(world, undefined, agent);
+  await rename(cleo);
+  await send(ann);
+  const { names, notes } = cleo.presence;
+  const { headers } = cleo.mailbox.unread();
+  agent.open = "c3";
+  await world.time.wait(cleo.presence.onCall());
+  await world.time.settle();
+  cleo.mailbox.markRead(headers, names, notes.conversation);
+  await world.time.settle();
+  agent.open = "c1";
+  await world.time.wait(cleo.presence.onCall());
+  await register(cleo);
+  assert.deepEqual(unread(cleo), []);
+});
+
 test("a name that was noted by half an append is looked at again after a kill", async () => {
   const cleo = await startSession(world, undefined, fakeAgent({ open: "c1" }));
   await readAsRobert();

@@ -245,13 +245,14 @@ export class Server {
       const mail = this.#unreadMail();
       const shown = mail.headers.filter(({ file }) => this.inbox.read(file));
       const names = [...this.presence.names];
+      const { conversation } = this.presence.notes;
       for (const header of shown) this.world.onRead(this, header);
       await this.clock.nextTurn();
       await this.clock.nextTurn();
       if (isCancelled || this.isDead) return;
       for (const { file } of shown) this.world.onShown({ file, names });
       this.notifier.onRead(shown.map(({ file }) => file));
-      this.mailbox.markRead(shown, named_(names));
+      this.mailbox.markRead(shown, named_(names), conversation);
       for (const { file } of shown) {
         this.#marked.set(file, names);
         for (const name of names) this.#disregarded.delete(this.#markOf(name, file));
