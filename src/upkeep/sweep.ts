@@ -72,7 +72,9 @@ export class Sweep {
   async sweep(): Promise<void> {
     const pause = createPause(this.system);
     this.#removeLeftovers();
+    await this.system.clock.nextTurn();
     this.inbox.scan(); // throws if mail may be waiting that nobody has seen
+    await this.system.clock.nextTurn();
     const states = this.#readStates();
     await this.#archiveOld(states, pause);
     await this.#compact(states, pause);
