@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
+import { errorCode } from "../../src/core/errors.ts";
 import { tempDir } from "../support/folder.ts";
 import { filesIn } from "../support/mail.ts";
 import { startSession, startSessions } from "../support/session.ts";
@@ -48,10 +49,16 @@ describe("tool arguments", { concurrency: true }, () => {
     const dir = tempDir(t);
     const alpha = await startSession("alpha", { dir });
     await alpha.call("who");
-    const everything = () =>
-      (readdirSync(dirname(dir), { recursive: true }) as string[])
-        .filter((path) => !/heartbeats|cache\.db|\.order|\.lock$/.test(path))
-        .sort();
+    const everything = (): string[] => {
+      try {
+        return (readdirSync(dirname(dir), { recursive: true }) as string[])
+          .filter((path) => !/heartbeats|cache\.db|\.order|\.lock$/.test(path))
+          .sort();
+      } catch (error) {
+        if (errorCode(error) !== "ENOENT") throw error;
+        return everything(); // a lock was released while it was being listed
+      }
+    };
     await waitFor(() => existsSync(join(dir, "read", "alpha")), "the first marks");
     const before = everything();
     for (const name of NO_NAMES) {
