@@ -30,7 +30,7 @@ export function unread(
   });
 }
 
-/** The JSON is a list of messages, and has no place for this. Throws UserError. */
+/** For JSON, which is only a list of messages: throws UserError if some cannot be read just now. */
 function checkComplete({ unreadable }: MailText): void {
   const [problem] = unreadableLines(unreadable);
   if (problem) throw new UserError(problem);

@@ -53,7 +53,7 @@ export const isUnread = (views: readonly ReadView[], header: Header): boolean =>
   isAddressee(views, header) && !views.some(({ hasRead }) => hasRead(header.file));
 
 interface Contents {
-  /** What was read, and by which conversation. */
+  /** The messages that were read, each with the conversation that has read it. */
   readonly files: ReadonlyMap<string, string | undefined>;
   /** How far long messages were shown: the part that was shown last, by file. */
   readonly parts: ReadonlyMap<string, number>;

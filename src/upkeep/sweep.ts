@@ -139,8 +139,8 @@ export class Sweep {
   }
 
   /**
-   * Looks at the disk as well, since a message may have come after the folder was listed. One that
-   * cannot be looked at is there.
+   * Asks the disk as well, since a message may have come after the folder was listed. If the disk
+   * does not answer, the message counts as present.
    */
   #isInInbox(file: string): boolean {
     if (this.inbox.files.has(file)) return true;

@@ -126,7 +126,8 @@ function countUnread(
     try {
       return isUnread(views, readMessage(system, join(config.inbox, file), file).header);
     } catch (error) {
-      return isTransient(error); // else it is no message, or was archived since it was listed
+      // After any other error it is not a message, or it was archived since it was listed.
+      return isTransient(error);
     }
   }
 }
